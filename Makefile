@@ -1,0 +1,50 @@
+# `make help` lists the targets. Every target sets up what it needs by itself.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+# Stages call the `python` of PATH: put the environment's first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than 3.11; try: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--constraints constraints.txt --requirements pyproject.toml --group dev
+	@touch $@
+
+.PHONY: setup
+setup: .venv/ready  ## make the environment in .venv
+
+.PHONY: repro
+repro: .venv/ready  ## the main job: fetch, judge, train, evaluate, export
+	dvc repro
+	@echo
+	@echo "figures    reports/metrics.json, reports/stop.json (or: dvc metrics show)"
+	@echo "pictures   reports/figures/"
+	@echo "generator  export/ (model_card.md says how to use it)"
+	@echo "runs       make ui"
+
+.PHONY: ui
+ui: .venv/ready  ## the MLflow UI on http://127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1
+
+.PHONY: test
+test: .venv/ready  ## all tests
+	python -m pytest
+
+.PHONY: check
+check: .venv/ready  ## style, types, import directions
+	ruff check .
+	ruff format --check .
+	mypy
+
+.PHONY: clean
+clean:  ## remove checkpoints of finished runs and caches; data, models and runs stay
+	rm -rf checkpoints .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,89 @@
+"""What a training run has recorded so far: signals by step, figures by epoch, pictures."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan.training import SIGNALS, Report
+from pipeline._cli import write_whole
+from pipeline._paths import EPOCHS, SAMPLES, STEPS
+
+
+@dataclass
+class History:
+    """Grows by one report at a time and is saved with the checkpoint.
+
+    Attributes:
+        signals: float32 [steps, 8]; row i is step i + 1.
+        epochs: a row of figures for each epoch's end.
+        reports: the last step of each report.
+        grid_steps, grids: the pictures from the fixed noise, uint8 [k, 64, 28, 28].
+        time_ms: when the newest report was made, since 1970.
+        seconds: spent training and measuring.
+    """
+
+    signals: Tensor = field(default_factory=lambda: torch.empty(0, len(SIGNALS)))
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    reports: list[int] = field(default_factory=list)
+    grid_steps: list[int] = field(default_factory=list)
+    grids: Tensor = field(default_factory=lambda: torch.empty(0, 64, 28, 28, dtype=torch.uint8))
+    time_ms: int = 0
+    seconds: float = 0.0
+
+    @property
+    def saved_step(self) -> int:
+        """The last step of the newest report, from which a resumed run goes on."""
+        return self.reports[-1] if self.reports else 0
+
+    def add(self, report: Report, figures: dict[str, float], time_ms: int, seconds: float) -> None:
+        """Append a report and the figures of its epoch, if it ends one.
+
+        Nothing after a failed step counts.
+        """
+        last_step = report.step if report.failed_step is None else report.failed_step
+        steps = last_step - report.first_step + 1
+        self.signals = torch.cat([self.signals, report.signals[:steps]])
+        self.reports.append(last_step)
+        self.time_ms, self.seconds = time_ms, seconds
+        if figures:
+            self.epochs.append({**figures, "seconds": round(seconds, 1)})
+        if report.failed_step is None:
+            self.grid_steps.append(report.step)
+            self.grids = torch.cat([self.grids, report.grid[None]])
+
+    def pieces(self) -> Iterator[tuple[int, int, dict[str, float]]]:
+        """First step, last step and figures ({} between two epochs' ends) of each report."""
+        by_step = {row["step"]: row for row in self.epochs}
+        for before, last_step in zip([0, *self.reports], self.reports, strict=False):
+            yield before + 1, last_step, by_step.get(last_step, {})
+
+    def write(self) -> None:
+        """Write reports/steps.csv, reports/epochs.csv and models/samples.npz."""
+        rows = ([i, *row] for i, row in enumerate(self.signals.tolist(), start=1))
+        _write_csv(STEPS, ["step", *SIGNALS], rows)
+        names = list(self.epochs[0]) if self.epochs else ["epoch", "step", "fd"]
+        _write_csv(EPOCHS, names, ([row[name] for name in names] for row in self.epochs))
+        with write_whole(SAMPLES) as file:
+            np.savez_compressed(file, steps=np.array(self.grid_steps), grids=self.grids.numpy())
+
+
+def _write_csv(path: Path, names: list[str], rows: Any) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    with write_whole(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _cell(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.6g}"

@@ -1,0 +1,27 @@
+"""Ctrl-C and SIGTERM as a question that a loop can ask between two steps."""
+
+import signal
+from types import FrameType
+from typing import Self
+
+
+class Interrupt:
+    """While entered, the first Ctrl-C or SIGTERM sets `received`; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def __enter__(self) -> Self:
+        self._old = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+        for name in self._old:
+            signal.signal(name, self._receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, handler in self._old.items():
+            signal.signal(name, handler)
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number

@@ -1,0 +1,29 @@
+"""Where the stages leave what later stages read."""
+
+import os
+from pathlib import Path
+
+DATA = Path("data/mnist")
+DATA_REPORT = Path("reports/data.json")
+
+JUDGE = Path("models/judge.safetensors")
+REFERENCE = Path("models/reference.safetensors")
+JUDGE_REPORT = Path("reports/judge.json")
+
+GENERATOR_BEST = Path("models/generator_best.safetensors")
+GENERATOR_LAST = Path("models/generator_last.safetensors")
+SAMPLES = Path("models/samples.npz")
+RUN = Path("models/run.json")
+STEPS = Path("reports/steps.csv")
+EPOCHS = Path("reports/epochs.csv")
+STOP = Path("reports/stop.json")
+
+METRICS = Path("reports/metrics.json")
+FIGURES = Path("reports/figures")
+EXPORT = Path("export")
+
+# A DVC experiment runs in a throwaway clone. What must outlive it (checkpoints, tracking) lies in
+# the original repository, which DVC names.
+ROOT = Path(os.environ.get("DVC_ROOT", ".")).resolve()
+CHECKPOINTS = ROOT / "checkpoints"
+OUTBOX = ROOT / ".tracking"

@@ -1,0 +1,32 @@
+"""Where a run comes from: commit, experiment, machine."""
+
+import os
+import platform
+import subprocess
+
+import torch
+
+
+def tags() -> dict[str, str]:
+    """Tags that name the code and the machine of a run; git's part is left out without git."""
+    found = {
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+    }
+    commit = _git("rev-parse", "HEAD")
+    if commit:
+        code = ("src", "pipeline", "dvc.yaml", "params.yaml")
+        found["mlflow.source.git.commit"] = commit
+        found["git_dirty"] = "yes" if _git("status", "--porcelain", "--", *code) else "no"
+    if os.environ.get("DVC_EXP_NAME"):
+        found["dvc_experiment"] = os.environ["DVC_EXP_NAME"]
+    return found
+
+
+def _git(*arguments: str) -> str:
+    try:
+        answer = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -1,0 +1,282 @@
+"""MLflow, as a best effort.
+
+What is to be tracked is first written to an outbox on disk, then sent in order. A tracking server
+that is down therefore costs seconds, not a run: the rest is sent by the next stage or by
+`python -m pipeline.sync`. Sending twice is harmless, because MLflow drops a metric that it has
+with the same key, step, time and value, and pictures are compared by step; so after a kill at any
+moment everything arrives exactly once.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+# Before the import: no telemetry, and a dead server answers in seconds instead of minutes.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+
+import numpy as np
+import psutil
+from filelock import FileLock
+from filelock import Timeout as LockTimeout
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from PIL import Image
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline._outbox import Outbox
+from pipeline._paths import OUTBOX, ROOT
+
+EXPERIMENT = "dcgan"
+FAILURES = (MlflowException, SQLAlchemyError, OSError, LockTimeout)
+_KEY_TAG = "run_key"  # our own name of a run, known before any server has been asked
+_PROCESS_TAG = "process"
+_RETRY_SECONDS = 60.0
+_BATCH = 1000  # metrics that MLflow takes in one call
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the SQLite file at the root of the original repository."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}"
+
+
+def connect() -> tuple[MlflowClient, str]:
+    """A client and the id of this project's experiment, which the first call creates."""
+    # Several processes that create one cold SQLite database at once crash each other.
+    with FileLock(ROOT / ".mlflow.lock", timeout=60):
+        client = MlflowClient(tracking_uri=tracking_uri())
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return client, found.experiment_id
+        local = "MLFLOW_TRACKING_URI" not in os.environ
+        place = (ROOT / "mlartifacts").as_uri() if local else None
+        return client, client.create_experiment(EXPERIMENT, artifact_location=place)
+
+
+class TrackedRun:
+    """One MLflow run, addressed by a key of our own; every call returns at once, sent or not."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._outbox = Outbox(OUTBOX / key)
+        self._sender: _Sender | None = None
+        self._retry_at = 0.0
+
+    def begin(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
+        """Create the run, or open it again after an interruption."""
+        mine = {_PROCESS_TAG: f"{os.uname().nodename}:{os.getpid()}"}
+        texts = {key: str(value) for key, value in params.items()}
+        self._outbox.put("begin", name=name, time=now_ms(), tags={**tags, **mine}, params=texts)
+
+    def metrics(
+        self,
+        names: Iterable[str],
+        steps: Sequence[int],
+        rows: Sequence[Sequence[float]],
+        time_ms: int,
+    ) -> None:
+        """Values of many steps: a row for each step, a column for each name.
+
+        The same call with the same time is one call, however often it is made.
+        """
+        columns = [[_text(value) for value in row] for row in rows]
+        self._outbox.put(
+            "metrics", names=list(names), steps=list(steps), rows=columns, time=time_ms
+        )
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        """Set tags."""
+        self._outbox.put("tags", tags={key: str(value) for key, value in values.items()})
+
+    def image(self, key: str, step: int, pixels: "np.ndarray[Any, Any]", time_ms: int) -> None:
+        """A grey picture, uint8 [H, W], in the image grid under `key` at `step`."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "image.png"
+            Image.fromarray(pixels).save(file)
+            self._outbox.put("image", {"image.png": file}, key=key, step=step, time=time_ms)
+
+    def artifact(self, file: Path, folder: str = "") -> None:
+        """A file, as it is now, among the run's artifacts."""
+        self._outbox.put("artifact", {file.name: file}, name=file.name, folder=folder)
+
+    def dataset(self, name: str, digest: str, source: str, profile: Mapping[str, int]) -> None:
+        """The data that the run learns from."""
+        self._outbox.put("dataset", name=name, digest=digest, source=source, profile=dict(profile))
+
+    def end(self, status: str) -> None:
+        """Close the run: FINISHED, FAILED or KILLED."""
+        self._outbox.put("end", status=status, time=now_ms())
+
+    def flush(self, at_once: bool = False) -> bool:
+        """Send what waits; True if nothing is left. After a failure, a minute passes first.
+
+        Args:
+            at_once: do not wait for that minute.
+        """
+        if not at_once and time.monotonic() < self._retry_at:
+            return False
+        try:
+            with self._outbox.lock:
+                self._sender = self._sender or _Sender(self._key)
+                for entry, folder in self._outbox.entries():
+                    self._sender.send(entry, folder)
+        except FAILURES as error:
+            if not self._retry_at:
+                print(
+                    f"tracking is behind ({brief(error)}); the work goes on, and "
+                    "`python -m pipeline.sync` sends what is missing",
+                    file=sys.stderr,
+                )
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            return False
+        self._retry_at = 0.0
+        return True
+
+
+class _Sender:
+    """Carries the entries of one run to the server."""
+
+    def __init__(self, key: str) -> None:
+        self._client, self._experiment = connect()
+        self._key = key
+        self._run_id = ""
+        self._sent_images: set[str] | None = None
+
+    def send(self, entry: dict[str, Any], folder: Path) -> None:
+        if not self._run_id:
+            self._run_id = find_run(self._client, self._experiment, self._key) or self._create(
+                entry
+            )
+        getattr(self, "_send_" + entry["kind"])(entry, folder)
+
+    def _create(self, entry: dict[str, Any]) -> str:
+        run = self._client.create_run(
+            self._experiment,
+            start_time=entry.get("time"),
+            run_name=entry.get("name"),
+            tags={_KEY_TAG: self._key},
+        )
+        run_id: str = run.info.run_id
+        return run_id
+
+    def _send_begin(self, entry: dict[str, Any], _: Path) -> None:
+        self._client.update_run(self._run_id, status="RUNNING")
+        params = [Param(key, value) for key, value in entry["params"].items()]
+        tags = [RunTag(key, value) for key, value in entry["tags"].items()]
+        self._client.log_batch(self._run_id, params=params, tags=tags)
+
+    def _send_metrics(self, entry: dict[str, Any], _: Path) -> None:
+        metrics = [
+            Metric(name, float(value), entry["time"], step)
+            for step, row in zip(entry["steps"], entry["rows"], strict=True)
+            for name, value in zip(entry["names"], row, strict=True)
+            # A value that is not finite breaks the run's page; the run's tags tell of it.
+            if np.isfinite(float(value))
+        ]
+        for start in range(0, len(metrics), _BATCH):
+            self._client.log_batch(self._run_id, metrics=metrics[start : start + _BATCH])
+
+    def _send_tags(self, entry: dict[str, Any], _: Path) -> None:
+        tags = [RunTag(key, value) for key, value in entry["tags"].items()]
+        self._client.log_batch(self._run_id, tags=tags)
+
+    def _send_image(self, entry: dict[str, Any], folder: Path) -> None:
+        if self._sent_images is None:
+            listed = self._client.list_artifacts(self._run_id, "images")
+            self._sent_images = {_image_name(Path(item.path).name) for item in listed}
+        name = f"{entry['key']}+{entry['step']}"
+        if name in self._sent_images:
+            return
+        self._client.log_image(
+            self._run_id,
+            np.asarray(Image.open(folder / "image.png")),
+            key=entry["key"],
+            step=entry["step"],
+            timestamp=entry["time"],
+            synchronous=True,
+        )
+        self._sent_images.add(name)
+
+    def _send_artifact(self, entry: dict[str, Any], folder: Path) -> None:
+        self._client.log_artifact(self._run_id, folder / entry["name"], entry["folder"])
+
+    def _send_dataset(self, entry: dict[str, Any], _: Path) -> None:
+        dataset = Dataset(
+            name=entry["name"],
+            digest=entry["digest"],
+            source_type="local",
+            source=entry["source"],
+            profile=str(entry["profile"]),
+        )
+        context = InputTag("mlflow.data.context", "training")
+        self._client.log_inputs(self._run_id, datasets=[DatasetInput(dataset, [context])])
+
+    def _send_end(self, entry: dict[str, Any], _: Path) -> None:
+        self._client.set_terminated(self._run_id, entry["status"], entry["time"])
+
+
+def _image_name(file: str) -> str:
+    """`key+step` of MLflow's `key+step+STEP+timestamp+TIME+ID.png`."""
+    key, _, step, *_ = file.split("+")
+    return f"{key}+{step}"
+
+
+def find_run(client: MlflowClient, experiment: str, key: str) -> str | None:
+    """The id of the run with our key, if the server knows it."""
+    runs = client.search_runs([experiment], f"tags.{_KEY_TAG} = '{key}'", max_results=1)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def read_history(run_id: str, keys: Iterable[str]) -> dict[str, tuple[list[int], list[float]]]:
+    """Steps and values of each metric of a run; a metric that the run lacks is left out."""
+    client = MlflowClient(tracking_uri=tracking_uri())
+    histories = {key: client.get_metric_history(run_id, key) for key in keys}
+    return {
+        key: ([metric.step for metric in history], [metric.value for metric in history])
+        for key, history in histories.items()
+        if history
+    }
+
+
+def close_dead_runs() -> None:
+    """Mark runs of this machine KILLED whose process is gone, as after SIGKILL."""
+    try:
+        client, experiment = connect()
+        for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+            host, _, number = run.data.tags.get(_PROCESS_TAG, "").partition(":")
+            if host == os.uname().nodename and not psutil.pid_exists(int(number)):
+                client.set_terminated(run.info.run_id, "KILLED")
+    except FAILURES:
+        return  # whoever comes next will do it
+
+
+def system_metrics() -> dict[str, float]:
+    """Use of the machine since the last call, under the names of MLflow's own page for it."""
+    memory = psutil.virtual_memory()
+    return {
+        "system/cpu_utilization_percentage": psutil.cpu_percent(),
+        "system/system_memory_usage_megabytes": memory.used / 1e6,
+        "system/system_memory_usage_percentage": memory.percent,
+        "system/process_memory_megabytes": psutil.Process().memory_info().rss / 1e6,
+    }
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, as MLflow counts time."""
+    return time.time_ns() // 1_000_000
+
+
+def brief(error: BaseException) -> str:
+    """The first line of an error, without what an address may hold of secrets."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:100]}" if str(error) else ""
+
+
+def _text(value: float) -> float | str:
+    """JSON has no word for nan and inf; a text has."""
+    return value if np.isfinite(value) else str(value)

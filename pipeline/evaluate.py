@@ -1,0 +1,233 @@
+"""Stage `evaluate`: all figures of the best and the last generator, and the pictures of the run."""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from dcgan.measuring import Meter
+from dcgan.mnist import Mnist
+from dcgan.networks import Generator
+from dcgan.runtime import configure
+from dcgan.sampling import to_bytes
+from pipeline import _figures
+from pipeline._cli import UserError, load_params, read_json, run, write_json
+from pipeline._data import load_data
+from pipeline._outcome import Outcome, read_outcome
+from pipeline._paths import FIGURES, GENERATOR_BEST, JUDGE_REPORT, METRICS
+from pipeline._tracking import TrackedRun, now_ms
+from pipeline._weights import load_meter
+
+Figures = dict[str, float]
+
+_SHOWN_EPOCHS = (1, 10, 30)  # and the last, as in the seed's text
+_SHOWN_SAMPLES = 12
+_SHOWN_NEIGHBOURS = 4
+_COMPARED = 500  # samples and test digits whose distance to the training digits is told
+
+
+def main() -> None:
+    argparse.ArgumentParser(prog="python -m pipeline.evaluate", description=__doc__).parse_args()
+    params = load_params()
+    scale = read_scale()
+    outcome = read_outcome()
+    data = load_data()
+    device = configure(params.runtime)
+    meter = load_meter(params.measure, device)
+    with tqdm(total=12, desc="evaluate", unit="part", file=sys.stderr) as bar:
+        best, samples = measure(meter, *outcome.best, bar)
+        if samples is None:
+            raise UserError(f"{GENERATOR_BEST}: its images are not finite; train otherwise")
+        last, _ = measure(meter, *outcome.last, bar)
+        with folder_whole(FIGURES) as folder:
+            shares = meter.against.share.cpu().numpy()
+            for name, figure in pictures(outcome, scale, best, shares, samples, data):
+                _figures.save(figure, folder / f"{name}.png")
+                bar.update()
+            animate(outcome, folder / "progress.gif")
+            bar.update()
+    write_json(METRICS, {"best": best, "last": last, "scale": by_figure(scale, best)})
+    print(table(best, last, scale, params.measure.num_samples))
+    print(f"{METRICS} and the pictures in {FIGURES} tell more")
+    track(outcome.run_key, best, last)
+
+
+def read_scale() -> dict[str, Figures]:
+    """What each figure is for known sets of images, as the judge's stage measured them."""
+    report = read_json(JUDGE_REPORT, "judge")
+    try:
+        return {name: dict(figures) for name, figures in report["scale"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(
+            f"{JUDGE_REPORT}: corrupt; delete it, then `dvc repro judge` makes it"
+        ) from None
+
+
+def measure(
+    meter: Meter, generator: Generator, about: Mapping[str, Any], bar: "tqdm[Any]"
+) -> tuple[Figures, Tensor | None]:
+    """All figures that are finite, and the images they are of; a broken generator has neither."""
+    generator.to(meter.against.mean.device)
+    figures = {"epoch": about["epoch"], "step": about["step"]}
+    images = meter.samples(generator, meter.params.num_samples)
+    bar.update()
+    if not torch.isfinite(images).all():
+        bar.update()
+        return figures, None
+    figures |= {name: value for name, value in meter.full(images).items() if np.isfinite(value)}
+    bar.update()
+    return figures, images
+
+
+def pictures(
+    outcome: Outcome,
+    scale: Mapping[str, Figures],
+    best: Figures,
+    shares: NDArray[np.float64],
+    samples: Tensor,
+    data: Mnist,
+) -> Iterator[tuple[str, _figures.Figure]]:
+    """Name and figure of each picture, one drawn at a time."""
+    course = _figures.Course(
+        outcome.steps, outcome.epochs, best["epoch"], outcome.alarm_step, outcome.onset_step
+    )
+    yield "losses", _figures.losses(course)
+    yield "gradients", _figures.gradients(course)
+    yield "fd", _figures.quality(course, scale)
+    shown = (*_SHOWN_EPOCHS, float(outcome.epochs["epoch"][-1]))
+    steps = [epoch * course.steps_per_epoch for epoch in shown]
+    indices = _figures.nearest(outcome.grid_steps, steps)
+    yield (
+        "epochs",
+        _figures.side_by_side(
+            {
+                f"epoch {outcome.grid_steps[i] / course.steps_per_epoch:.3g}": outcome.grids[i]
+                for i in indices
+            }
+        ),
+    )
+    (index,) = _figures.nearest(outcome.grid_steps, [best["step"]])
+    grid = outcome.grids[index]
+    yield (
+        "best",
+        _figures.side_by_side(
+            {
+                f"samples, best epoch ({best['epoch']})": grid,
+                "real digits (test set)": data.test_images[: len(grid)].numpy(),
+            }
+        ),
+    )
+    seen = np.array([best[f"share_{digit}"] for digit in range(len(shares))])
+    yield "classes", _figures.classes(seen, shares)
+    yield "neighbours", _neighbours(to_bytes(samples[:_COMPARED]).squeeze(1).cpu(), data)
+
+
+def _neighbours(samples: Tensor, data: Mnist) -> _figures.Figure:
+    distances, indices = nearest_pixels(samples, data.train_images, _SHOWN_NEIGHBOURS)
+    of_test, _ = nearest_pixels(data.test_images[:_COMPARED], data.train_images, 1)
+    words = (
+        f"distance to the nearest (black 0, white 1); median of {len(samples)} samples "
+        f"{distances[:, 0].median():.1f}, of {len(of_test)} test digits {of_test.median():.1f}"
+    )
+    return _figures.neighbours(
+        samples[:_SHOWN_SAMPLES].numpy(),
+        data.train_images[indices[:_SHOWN_SAMPLES]].numpy(),
+        distances[:_SHOWN_SAMPLES, 0].numpy(),
+        words,
+    )
+
+
+def nearest_pixels(images: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Distances [n, k] from images uint8 [n, 28, 28] to the nearest `among`, and their indices.
+
+    Euclidean, of pixels from 0 to 1; the nearest first.
+    """
+    queries = images.flatten(1).float().div(255)
+    parts = [
+        torch.cdist(queries, part.flatten(1).float().div(255)) for part in torch.split(among, 5000)
+    ]
+    distances, indices = torch.cat(parts, dim=1).topk(min(k, len(among)), largest=False)
+    return distances, indices
+
+
+def animate(outcome: Outcome, path: Path) -> None:
+    """How the images of the fixed noise came to be."""
+    chosen = _figures.frame_choice(len(outcome.grids))
+    length = outcome.epochs["step"][0] / outcome.epochs["epoch"][0]
+    steps = outcome.grid_steps[chosen]
+    labels = [f"iteration {step:,}, epoch {step / length:.1f}" for step in steps.tolist()]
+    _figures.animation(path, outcome.grids[chosen], labels)
+
+
+@contextmanager
+def folder_whole(path: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of `path` when all went well, else vanishes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        shutil.rmtree(path, ignore_errors=True)
+        folder.rename(path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def by_figure(scale: Mapping[str, Figures], best: Figures) -> dict[str, Figures]:
+    """The scale turned round: for each figure what it is for the known sets."""
+    return {
+        name: {known: figures[name] for known, figures in scale.items() if name in figures}
+        for name in best
+        if name not in ("epoch", "step")
+    }
+
+
+def table(best: Figures, last: Figures, scale: Mapping[str, Figures], num_samples: int) -> str:
+    """The figures of both generators with the scale beside them, as text."""
+    columns = {"best": best, "last": last, **scale}
+    titles = [name.replace("_", " ") for name in columns]
+    rows = [[f"{num_samples:,} samples", *titles]]
+    for name in best:
+        if not name.startswith("share_") and name != "step":
+            rows.append([name, *(_number(figures.get(name)) for figures in columns.values())])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        row[0].ljust(widths[0])
+        + "".join(cell.rjust(width + 2) for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def track(run_key: str, best: Figures, last: Figures) -> None:
+    """Add everything to the run that was trained, as far as the tracker can be reached."""
+    tracked = TrackedRun(run_key)
+    for group, figures in (("final", best), ("last", last)):
+        names = [name for name in figures if name != "step"]
+        values = [figures[name] for name in names]
+        tracked.metrics(
+            [f"{group}/{name}" for name in names], [int(figures["step"])], [values], now_ms()
+        )
+    for file in (METRICS, *sorted(FIGURES.iterdir())):
+        tracked.artifact(file, "figures")
+    tracked.flush(at_once=True)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,41 @@
+"""Stage `judge`: train the digit classifier that measures samples, and measure the real digits."""
+
+import argparse
+
+from dcgan import judge as judging
+from dcgan.measuring import reference, scale
+from dcgan.runtime import configure
+from pipeline._cli import UserError, load_params, progress_bar, run, write_json
+from pipeline._data import load_data
+from pipeline._paths import JUDGE, JUDGE_REPORT, REFERENCE
+from pipeline._weights import save_tensors
+
+
+def main() -> None:
+    argparse.ArgumentParser(prog="python -m pipeline.judge", description=__doc__).parse_args()
+    params = load_params()
+    data = load_data()
+    device = configure(params.runtime)
+    with progress_bar(total=params.judge.epochs, desc="judge", unit="epoch") as bar:
+        for report in judging.fit(data, params.judge, device):
+            bar.set_postfix(loss=f"{report.loss:.4f}")
+            bar.update()
+    judge = report.judge.cpu()
+    counts = judging.confusion(judge, data.test_images, data.test_labels)
+    accuracy = counts.trace().item() / counts.sum().item()
+    if accuracy < params.judge.min_accuracy:
+        raise UserError(
+            f"the judge is right on {accuracy:.2%} of the test digits, less than "
+            f"judge.min_accuracy = {params.judge.min_accuracy:.2%}; give it more judge.epochs"
+        )
+    print(f"judge: right on {accuracy:.2%} of {int(counts.sum())} test digits")
+    known = scale(judge, data, params.measure)
+    for name, figures in known.items():
+        print(f"  {name:>14}: fd {figures['fd']:8.3f}   confident {figures['confident']:.3f}")
+    save_tensors(JUDGE, judge.state_dict(), {"accuracy": accuracy})
+    save_tensors(REFERENCE, vars(reference(judge, data, params.measure)), {})
+    write_json(JUDGE_REPORT, {"accuracy": accuracy, "confusion": counts.tolist(), "scale": known})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,168 @@
+"""How good samples are, in the judge's eyes: one meter for training, evaluation and search."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dcgan.judge import Judge, features_and_logits
+from dcgan.metrics import (
+    class_figures,
+    frechet_distance,
+    frechet_sigma,
+    kernel_distance,
+    manifold_figures,
+    moments,
+    nearest_ratio,
+    neighbour_radii,
+)
+from dcgan.mnist import Mnist, to_unit
+from dcgan.networks import Generator
+from dcgan.params import MeasureParams
+from dcgan.runtime import random_generator
+from dcgan.sampling import generate, noise_bank
+from dcgan.training import GanState
+
+_PROBE_IMAGES = 1000
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What samples are compared with: the real digits, as the judge sees them.
+
+    Attributes:
+        mean, cov: moments of all training features, float64 [d] and [d, d].
+        share: the training digits' shares, float64 [10].
+        train, test: features of equally many training and test digits, float32 [n, d].
+        radii: distance of each row of `train[:k]` to its fifth neighbour among them, float32 [k].
+    """
+
+    mean: Tensor
+    cov: Tensor
+    share: Tensor
+    train: Tensor
+    test: Tensor
+    radii: Tensor
+
+
+def reference(judge: Judge, data: Mnist, params: MeasureParams) -> Reference:
+    """Measure the real digits once; every later figure is taken against this."""
+    train, _ = features_and_logits(judge, data.train_images)
+    test, _ = features_and_logits(judge, data.test_images)
+    rng = random_generator(train.device, params.seed, "reference")
+    chosen = torch.randperm(len(train), generator=rng, device=train.device)[: len(test)]
+    mean, cov = moments(train)
+    neighbours = train[chosen][: params.num_neighbour_samples]
+    share = torch.bincount(data.train_labels.long(), minlength=10).double() / len(train)
+    return Reference(mean, cov, share, train[chosen], test, neighbour_radii(neighbours))
+
+
+class Meter:
+    """Measures images, always against the same reference; draws nothing from a shared state."""
+
+    def __init__(self, judge: Judge, against: Reference, params: MeasureParams) -> None:
+        self.judge, self.against, self.params = judge.eval(), against, params
+
+    def samples(self, generator: Generator, num_samples: int) -> Tensor:
+        """The images [num_samples, 1, 28, 28] that stand for a generator: always the same noise."""
+        noise = noise_bank(
+            self.params.seed,
+            num_samples,
+            generator.latent_dim,
+            next(generator.parameters()).device,
+        )
+        return generate(generator, noise)
+
+    def fd(self, images: Tensor) -> float:
+        """Frechet distance of the judge's features, images [N, 1, 28, 28] against training set."""
+        return self._fd(features_and_logits(self.judge, images)[0])
+
+    def quick(self, images: Tensor) -> dict[str, float]:
+        """The figures of every epoch: fd and its deviation, manifolds, digits, confidence."""
+        return self._quick(*features_and_logits(self.judge, images))
+
+    def full(self, images: Tensor) -> dict[str, float]:
+        """Every figure: the quick ones, kid with its standard error, and nn_ratio."""
+        features, logits = features_and_logits(self.judge, images)
+        rng = random_generator(features.device, self.params.seed, "kid")
+        kid, kid_error = kernel_distance(features, self.against.train, rng)
+        few = features[: self.params.num_neighbour_samples]
+        nn_ratio = nearest_ratio(few, self.against.train, self.against.test)
+        return {
+            **self._quick(features, logits),
+            "kid": kid,
+            "kid_error": kid_error,
+            "nn_ratio": nn_ratio,
+        }
+
+    def _fd(self, features: Tensor) -> float:
+        return frechet_distance(*moments(features), self.against.mean, self.against.cov)
+
+    def _quick(self, features: Tensor, logits: Tensor) -> dict[str, float]:
+        few = self.params.num_neighbour_samples
+        near = self.against.train[:few]
+        return {
+            "fd": self._fd(features),
+            "fd_sigma": frechet_sigma(features, self.against.mean, self.against.cov),
+            **class_figures(logits, self.against.share),
+            **manifold_figures(near, self.against.radii, features[:few]),
+        }
+
+
+def scale(judge: Judge, data: Mnist, params: MeasureParams) -> dict[str, dict[str, float]]:
+    """The full figures of known sets, from as good as real to noise: what a figure is worth.
+
+    `floor` is one half of the training digits against the other; the others are against all.
+    Sets with fewer digits than `num_samples` repeat some.
+    """
+    rng = random_generator("cpu", params.seed, "scale")
+    images, labels = data.train_images, data.train_labels
+    order = torch.randperm(len(images), generator=rng)
+    half = order[: len(images) // 2]
+    other = Mnist(
+        images[order[len(half) :]], labels[order[len(half) :]], data.test_images, data.test_labels
+    )
+
+    def some(pool: Tensor) -> Tensor:
+        repeats = -(-params.num_samples // len(pool))
+        return to_unit(pool.repeat(repeats, 1, 1)[: params.num_samples])
+
+    ordered = images[order]
+    blur = torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0])).div(16)
+    meter = Meter(judge, reference(judge, data, params), params)
+    return {
+        "floor": Meter(judge, reference(judge, other, params), params).full(some(images[half])),
+        "test": meter.full(some(data.test_images)),
+        "blurred": meter.full(F.conv2d(some(ordered), blur[None, None], padding=1)),
+        "nines_removed": meter.full(some(ordered[labels[order] != 9])),
+        "one_class": meter.full(some(ordered[labels[order] == 1])),
+        "noise": meter.full(torch.rand(params.num_samples, 1, 28, 28, generator=rng)),
+    }
+
+
+def measure_epoch(meter: Meter, state: GanState, data: Mnist) -> dict[str, float]:
+    """The figures of an epoch's end, for `num_training_samples` images.
+
+    `fd` is of the generator as trained; where weights are averaged, `fd_ema` and all other figures
+    are of the average. `d_probe_train` and `d_probe_test` are mean D(x) in inference mode on fixed
+    training and test digits: when they part, the discriminator has memorised.
+    """
+    number = meter.params.num_training_samples
+    figures = meter.quick(meter.samples(state.sampler, number))
+    first = {"fd": figures.pop("fd")}
+    if state.averaged is not None:
+        first = {"fd": meter.fd(meter.samples(state.generator, number)), "fd_ema": first["fd"]}
+    probes = {"d_probe_train": data.train_images, "d_probe_test": data.test_images}
+    return {
+        **first,
+        **figures,
+        **{name: _mean_answer(state, images) for name, images in probes.items()},
+    }
+
+
+@torch.no_grad()
+def _mean_answer(state: GanState, images: Tensor) -> float:
+    device = next(state.discriminator.parameters()).device
+    logits = state.discriminator.eval()(to_unit(images[:_PROBE_IMAGES]).to(device))
+    return float(logits.sigmoid().mean())

@@ -1,0 +1,150 @@
+"""Figures of sample quality, computed from a judge's features and answers.
+
+Features are [N, d]; every function works on CPU or GPU and returns Python floats or small tensors.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [d] and unbiased covariance [d, d] of features [N, d], in float64."""
+    features = features.double()
+    return features.mean(0), torch.cov(features.T)
+
+
+def frechet_distance(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
+    """Squared Frechet (2-Wasserstein) distance of two Gaussians, float64 in and out.
+
+    |mean1 - mean2|^2 + tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)), Heusel et al. 1706.08500, eq. 6.
+    The last trace is taken from the eigenvalues of the symmetric cov1^(1/2) cov2 cov1^(1/2).
+    Not finite input gives nan.
+    """
+    everything = torch.cat([mean1, mean2, cov1.flatten(), cov2.flatten()])
+    if not torch.isfinite(everything).all():
+        return math.nan
+    values, vectors = torch.linalg.eigh(cov1)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ cov2 @ root).clamp(min=0).sqrt().sum()
+    distance = (mean1 - mean2).square().sum() + cov1.trace() + cov2.trace() - 2 * cross
+    return max(float(distance), 0.0)
+
+
+def frechet_sigma(features: Tensor, mean: Tensor, cov: Tensor, groups: int = 10) -> float:
+    """Standard error of the Frechet distance of features [N, d] to fixed moments.
+
+    Delete-a-group jackknife (Efron & Stein 1981): how much the figure would move with other noise.
+    """
+    left_out = [
+        frechet_distance(
+            *moments(features[torch.arange(len(features)) % groups != group]), mean, cov
+        )
+        for group in range(groups)
+    ]
+    values = torch.tensor(left_out, dtype=torch.float64)
+    return math.sqrt((groups - 1) * float(values.var(correction=0)))
+
+
+def kernel_distance(
+    features1: Tensor, features2: Tensor, rng: torch.Generator, subsets: int = 50, size: int = 1000
+) -> tuple[float, float]:
+    """Kernel distance (KID): unbiased squared MMD, kernel (x.y / d + 1)^3, Binkowski 1801.01401.
+
+    Returns its mean over `subsets` random subsets of `size` features of each, and the standard
+    error of that mean. Smaller sets use all they have.
+    """
+    estimates = []
+    size = min(size, len(features1), len(features2))
+    for _ in range(subsets):
+        x = _draw(features1, size, rng).double()
+        y = _draw(features2, size, rng).double()
+        within = _kernel_sum(x, x, same=True) + _kernel_sum(y, y, same=True)
+        across = _kernel_sum(x, y, same=False)
+        estimates.append(within / (size * (size - 1)) - 2 * across / size**2)
+    values = torch.stack(estimates)
+    return values.mean().item(), (values.std() / math.sqrt(subsets)).item()
+
+
+def _draw(features: Tensor, size: int, rng: torch.Generator) -> Tensor:
+    order = torch.randperm(len(features), generator=rng, device=rng.device)[:size]
+    return features[order.to(features.device)]
+
+
+def _kernel_sum(x: Tensor, y: Tensor, same: bool) -> Tensor:
+    kernel = (x @ y.T / x.shape[1] + 1) ** 3
+    return kernel.sum() - kernel.diagonal().sum() if same else kernel.sum()
+
+
+def neighbour_radii(features: Tensor, k: int = 5) -> Tensor:
+    """Distance [N] from each feature to its k-th nearest other one."""
+    parts = [
+        torch.cdist(part, features).topk(k + 1, largest=False).values[:, k]  # the 0th is itself
+        for part in torch.split(features, 1000)
+    ]
+    return torch.cat(parts)
+
+
+def manifold_figures(
+    real: Tensor, real_radii: Tensor, fake: Tensor, k: int = 5
+) -> dict[str, float]:
+    """Precision and recall (1904.06991), density and coverage (2002.09797), each about 0 to 1.
+
+    Args:
+        real: features [N, d] of true images, and `real_radii` [N], their `neighbour_radii`.
+        fake: features [M, d] of samples.
+        k: the neighbour that sets each radius.
+    """
+    fake_radii = neighbour_radii(fake, k)
+    inside = torch.zeros(len(fake), device=fake.device)  # real balls that hold each sample
+    covered, recalled = [], []
+    for part, radii in zip(torch.split(real, 1000), torch.split(real_radii, 1000), strict=True):
+        distance = torch.cdist(part, fake)
+        holds = distance <= radii[:, None]
+        inside += holds.sum(0)
+        covered.append(holds.any(1))
+        recalled.append((distance <= fake_radii).any(1))
+    return {
+        "precision": (inside > 0).double().mean().item(),
+        "recall": torch.cat(recalled).double().mean().item(),
+        "density": inside.double().mean().item() / k,
+        "coverage": torch.cat(covered).double().mean().item(),
+    }
+
+
+def class_figures(logits: Tensor, true_share: Tensor) -> dict[str, float]:
+    """What digits the judge sees in samples, from its logits [N, 10].
+
+    Returns class_kl, the divergence KL(seen || true) in nats; min_share, the rarest digit's share
+    over its true share; confident, the share of samples whose best probability exceeds 0.9; and
+    share_0 .. share_9.
+
+    Args:
+        true_share: [10], the shares among the training digits.
+    """
+    share = torch.bincount(logits.argmax(1), minlength=10).double() / len(logits)
+    terms = torch.special.xlogy(share, share / true_share.to(share))
+    confidence = logits.softmax(1).amax(1)
+    return {
+        "min_share": (share / true_share.to(share)).min().item(),
+        "class_kl": max(terms.sum().item(), 0.0),
+        "confident": (confidence > 0.9).double().mean().item(),
+        **{f"share_{digit}": value for digit, value in enumerate(share.tolist())},
+    }
+
+
+def nearest_distance(features: Tensor, reference: Tensor) -> Tensor:
+    """Distance [N] from each feature to the nearest one of `reference`."""
+    parts = [torch.cdist(part, reference).amin(1) for part in torch.split(features, 1000)]
+    return torch.cat(parts)
+
+
+def nearest_ratio(features: Tensor, train: Tensor, test: Tensor) -> float:
+    """Mean distance to the nearest training digit over that to the nearest test digit.
+
+    `train` and `test` must hold equally many. About 1 for new digits, towards 0 for copies.
+    """
+    assert len(train) == len(test)
+    to_train = nearest_distance(features, train).double().mean()
+    return (to_train / nearest_distance(features, test).double().mean()).item()

@@ -1,0 +1,46 @@
+"""Device, threads, precision and seeds: what a run computes on, and where its randomness starts."""
+
+import contextlib
+import hashlib
+from contextlib import AbstractContextManager
+
+import torch
+
+from dcgan.params import RuntimeParams
+
+
+def device_of(params: RuntimeParams) -> torch.device:
+    """The device to compute on. Raises ValueError when `cuda` is asked for and absent."""
+    if params.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("runtime.device: cuda is asked for, but torch sees no GPU here; use auto")
+    if params.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(params.device)
+
+
+def configure(params: RuntimeParams) -> torch.device:
+    """Set threads and deterministic kernels for this process; returns the device."""
+    if params.threads:
+        torch.set_num_threads(params.threads)
+    # Subnormal numbers cost a CPU many times more than others and mean nothing here.
+    torch.set_flush_denormal(True)
+    torch.backends.cudnn.deterministic = True
+    return device_of(params)
+
+
+def autocast(params: RuntimeParams, device: torch.device) -> AbstractContextManager[object]:
+    """The precision that convolutions and products compute in; weights stay float32."""
+    if params.precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def derive_seed(seed: int, *names: object) -> int:
+    """An independent 63-bit seed for each (seed, names): streams that never share a state."""
+    digest = hashlib.blake2b(repr((seed, *names)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def random_generator(device: torch.device | str, seed: int, *names: object) -> torch.Generator:
+    """A generator of its own for one purpose, on `device`."""
+    return torch.Generator(device).manual_seed(derive_seed(seed, *names))
