@@ -47,16 +47,20 @@ def _say(message: str, status: int) -> int:
     return status
 
 
-def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and check params.yaml. YAML 1.2, so that `2e-4` is a number."""
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file, by YAML 1.2, in which `2e-4` is a number."""
     try:
-        values: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run this in the project's root folder", 2) from None
-    except (YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}", 2) from None
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and check params.yaml. Raises UserError with one line for anything wrong."""
     try:
-        return Params.from_mapping(values)
+        return Params.from_mapping(read_yaml(path))
     except ValueError as error:
         raise UserError(f"{path}: {error}", 2) from None
 

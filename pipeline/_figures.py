@@ -5,7 +5,7 @@ orange the discriminator, green what is measured on samples.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -94,7 +94,7 @@ def bands(x: Floats, values: Floats, points: int = MAX_POINTS) -> Bands:
     return Bands(
         np.ma.asarray(places.mean(1)),
         windows.min(axis=1),
-        np.ma.median(windows, axis=1),
+        np.ma.median(windows, axis=1),  # type: ignore[no-untyped-call]
         windows.max(axis=1),
     )
 
@@ -130,16 +130,12 @@ def losses(course: Course) -> Figure:
 def gradients(course: Course) -> Figure:
     """Gradient norms, and how far each step moves the weights, by epoch."""
     figure, axes = _panels(4.9, (1, 1))
-    for axis, signal, words in zip(
-        axes,
-        ("grad_norm", "update_ratio"),
-        ("gradient norm", "step / weights (norms)"),
-        strict=True,
-    ):
+    words = {"grad_norm": "gradient norm", "update_ratio": "update ratio"}
+    for axis, (signal, label) in zip(axes, words.items(), strict=True):
         _signal(axis, course, f"d_{signal}", ORANGE, "discriminator")
         _signal(axis, course, f"g_{signal}", BLUE, "generator")
         _log_scale(axis)
-        axis.set_ylabel(words)
+        axis.set_ylabel(label)
     _by_epoch(figure, course)
     return figure
 
@@ -174,8 +170,8 @@ def quality(course: Course, scale: Mapping[str, Mapping[str, float]]) -> Figure:
 
 def side_by_side(pictures: Mapping[str, Grid], columns: int = 8) -> Figure:
     """Grids of images, uint8 [N, 28, 28] under a title each."""
-    height = WIDTH / len(pictures) * 1.04 + 0.3
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    height = WIDTH / len(pictures) + 0.27
+    figure = Figure(figsize=(WIDTH, height), layout="compressed")
     axes = figure.subplots(1, len(pictures), squeeze=False)[0]
     for axis, (title, images) in zip(axes, pictures.items(), strict=True):
         _picture(axis, tile(images, columns))
@@ -193,7 +189,8 @@ def classes(seen: Floats, true: Floats) -> Figure:
     axis.set(xlabel="digit", ylabel="share", xticks=digits)
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axis.grid(visible=False, axis="x")
-    figure.legend(loc="outside upper left", ncols=2)
+    bars, lines = axis.containers[0], axis.collections[0]
+    figure.legend(handles=[bars, lines], loc="outside upper left", ncols=2)
     return figure
 
 
@@ -207,8 +204,8 @@ def neighbours(samples: Grid, nearest_digits: Grid, distances: Floats, words: st
         words: what the distances are worth.
     """
     n, k = nearest_digits.shape[:2]
-    figure = Figure(figsize=(WIDTH, WIDTH / n * (k + 1) + 1.25), layout="constrained")
-    upper, lower = figure.subplots(2, 1, height_ratios=(1, k))
+    figure = Figure(figsize=(WIDTH, WIDTH / n * (k + 1) + 0.85), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(28, 30 * k - 2))
     _picture(upper, tile(samples, n))
     upper.set_title("samples, not selected", loc="left")
     _picture(lower, tile(nearest_digits.swapaxes(0, 1).reshape(-1, 28, 28), n))
@@ -266,41 +263,66 @@ def _dots(axis: Axes, x: Floats, values: Floats, label: str | None) -> None:
 def _by_epoch(figure: Figure, course: Course) -> None:
     """What all curves of a run share: the axis of time, the marks of the verdict, the legend."""
     length = course.steps_per_epoch
-    marks = [(course.best_epoch, f"best: epoch {course.best_epoch:g}", "-")]
+    places = {("best", "-"): course.best_epoch}
     if course.onset_step is not None:
-        marks.append((course.onset_step / length, f"onset: step {course.onset_step:,}", "--"))
+        places["onset", "--"] = course.onset_step / length
     if course.alarm_step is not None and course.alarm_step != course.onset_step:
-        marks.append((course.alarm_step / length, f"alarm: step {course.alarm_step:,}", ":"))
+        places["alarm", ":"] = course.alarm_step / length
     upper, lower = figure.axes
     for axis in (upper, lower):
-        for place, words, style in marks:
-            label = words if axis is upper else None
+        for (words, style), place in places.items():
+            label = f"{words}: epoch {math.ceil(place)}"
             axis.axvline(place, color="black", linestyle=style, linewidth=1.2, label=label)
     lower.set_xlabel(f"epoch (of {length:,.0f} iterations)")
     last = max(float(course.epochs["epoch"][-1]), float(course.steps["step"][-1]) / length)
     lower.set_xlim(0, last * 1.01)
     handles, labels = upper.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=len(labels),
+        fontsize=10,
+        columnspacing=1.2,
+        handlelength=1.6,
+    )
 
 
 def _log_scale(axis: Axes) -> None:
     """A logarithmic axis whose ticks are plain numbers."""
     axis.set_yscale("log")
     low, high = axis.get_ylim()
-    steps = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
+    if high / low < 5:  # little happens, and should look so
+        middle = math.sqrt(low * high)
+        low, high = middle / math.sqrt(5), middle * math.sqrt(5)
+        axis.set_ylim(low, high)
+    decades = math.log10(high / low)
+    # More numbers where they stand far apart: the ticks within a decade, by decades in view.
+    ticks = {1.0: (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), 2.0: (1.0, 2.0, 5.0), 3.5: (1.0, 3.0)}
+    steps = next((subs for most, subs in ticks.items() if decades < most), (1.0,))
     axis.yaxis.set_major_locator(LogLocator(subs=steps, numticks=12))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_locator(LogLocator(subs=()))
 
 
 def _scale_lines(axis: Axes, known: Mapping[str, float]) -> None:
+    """Lines for the sets that lie within the axis, and always for the test digits."""
     low, high = axis.get_ylim()
-    low = min([low, *(value * 0.8 for name, value in known.items() if name == "test" and value)])
-    for name, value in known.items():
-        if low < value < high:
-            axis.axhline(value, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-            _note(axis, value, name.replace("_", " "))
+    low = min([low, *(value / 1.5 for name, value in known.items() if name == "test" and value)])
     axis.set_ylim(low, high)
+    notes: list[tuple[float, str]] = []
+    for name, value in sorted(known.items(), key=lambda item: item[1]):
+        if not low < value < high:
+            continue
+        axis.axhline(value, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+        words = name.replace("_", " ")
+        # Two lines too near for two notes share one.
+        if notes and math.log(value / notes[-1][0]) < 0.08 * math.log(high / low):
+            notes[-1] = (math.sqrt(value * notes[-1][0]), f"{words},\n{notes[-1][1]}")
+        else:
+            notes.append((value, words))
+    for value, words in notes:
+        _note(axis, value, words)
 
 
 def _note(axis: Axes, value: float, words: str) -> None:

@@ -13,7 +13,10 @@ from pipeline._cli import write_json
 
 
 class Outbox:
-    """Entries of one run, each a folder that appears whole: `entry.json` and attached files."""
+    """Entries of one run, each a folder that appears and vanishes whole.
+
+    An entry is `entry.json` and attached files, in a folder named by a number that grows.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -21,16 +24,31 @@ class Outbox:
 
     def put(self, kind: str, files: dict[str, Path] | None = None, **values: Any) -> None:
         """Queue an entry with copies of `files`, by name."""
-        number = time.time_ns()
+        # The time, so that the order holds between processes; a clock set back does not break it.
+        number = max([time.time_ns(), *(int(folder.name) + 1 for folder in self._waiting())])
         parts = self._folder / f".{number}.partial"
         parts.mkdir(parents=True)
-        for name, source in (files or {}).items():
-            shutil.copyfile(source, parts / name)
-        write_json(parts / "entry.json", {"kind": kind, **values})
-        parts.rename(self._folder / str(number))
+        try:
+            for name, source in (files or {}).items():
+                shutil.copyfile(source, parts / name)
+            write_json(parts / "entry.json", {"kind": kind, **values})
+            parts.rename(self._folder / str(number))
+        except BaseException:
+            shutil.rmtree(parts, ignore_errors=True)
+            raise
 
     def entries(self) -> Iterator[tuple[dict[str, Any], Path]]:
         """What waits, oldest first; each is removed when the next one is asked for."""
-        for folder in sorted(self._folder.glob("[0-9]*"), key=lambda path: int(path.name)):
+        for half_removed in self._folder.glob(".*.sent"):
+            shutil.rmtree(half_removed)
+        for folder in self._waiting():
             yield json.loads((folder / "entry.json").read_text()), folder
-            shutil.rmtree(folder)
+            # Killed while it removes the files one by one, it would leave half an entry.
+            sent = folder.rename(self._folder / f".{folder.name}.sent")
+            shutil.rmtree(sent)
+
+    def __len__(self) -> int:
+        return len(self._waiting())
+
+    def _waiting(self) -> list[Path]:
+        return sorted(self._folder.glob("[0-9]*"), key=lambda path: int(path.name))

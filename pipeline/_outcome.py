@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
 from pipeline._cli import UserError, read_json
+from pipeline._columns import Columns, read_csv
 from pipeline._paths import EPOCHS, GENERATOR_BEST, GENERATOR_LAST, RUN, SAMPLES, STEPS, STOP
 from pipeline._weights import load_generator
-
-_EPOCH_COLUMNS = ("epoch", "step", "fd", "fd_sigma", "class_kl")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +24,7 @@ class Outcome:
 
     Attributes:
         best, last: the generators, with the "epoch" and "step" they are of.
-        steps, epochs: the columns of the two CSV files, float64 [n] and [m], m at least 1.
+        steps, epochs: columns of the two CSV files, [n] and [m], at least one row each.
         grid_steps, grids: int64 [k] and uint8 [k, 64, 28, 28], the pictures from the fixed noise.
         alarm_step, onset_step: from the verdict; None where there was none.
         run_key: the run's name for the tracker.
@@ -33,8 +32,8 @@ class Outcome:
 
     best: tuple[Generator, dict[str, Any]]
     last: tuple[Generator, dict[str, Any]]
-    steps: dict[str, NDArray[np.float64]]
-    epochs: dict[str, NDArray[np.float64]]
+    steps: Columns
+    epochs: Columns
     grid_steps: NDArray[np.int64]
     grids: NDArray[np.uint8]
     alarm_step: int | None
@@ -49,8 +48,8 @@ def read_outcome() -> Outcome:
     return Outcome(
         best=load_generator(GENERATOR_BEST),
         last=load_generator(GENERATOR_LAST),
-        steps=read_columns(STEPS, ("step", *SIGNALS)),
-        epochs=read_columns(EPOCHS, _EPOCH_COLUMNS),
+        steps=_read_columns(STEPS, ("step", *SIGNALS)),
+        epochs=_read_columns(EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_ema",)),
         grid_steps=grid_steps,
         grids=grids,
         alarm_step=_entry(STOP, stop, "alarm_step"),
@@ -59,18 +58,14 @@ def read_outcome() -> Outcome:
     )
 
 
-def read_columns(path: Path, wanted: Iterable[str]) -> dict[str, NDArray[np.float64]]:
-    """The columns of a CSV file of numbers, among them all `wanted` ones; at least one row."""
+def _read_columns(path: Path, wanted: tuple[str, ...], more: tuple[str, ...] = ()) -> Columns:
+    """The `wanted` columns of a CSV file, and which there are of `more`; at least one row."""
+    if not path.exists():
+        raise UserError(f"{path}: missing; `dvc repro train` makes it")
     try:
-        names, *rows = path.read_text(encoding="utf-8").splitlines()
-        values = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.empty((0, 0))
-        columns = dict(zip(names.split(","), values.T, strict=bool(rows)))
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; `dvc repro train` makes it") from None
-    except ValueError:
-        raise _corrupt(path) from None
-    if not rows:
-        raise UserError(f"{path}: the run ended before its first row; train longer or otherwise")
+        columns = read_csv(path, (*wanted, *more), {})
+    except UserError as error:
+        raise UserError(f"{error}; delete it, then `dvc repro train` makes it") from None
     if not set(wanted) <= set(columns):
         raise _corrupt(path)
     return columns

@@ -7,7 +7,11 @@ with the same key, step, time and value, and pictures are compared by step; so a
 moment everything arrives exactly once.
 """
 
+import dataclasses
+import json
+import logging
 import os
+import re
 import sys
 import tempfile
 import time
@@ -15,8 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# Before the import: no telemetry, and a dead server answers in seconds instead of minutes.
+# Before the import: no telemetry, no bars of its own, and a dead server answers in seconds instead
+# of minutes.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 
@@ -30,11 +36,18 @@ from mlflow.tracking import MlflowClient
 from PIL import Image
 from sqlalchemy.exc import SQLAlchemyError
 
+from dcgan.params import MeasureParams
+from pipeline._cli import UserError
 from pipeline._outbox import Outbox
 from pipeline._paths import OUTBOX, ROOT
 
+# Whatever goes wrong is said in one line of our own, not in MLflow's pages of traceback.
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+
 EXPERIMENT = "dcgan"
-FAILURES = (MlflowException, SQLAlchemyError, OSError, LockTimeout)
+# What sending can fail with. ImportError: the address asks for a driver that is not installed;
+# UserError: a queued model is one that this code cannot load.
+FAILURES = (MlflowException, SQLAlchemyError, OSError, LockTimeout, ImportError, UserError)
 _KEY_TAG = "run_key"  # our own name of a run, known before any server has been asked
 _PROCESS_TAG = "process"
 _RETRY_SECONDS = 60.0
@@ -49,7 +62,7 @@ def tracking_uri() -> str:
 def connect() -> tuple[MlflowClient, str]:
     """A client and the id of this project's experiment, which the first call creates."""
     # Several processes that create one cold SQLite database at once crash each other.
-    with FileLock(ROOT / ".mlflow.lock", timeout=60):
+    with FileLock(OUTBOX / "mlflow.lock", timeout=60):
         client = MlflowClient(tracking_uri=tracking_uri())
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
@@ -109,6 +122,12 @@ class TrackedRun:
         """The data that the run learns from."""
         self._outbox.put("dataset", name=name, digest=digest, source=source, profile=dict(profile))
 
+    def model(self, generator: Path, judge: Path, reference: Path, measure: MeasureParams) -> None:
+        """An exported generator for the registry, with all it takes to compare it there."""
+        files = {"generator": generator, "judge": judge, "reference": reference}
+        attached = {f"{name}.safetensors": file for name, file in files.items()}
+        self._outbox.put("model", attached, measure=dataclasses.asdict(measure))
+
     def end(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
         self._outbox.put("end", status=status, time=now_ms())
@@ -122,10 +141,7 @@ class TrackedRun:
         if not at_once and time.monotonic() < self._retry_at:
             return False
         try:
-            with self._outbox.lock:
-                self._sender = self._sender or _Sender(self._key)
-                for entry, folder in self._outbox.entries():
-                    self._sender.send(entry, folder)
+            self.send()
         except FAILURES as error:
             if not self._retry_at:
                 print(
@@ -137,6 +153,17 @@ class TrackedRun:
             return False
         self._retry_at = 0.0
         return True
+
+    def send(self) -> None:
+        """Send what waits. Raises one of FAILURES; what could not be sent stays."""
+        with self._outbox.lock:
+            self._sender = self._sender or _Sender(self._key)
+            for entry, folder in self._outbox.entries():
+                self._sender.send(entry, folder)
+
+    def waiting(self) -> int:
+        """How many entries wait to be sent."""
+        return len(self._outbox)
 
 
 class _Sender:
@@ -163,12 +190,20 @@ class _Sender:
             tags={_KEY_TAG: self._key},
         )
         run_id: str = run.info.run_id
+        if entry["kind"] != "begin":  # on another machine than the training's, which has ended
+            self._client.set_terminated(run_id)
         return run_id
 
     def _send_begin(self, entry: dict[str, Any], _: Path) -> None:
         self._client.update_run(self._run_id, status="RUNNING")
-        params = [Param(key, value) for key, value in entry["params"].items()]
-        tags = [RunTag(key, value) for key, value in entry["tags"].items()]
+        # MLflow refuses to change a parameter. A run that goes on with another value, of one that
+        # leaves the run what it is, has the newer one as a tag.
+        known = self._client.get_run(self._run_id).data.params
+        params = [Param(key, value) for key, value in entry["params"].items() if key not in known]
+        changed = {
+            key: value for key, value in entry["params"].items() if known.get(key, value) != value
+        }
+        tags = [RunTag(key, value) for key, value in {**entry["tags"], **changed}.items()]
         self._client.log_batch(self._run_id, params=params, tags=tags)
 
     def _send_metrics(self, entry: dict[str, Any], _: Path) -> None:
@@ -190,7 +225,7 @@ class _Sender:
         if self._sent_images is None:
             listed = self._client.list_artifacts(self._run_id, "images")
             self._sent_images = {_image_name(Path(item.path).name) for item in listed}
-        name = f"{entry['key']}+{entry['step']}"
+        name = f"{entry['key'].replace('/', '~')}+{entry['step']}"  # ~ as in MLflow's file names
         if name in self._sent_images:
             return
         self._client.log_image(
@@ -212,10 +247,15 @@ class _Sender:
             digest=entry["digest"],
             source_type="local",
             source=entry["source"],
-            profile=str(entry["profile"]),
+            profile=json.dumps(entry["profile"]),
         )
         context = InputTag("mlflow.data.context", "training")
         self._client.log_inputs(self._run_id, datasets=[DatasetInput(dataset, [context])])
+
+    def _send_model(self, entry: dict[str, Any], folder: Path) -> None:
+        from pipeline._registry import register  # heavy, and one stage's only
+
+        register(self._client, self._run_id, folder, MeasureParams(**entry["measure"]))
 
     def _send_end(self, entry: dict[str, Any], _: Path) -> None:
         self._client.set_terminated(self._run_id, entry["status"], entry["time"])
@@ -244,16 +284,19 @@ def read_history(run_id: str, keys: Iterable[str]) -> dict[str, tuple[list[int],
     }
 
 
-def close_dead_runs() -> None:
-    """Mark runs of this machine KILLED whose process is gone, as after SIGKILL."""
+def close_dead_runs() -> int:
+    """Mark runs of this machine KILLED whose process is gone; returns how many there were."""
+    closed = 0
     try:
         client, experiment = connect()
         for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
             host, _, number = run.data.tags.get(_PROCESS_TAG, "").partition(":")
             if host == os.uname().nodename and not psutil.pid_exists(int(number)):
                 client.set_terminated(run.info.run_id, "KILLED")
+                closed += 1
     except FAILURES:
-        return  # whoever comes next will do it
+        pass  # whoever comes next will do it
+    return closed
 
 
 def system_metrics() -> dict[str, float]:
@@ -273,8 +316,10 @@ def now_ms() -> int:
 
 
 def brief(error: BaseException) -> str:
-    """The first line of an error, without what an address may hold of secrets."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0][:100]}" if str(error) else ""
+    """The first line of an error, without addresses, which may hold a password."""
+    line = (str(error).splitlines() or [""])[0]
+    safe = re.sub(r"[\w+.-]+://\S+", "the server", line)
+    return f"{type(error).__name__}: {safe[:160]}"
 
 
 def _text(value: float) -> float | str:

@@ -1,8 +1,8 @@
 """Stage `evaluate`: all figures of the best and the last generator, and the pictures of the run."""
 
 import argparse
+import math
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,18 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from dcgan.measuring import Meter
-from dcgan.mnist import Mnist
+from dcgan.mnist import NUM_CLASSES, Mnist
 from dcgan.networks import Generator
 from dcgan.runtime import configure
 from dcgan.sampling import to_bytes
 from pipeline import _figures
-from pipeline._cli import UserError, load_params, read_json, run, write_json
+from pipeline._cli import UserError, load_params, progress_bar, read_json, run, write_json
 from pipeline._data import load_data
 from pipeline._outcome import Outcome, read_outcome
-from pipeline._paths import FIGURES, GENERATOR_BEST, JUDGE_REPORT, METRICS
+from pipeline._paths import FIGURES, JUDGE_REPORT, METRICS
 from pipeline._tracking import TrackedRun, now_ms
 from pipeline._weights import load_meter
 
@@ -44,11 +43,11 @@ def main() -> None:
     data = load_data()
     device = configure(params.runtime)
     meter = load_meter(params.measure, device)
-    with tqdm(total=12, desc="evaluate", unit="part", file=sys.stderr) as bar:
-        best, samples = measure(meter, *outcome.best, bar)
-        if samples is None:
-            raise UserError(f"{GENERATOR_BEST}: its images are not finite; train otherwise")
-        last, _ = measure(meter, *outcome.last, bar)
+    with progress_bar(total=10, desc="evaluate", unit="part") as bar:
+        best, samples = measure(meter, *outcome.best)
+        bar.update()
+        last, _ = measure(meter, *outcome.last)
+        bar.update()
         with folder_whole(FIGURES) as folder:
             shares = meter.against.share.cpu().numpy()
             for name, figure in pictures(outcome, scale, best, shares, samples, data):
@@ -56,7 +55,8 @@ def main() -> None:
                 bar.update()
             animate(outcome, folder / "progress.gif")
             bar.update()
-    write_json(METRICS, {"best": best, "last": last, "scale": by_figure(scale, best)})
+    known = [{"set": name, **in_report(figures)} for name, figures in scale.items()]
+    write_json(METRICS, {"best": in_report(best), "last": in_report(last), "scale": known})
     print(table(best, last, scale, params.measure.num_samples))
     print(f"{METRICS} and the pictures in {FIGURES} tell more")
     track(outcome.run_key, best, last)
@@ -65,28 +65,22 @@ def main() -> None:
 def read_scale() -> dict[str, Figures]:
     """What each figure is for known sets of images, as the judge's stage measured them."""
     report = read_json(JUDGE_REPORT, "judge")
+    needed = {"fd", "class_kl", *(f"share_{digit}" for digit in range(NUM_CLASSES))}
     try:
-        return {name: dict(figures) for name, figures in report["scale"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise UserError(
-            f"{JUDGE_REPORT}: corrupt; delete it, then `dvc repro judge` makes it"
-        ) from None
+        scale: dict[str, Figures] = report["scale"]
+        if all(needed <= set(figures) for figures in scale.values()):
+            return scale
+    except (KeyError, TypeError, AttributeError):
+        pass
+    raise UserError(f"{JUDGE_REPORT}: corrupt; delete it, then `dvc repro judge` makes it")
 
 
-def measure(
-    meter: Meter, generator: Generator, about: Mapping[str, Any], bar: "tqdm[Any]"
-) -> tuple[Figures, Tensor | None]:
-    """All figures that are finite, and the images they are of; a broken generator has neither."""
+def measure(meter: Meter, generator: Generator, about: Mapping[str, Any]) -> tuple[Figures, Tensor]:
+    """All figures that are finite, after epoch and step, and the images that they are of."""
     generator.to(meter.against.mean.device)
-    figures = {"epoch": about["epoch"], "step": about["step"]}
     images = meter.samples(generator, meter.params.num_samples)
-    bar.update()
-    if not torch.isfinite(images).all():
-        bar.update()
-        return figures, None
-    figures |= {name: value for name, value in meter.full(images).items() if np.isfinite(value)}
-    bar.update()
-    return figures, images
+    figures = {"epoch": about["epoch"], "step": about["step"], **meter.full(images)}
+    return {name: value for name, value in figures.items() if math.isfinite(value)}, images
 
 
 def pictures(
@@ -104,18 +98,12 @@ def pictures(
     yield "losses", _figures.losses(course)
     yield "gradients", _figures.gradients(course)
     yield "fd", _figures.quality(course, scale)
-    shown = (*_SHOWN_EPOCHS, float(outcome.epochs["epoch"][-1]))
+    shown = (*_SHOWN_EPOCHS, outcome.epochs["epoch"][-1])
     steps = [epoch * course.steps_per_epoch for epoch in shown]
     indices = _figures.nearest(outcome.grid_steps, steps)
-    yield (
-        "epochs",
-        _figures.side_by_side(
-            {
-                f"epoch {outcome.grid_steps[i] / course.steps_per_epoch:.3g}": outcome.grids[i]
-                for i in indices
-            }
-        ),
-    )
+    titles = [f"epoch {outcome.grid_steps[i] / course.steps_per_epoch:.3g}" for i in indices]
+    grids = outcome.grids[indices]
+    yield "epochs", _figures.side_by_side(dict(zip(titles, grids, strict=True)))
     (index,) = _figures.nearest(outcome.grid_steps, [best["step"]])
     grid = outcome.grids[index]
     yield (
@@ -127,7 +115,7 @@ def pictures(
             }
         ),
     )
-    seen = np.array([best[f"share_{digit}"] for digit in range(len(shares))])
+    seen = np.array(in_report(best)["shares"])
     yield "classes", _figures.classes(seen, shares)
     yield "neighbours", _neighbours(to_bytes(samples[:_COMPARED]).squeeze(1).cpu(), data)
 
@@ -184,13 +172,12 @@ def folder_whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def by_figure(scale: Mapping[str, Figures], best: Figures) -> dict[str, Figures]:
-    """The scale turned round: for each figure what it is for the known sets."""
-    return {
-        name: {known: figures[name] for known, figures in scale.items() if name in figures}
-        for name in best
-        if name not in ("epoch", "step")
-    }
+def in_report(figures: Figures) -> dict[str, Any]:
+    """The figures as metrics.json has them: the shares are a list, so that DVC, which shows no
+    lists, has a table of moderate width."""
+    shares = [figures[f"share_{digit}"] for digit in range(NUM_CLASSES)]
+    plain = {name: value for name, value in figures.items() if not name.startswith("share_")}
+    return {**plain, "shares": shares}
 
 
 def table(best: Figures, last: Figures, scale: Mapping[str, Figures], num_samples: int) -> str:
@@ -224,8 +211,9 @@ def track(run_key: str, best: Figures, last: Figures) -> None:
         tracked.metrics(
             [f"{group}/{name}" for name in names], [int(figures["step"])], [values], now_ms()
         )
-    for file in (METRICS, *sorted(FIGURES.iterdir())):
-        tracked.artifact(file, "figures")
+    tracked.artifact(METRICS, "reports")
+    for picture in sorted(FIGURES.iterdir()):
+        tracked.artifact(picture, "figures")
     tracked.flush(at_once=True)
 
 

@@ -4,6 +4,8 @@ Healthy here is broad on purpose: early phases of either sign, slow trends and t
 several epochs, autocorrelated and at first larger noise, an fd that wobbles.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -55,6 +57,19 @@ LEVELS = {
 }
 
 
+@dataclass
+class _Run:
+    """A run in the making. `since` [steps] and `late` [epochs] are epochs since the failure."""
+
+    rng: np.random.Generator
+    logs: dict[str, Array]
+    real: Array
+    fake: Array
+    measures: dict[str, Array]
+    since: Array
+    late: Array
+
+
 def synthetic_run(
     seed: int, failure: Failure = "none", epochs: int = 36, at_epoch: float = 22.0
 ) -> tuple[Columns, Columns]:
@@ -62,50 +77,90 @@ def synthetic_run(
     rng = np.random.default_rng(seed)
     step = np.arange(1, epochs * EPOCH + 1)
     number = np.arange(1, epochs + 1)
-    since = (step / EPOCH - at_epoch).clip(0)  # epochs since the failure began
-    begun = step / EPOCH > at_epoch
     logs = {name: np.log(level) + _healthy(rng, step) for name, level in LEVELS.items()}
-    real, fake = 0.6 + 0.02 * rng.standard_normal(len(step)), 0.4 + 0.02 * rng.random(len(step))
-    fd, kl, coverage, share = _healthy_measures(rng, number)
-    late = (number - at_epoch).clip(0)
-    bad = late > 0
-    if failure == "rate":
-        for name in logs:
-            size = rng.uniform(2, 3.4) if "update" in name else rng.uniform(0.7, 2.5)
-            logs[name] += begun * size * (1 + 0.3 * rng.standard_normal(len(step)))
-        fd = np.where(bad, fd * (1 + rng.uniform(0.5, 3) * late.clip(0, 3)), fd)
-    elif failure == "explosion":
-        for name in ("d_grad_norm", "g_grad_norm", "g_update_ratio"):
-            logs[name] += rng.uniform(0.2, 0.6) * since
-        fd = fd * np.exp(rng.uniform(0.1, 0.3) * (late - 1).clip(0))
-    elif failure == "frozen":
-        sure = 1 - np.exp(-2 * since)
-        real, fake = real + sure * (0.999 - real), fake + sure * (0.001 - fake)
-        logs["g_loss"] += 2 * sure
-        logs["d_loss"] -= 4 * sure
-        logs["g_update_ratio"] -= 30.0 * begun
-        for values in (fd, kl, coverage, share):
-            values[bad] = values[~bad][-1]
-    elif failure == "one_digit":
-        fd, kl, share = np.where(bad, 8 * fd, fd), np.where(bad, 2.3, kl), np.where(bad, 0, share)
-    elif failure == "silent":
-        fd = fd * np.exp(0.12 * late)
-    elif failure == "drift":
-        for name in logs:
-            logs[name] += rng.uniform(-0.02, 0.03) * since
-        fd = fd * np.exp(rng.uniform(-0.005, 0.005) * late)
-    signals = {name: np.exp(values) for name, values in logs.items()}
-    first = int(begun.argmax())
-    if failure == "spike":
-        for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm"):
-            signals[name][first] *= 10
-    elif failure == "not_finite":
-        for name in signals:
-            signals[name][first:] = np.nan
-        fd[bad] = np.nan
-    steps: Columns = {"step": step, **signals, "d_real": real, "d_fake": fake}
-    measures = {"fd": fd, "class_kl": kl, "coverage": coverage, "min_share": share}
-    return steps, {"epoch": number, "step": number * EPOCH, **measures}
+    real = 0.6 + 0.02 * rng.standard_normal(len(step))
+    fake = 0.4 + 0.02 * rng.random(len(step))
+    measures = _healthy_measures(rng, number)
+    since, late = (step / EPOCH - at_epoch).clip(0), (number - at_epoch).clip(0)
+    run = _Run(rng, logs, real, fake, measures, since, late)
+    if failure != "none":
+        _FAILURES[failure](run)
+    signals = {name: np.exp(values) for name, values in run.logs.items()}
+    steps: Columns = {"step": step, **signals, "d_real": run.real, "d_fake": run.fake}
+    return steps, {"epoch": number, "step": number * EPOCH, **run.measures}
+
+
+def _rate(run: _Run) -> None:
+    """The learning rate jumps: everything moves at once, noisily, and fd climbs."""
+    for name in run.logs:
+        size = run.rng.uniform(2, 3.4) if "update" in name else run.rng.uniform(0.7, 2.5)
+        noise = 1 + 0.3 * run.rng.standard_normal(len(run.since))
+        run.logs[name] += (run.since > 0) * size * noise
+    run.measures["fd"] *= 1 + run.rng.uniform(0.5, 3) * run.late.clip(0, 3)
+
+
+def _explosion(run: _Run) -> None:
+    """Gradients grow by a factor each epoch; fd follows an epoch later."""
+    for name in ("d_grad_norm", "g_grad_norm", "g_update_ratio"):
+        run.logs[name] += run.rng.uniform(0.2, 0.6) * run.since
+    run.measures["fd"] *= np.exp(run.rng.uniform(0.1, 0.3) * (run.late - 1).clip(0))
+
+
+def _frozen(run: _Run) -> None:
+    """G is no longer trained: D becomes sure, samples stay what they were."""
+    sure = 1 - np.exp(-2 * run.since)
+    run.real += sure * (0.999 - run.real)
+    run.fake += sure * (0.001 - run.fake)
+    run.logs["g_loss"] += 2 * sure
+    run.logs["d_loss"] -= 4 * sure
+    run.logs["g_update_ratio"] -= 30.0 * (run.since > 0)
+    for values in run.measures.values():
+        values[run.late > 0] = values[run.late == 0][-1]
+
+
+def _one_digit(run: _Run) -> None:
+    """G draws one digit only; the signals say nothing."""
+    bad = run.late > 0
+    run.measures["fd"][bad] *= 8
+    run.measures["class_kl"][bad] = 2.3
+    run.measures["min_share"][bad] = 0
+
+
+def _not_finite(run: _Run) -> None:
+    """A weight is NaN, and from then on everything."""
+    for values in run.logs.values():
+        values[run.since > 0] = np.nan
+    run.measures["fd"][run.late > 0] = np.nan
+
+
+def _spike(run: _Run) -> None:
+    """One iteration with ten times the losses and gradients."""
+    for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm"):
+        run.logs[name][int((run.since > 0).argmax())] += np.log(10)
+
+
+def _drift(run: _Run) -> None:
+    """Slow drifts begin, such as healthy training has."""
+    for values in run.logs.values():
+        values += run.rng.uniform(-0.02, 0.03) * run.since
+    run.measures["fd"] *= np.exp(run.rng.uniform(-0.005, 0.005) * run.late)
+
+
+def _silent(run: _Run) -> None:
+    """Samples become worse, the signals do not notice."""
+    run.measures["fd"] *= np.exp(0.12 * run.late)
+
+
+_FAILURES: dict[Failure, Callable[[_Run], None]] = {
+    "rate": _rate,
+    "explosion": _explosion,
+    "frozen": _frozen,
+    "one_digit": _one_digit,
+    "not_finite": _not_finite,
+    "spike": _spike,
+    "drift": _drift,
+    "silent": _silent,
+}
 
 
 def _healthy(rng: np.random.Generator, step: NDArray[np.int64]) -> Array:
@@ -123,9 +178,7 @@ def _healthy(rng: np.random.Generator, step: NDArray[np.int64]) -> Array:
     return np.asarray(trend + wave + size * autoregressive(rng, len(step), length))
 
 
-def _healthy_measures(
-    rng: np.random.Generator, number: NDArray[np.int64]
-) -> tuple[Array, Array, Array, Array]:
+def _healthy_measures(rng: np.random.Generator, number: NDArray[np.int64]) -> dict[str, Array]:
     floor, start = rng.uniform(5, 40), rng.uniform(80, 300)
     wobble = rng.uniform(0.02, 0.1)
     noise = wobble * rng.standard_normal(len(number))
@@ -135,7 +188,12 @@ def _healthy_measures(
     rise = 1 - np.exp(-number / 3)
     coverage = rng.uniform(0.6, 0.9) * rise + 0.02 * rng.standard_normal(len(number))
     share = 0.7 * rise + 0.06 * rng.standard_normal(len(number))
-    return np.asarray(fd), np.asarray(kl), coverage.clip(0, 1), share.clip(0, 1)
+    return {
+        "fd": fd,
+        "class_kl": kl,
+        "coverage": coverage.clip(0, 1),
+        "min_share": share.clip(0, 1),
+    }
 
 
 def autoregressive(rng: np.random.Generator, count: int, length: float) -> Array:

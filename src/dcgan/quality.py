@@ -142,8 +142,9 @@ class Quality:
     def _fd_noise(self, fds: Array, best: float) -> float:
         """Standard deviation of one fd: that of resampling, or of its wobble if that is larger."""
         reported = self.series("fd_sigma")
-        recent = fds[-round(self._params.history_epochs) :]
-        wobble = relative_wobble(recent) * best if len(recent) >= 5 else 0.0
+        # A decline under way is not wobble; and fewer than five values tell too little of it.
+        calm = fds[: len(fds) - len(self._runs.get("fd", []))]
+        wobble = relative_wobble(calm) * best if len(calm) >= 5 else 0.0
         return max(float(reported[-1]) if len(reported) else 0.0, wobble)
 
     def best_before(self, step: float | None) -> Stop | None:

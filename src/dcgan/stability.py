@@ -128,7 +128,9 @@ class Monitor:
             after = f"; {failure.words} from step {failure.step:,} on"
         alarm = self._pending(onset, decline.confirmed.step)
         if alarm is None:
-            reason = f"{decline.words} at epoch {epoch}, without an alarm {self._judged_by()}"
+            reason = (
+                f"{decline.words} at epoch {epoch}; no signal warned, judged {self._judged_by()}"
+            )
             return self._judged("silent", reason + after, onset, decline.measure, None, epoch)
         later = epoch - self._epoch_of(alarm.step)
         when = f"{later} {_plural('epoch', later)} later" if later else "in the same epoch"

@@ -1,0 +1,125 @@
+"""Stage `export`: the best generator for use elsewhere, with its card, and into the registry."""
+
+import argparse
+import shutil
+import warnings
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import torch
+from PIL import Image
+
+from dcgan.networks import Generator
+from dcgan.runtime import configure
+from dcgan.sampling import fixed_noise, generate, to_bytes
+from pipeline._cli import UserError, load_params, read_json, run, write_whole
+from pipeline._folders import folder_whole
+from pipeline._model_card import Facts, model_card
+from pipeline._paths import (
+    DATA_REPORT,
+    EXPORT,
+    GENERATOR_BEST,
+    JUDGE,
+    METRICS,
+    REFERENCE,
+    RUN,
+)
+from pipeline._pictures import tile
+from pipeline._tracking import TrackedRun
+from pipeline._weights import load_generator, load_meter
+
+BATCHES = (1, 2, 64)
+MAX_ERROR = 1e-5  # of a pixel in [0, 1]
+CPU = torch.device("cpu")  # what is exported computes anywhere; what it is compared with, here
+
+
+def main() -> None:
+    argparse.ArgumentParser(prog="python -m pipeline.export", description=__doc__).parse_args()
+    params = load_params()
+    configure(params.runtime)
+    generator, about = load_generator(GENERATOR_BEST)
+    load_meter(params.measure, CPU)  # the registry will need it; what is wrong with it is said now
+    run_key = _read(RUN, "train", "key")
+    data = {name: _read(DATA_REPORT, "fetch", name) for name in ("hash", "source", "verified")}
+    figures, scale = (_read(METRICS, "evaluate", name) for name in ("best", "scale"))
+    with folder_whole(EXPORT) as folder:
+        shutil.copyfile(GENERATOR_BEST, folder / "generator.safetensors")
+        export(generator, folder)
+        errors = parity(generator, folder)
+        print(
+            f"largest difference to the trained network at batch {', '.join(map(str, BATCHES))}: "
+            + ", ".join(f"{name} {error:.1e}" for name, error in errors.items())
+        )
+        for name, error in errors.items():
+            if not error <= MAX_ERROR:  # nan, too, is no agreement
+                raise UserError(
+                    f"{name} differs from the trained network by {error:.1e}, over {MAX_ERROR:.0e};"
+                    " nothing was exported; another torch or onnxruntime may do better"
+                )
+        images = generate(generator, fixed_noise(params.train.seed, generator.latent_dim, CPU))
+        Image.fromarray(tile(to_bytes(images).squeeze(1).numpy())).save(folder / "samples.png")
+        facts = Facts(params, about, run_key, data, figures, scale, errors)
+        with write_whole(folder / "model_card.md") as file:
+            file.write(model_card(facts).encode())
+    print(f"{EXPORT}: " + ", ".join(sorted(file.name for file in EXPORT.iterdir())))
+    tracked = TrackedRun(run_key)
+    tracked.model(GENERATOR_BEST, JUDGE, REFERENCE, params.measure)
+    tracked.flush(at_once=True)
+
+
+def _read(path: Path, made_by: str, name: str) -> Any:
+    try:
+        return read_json(path, made_by)[name]
+    except (KeyError, TypeError):
+        raise UserError(
+            f"{path}: corrupt; delete it, then `dvc repro {made_by}` makes it"
+        ) from None
+
+
+def export(generator: Generator, folder: Path) -> None:
+    """Write generator.pt2 and generator.onnx, each for any batch size."""
+    noise = torch.zeros(2, generator.latent_dim)
+    batch = torch.export.Dim("batch", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of things inside the exporters
+        program = torch.export.export(generator, (noise,), dynamic_shapes=({0: batch},))
+        # Line by line it names the source files, and so the folders, of the machine it is made on.
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)
+        with (folder / "generator.pt2").open("wb") as file:
+            torch.export.save(program, file)
+        torch.onnx.export(
+            program,
+            (),
+            folder / "generator.onnx",
+            input_names=["z"],
+            output_names=["image"],
+            dynamic_shapes=({0: batch},),
+            external_data=False,
+            verbose=False,
+        )
+
+
+def parity(generator: Generator, folder: Path) -> dict[str, float]:
+    """The largest difference of a pixel between `generator` and what `export` wrote, by file."""
+    session = onnxruntime.InferenceSession(
+        folder / "generator.onnx", providers=["CPUExecutionProvider"]
+    )
+    program = torch.export.load(folder / "generator.pt2").module()
+    errors = {"generator.onnx": 0.0, "generator.pt2": 0.0}
+    for batch in BATCHES:
+        noise = fixed_noise(batch, generator.latent_dim, CPU)[:batch]
+        wanted = generate(generator, noise)
+        (image,) = session.run(["image"], {"z": noise.numpy()})
+        found = {"generator.onnx": torch.from_numpy(image), "generator.pt2": program(noise)}
+        for name, images in found.items():
+            error = float((images - wanted).abs().max()) if images.shape == wanted.shape else nan
+            # Not max(): it would lose a nan.
+            errors[name] = error if not error <= errors[name] else errors[name]
+    return errors
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,45 @@
+"""Run a whole recipe as a DVC experiment: `python -m pipeline.recipe blog`.
+
+A recipe is a file of pipeline/recipes with values for the section `train` of params.yaml; what it
+does not name stays as it is there. Every further argument goes to `dvc exp run`, so
+`python -m pipeline.recipe seed --name short -S train.epochs=2` and `--queue` work. An interrupted
+recipe continues with the same command; `dvc exp show` and the MLflow UI compare the results.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from pipeline._cli import UserError, read_yaml, run
+
+RECIPES = {file.stem: file for file in (Path(__file__).parent / "recipes").glob("*.yaml")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.recipe",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", choices=sorted(RECIPES))
+    parser.add_argument("--dry-run", action="store_true", help="print the command, run nothing")
+    chosen, others = parser.parse_known_args()
+    command = [sys.executable, "-m", "dvc", *exp_run(chosen.recipe, others)]
+    print(" ".join(["dvc", *command[3:]]), flush=True)
+    if not chosen.dry_run:
+        status = subprocess.run(command).returncode
+        if status:
+            raise UserError(f"the recipe {chosen.recipe} did not finish; see above", status)
+
+
+def exp_run(recipe: str, others: list[str]) -> list[str]:
+    """The arguments of dvc; later ones win, so `others` may change the name and any value."""
+    values = read_yaml(RECIPES[recipe])
+    settings = [f"--set-param=train.{key}={str(value).lower()}" for key, value in values.items()]
+    named = any(word in ("-n", "--name") or word.startswith("--name=") for word in others)
+    return ["exp", "run", *([] if named else ["--name", recipe]), *settings, *others]
+
+
+if __name__ == "__main__":
+    run(main)
