@@ -233,7 +233,7 @@ def animation(path: Path, frames: Grid, labels: Sequence[str], milliseconds: int
 def frame_choice(available: int, most: int = MAX_FRAMES) -> list[int]:
     """Which of so many pictures to show: first and last, and more of the early ones."""
     roots = np.linspace(0, math.sqrt(available - 1), most)
-    return sorted({round(root**2) for root in roots.tolist()})
+    return sorted({round(root * 0.9) ** 2 for root in roots.tolist()})
 
 
 def _in_few_greys(page: Image.Image, levels: int = 16) -> Image.Image:
@@ -292,6 +292,9 @@ def _log_scale(axis: Axes) -> None:
     """A logarithmic axis whose ticks are plain numbers."""
     axis.set_yscale("log")
     low, high = axis.get_ylim()
+    if low <= 0:  # nothing to show, or nothing above zero
+        low, high = 0.1, 10
+        axis.set_ylim(low, high)
     if high / low < 5:  # little happens, and should look so
         middle = math.sqrt(low * high)
         low, high = middle / math.sqrt(5), middle * math.sqrt(5)

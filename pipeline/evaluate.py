@@ -189,11 +189,12 @@ def table(best: Figures, last: Figures, scale: Mapping[str, Figures], num_sample
         if not name.startswith("share_") and name != "step":
             rows.append([name, *(_number(figures.get(name)) for figures in columns.values())])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
+    lines = [
         row[0].ljust(widths[0])
         + "".join(cell.rjust(width + 2) for cell, width in zip(row[1:], widths[1:], strict=True))
         for row in rows
-    )
+    ]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _number(value: float | None) -> str:

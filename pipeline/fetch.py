@@ -153,7 +153,10 @@ def _assemble(files: _sources.Files, folder: Path, verify: bool) -> None:
     for name in mnist.FILES:
         with write_whole(folder / name) as file:
             file.write(files[name])
-    mnist.load(folder)
+    try:
+        mnist.load(folder)
+    except ValueError as error:  # by its name, not where it lies for the moment
+        raise ValueError(str(error).replace(f"{folder}{os.sep}", "")) from None
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ def test_synthetic_digits_are_told_apart_by_the_nearest_training_image(tmp_path:
         mnist.to_unit(images).flatten(1) for images in (data.train_images, data.test_images)
     )
     nearest = torch.cdist(test, train).argmin(1)
-    assert (data.train_labels[nearest] == data.test_labels).float().mean() > 0.95
+    assert (data.train_labels[nearest] == data.test_labels).float().mean() > 0.85
     assert data.train_labels.bincount().tolist() == [60] * 10
 
 

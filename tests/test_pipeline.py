@@ -112,7 +112,7 @@ def test_the_tracked_run_says_where_it_comes_from(reproduced: Project) -> None:
     recorded = json.loads((reproduced.folder / "reports/data.json").read_text())
     assert tags["data_hash"] == recorded["hash"]
     params = dict(query(reproduced, "select key, value from params"))
-    assert params["train.lr_g"] == "0.001"
+    assert params["train.lr_g"] == "0.002"
     assert query(reproduced, "select name from datasets") == ["mnist"]
     aliases = query(reproduced, "select name, alias from registered_model_aliases")
     assert aliases == [("dcgan-generator", "champion")]
@@ -122,14 +122,14 @@ def test_an_experiment_is_a_run_of_its_own_under_its_name(reproduced: Project) -
     reproduced.run("dvc", "exp", "run", "--name", "slower", "-S", "train.lr_g=0.0005")
     assert metric_steps(reproduced, "train/d_loss", "slower") == list(range(1, STEPS + 1))
     rates = query(reproduced, "select value from params where key = 'train.lr_g' order by value")
-    assert rates == ["0.0005", "0.001"]
+    assert rates == ["0.0005", "0.002"]
     assert "fd" in reproduced.run("dvc", "metrics", "diff", "HEAD", "--all")
     reproduced.run("git", "checkout", "-q", "--", ".")
     reproduced.run("dvc", "checkout")
 
 
 def test_queued_experiments_run_in_parallel_into_the_same_store(reproduced: Project) -> None:
-    for name, rate in (("left", "0.002"), ("right", "0.003")):
+    for name, rate in (("left", "0.0015"), ("right", "0.003")):
         # A queued experiment runs the code of its own snapshot: here, one that says so.
         reproduced.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"train.lr_g={rate}")
     reproduced.run("dvc", "queue", "start", "-j", "2")

@@ -71,8 +71,9 @@ def fit(data: Mnist, params: JudgeParams, device: torch.device) -> Iterator[Judg
     images, labels = data.train_images.to(device), data.train_labels.to(device).long()
     batches = max(len(images) // params.batch_size, 1)
     optimizer = torch.optim.Adam(judge.parameters(), betas=(0.9, 0.99))
+    total_steps = max(params.epochs * batches, 6)  # with 5, torch divides by the 0 of a rise of 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, params.lr, total_steps=params.epochs * batches, pct_start=0.2
+        optimizer, params.lr, total_steps=total_steps, pct_start=0.2
     )
     for epoch in range(params.epochs):
         order = torch.randperm(len(images), generator=rng, device=device)

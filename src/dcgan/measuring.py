@@ -34,7 +34,7 @@ class Reference:
     Attributes:
         mean, cov: moments of all training features, float64 [d] and [d, d].
         share: the training digits' shares, float64 [10].
-        train, test: features of equally many training and test digits, float32 [n, d].
+        train, test: features of equally many random training and test digits, float32 [n, d].
         radii: distance of each row of `train[:k]` to its fifth neighbour among them, float32 [k].
     """
 
@@ -51,11 +51,14 @@ def reference(judge: Judge, data: Mnist, params: MeasureParams) -> Reference:
     train, _ = features_and_logits(judge, data.train_images)
     test, _ = features_and_logits(judge, data.test_images)
     rng = random_generator(train.device, params.seed, "reference")
-    chosen = torch.randperm(len(train), generator=rng, device=train.device)[: len(test)]
+    some_train, some_test = (
+        features[torch.randperm(len(features), generator=rng, device=rng.device)][:count]
+        for features, count in ((train, len(test)), (test, len(train)))
+    )
     mean, cov = moments(train)
-    neighbours = train[chosen][: params.num_neighbour_samples]
+    radii = neighbour_radii(some_train[: params.num_neighbour_samples])
     share = torch.bincount(data.train_labels.long(), minlength=10).double() / len(train)
-    return Reference(mean, cov, share, train[chosen], test, neighbour_radii(neighbours))
+    return Reference(mean, cov, share, some_train, some_test, radii)
 
 
 class Meter:
@@ -83,7 +86,11 @@ class Meter:
         return self._quick(*features_and_logits(self.judge, images))
 
     def full(self, images: Tensor) -> dict[str, float]:
-        """Every figure: the quick ones, kid with its standard error, and nn_ratio."""
+        """Every figure: the quick ones, kid with its standard error, and nn_ratio.
+
+        `nn_ratio` looks at as many training digits as there are test digits, a sixth of MNIST's:
+        copies of digits from all of the training set give 0.8, not 0.
+        """
         features, logits = features_and_logits(self.judge, images)
         rng = random_generator(features.device, self.params.seed, "kid")
         kid, kid_error = kernel_distance(features, self.against.train, rng)
@@ -129,16 +136,26 @@ def scale(judge: Judge, data: Mnist, params: MeasureParams) -> dict[str, dict[st
         return to_unit(pool.repeat(repeats, 1, 1)[: params.num_samples])
 
     ordered = images[order]
+    # MNIST's first 5,000 test digits are other people's than its last; figures of few would differ.
+    fresh = data.test_images[torch.randperm(len(data.test_images), generator=rng)]
     blur = torch.tensor([1.0, 2.0, 1.0]).outer(torch.tensor([1.0, 2.0, 1.0])).div(16)
-    meter = Meter(judge, reference(judge, data, params), params)
-    return {
+    against = reference(judge, data, params)
+    meter = Meter(judge, against, params)
+    known = {
         "floor": Meter(judge, reference(judge, other, params), params).full(some(images[half])),
-        "test": meter.full(some(data.test_images)),
+        "test": meter.full(some(fresh)),
         "blurred": meter.full(F.conv2d(some(ordered), blur[None, None], padding=1)),
         "nines_removed": meter.full(some(ordered[labels[order] != 9])),
         "one_class": meter.full(some(ordered[labels[order] == 1])),
         "noise": meter.full(torch.rand(params.num_samples, 1, 28, 28, generator=rng)),
     }
+    # The test digit nearest to a test digit must be another one.
+    half_test = len(against.test) // 2
+    held_out, others = against.test[:half_test], against.test[-half_test:]
+    known["test"]["nn_ratio"] = nearest_ratio(
+        held_out[: params.num_neighbour_samples], against.train[:half_test], others
+    )
+    return known
 
 
 def measure_epoch(meter: Meter, state: GanState, data: Mnist) -> dict[str, float]:
@@ -164,5 +181,7 @@ def measure_epoch(meter: Meter, state: GanState, data: Mnist) -> dict[str, float
 @torch.no_grad()
 def _mean_answer(state: GanState, images: Tensor) -> float:
     device = next(state.discriminator.parameters()).device
-    logits = state.discriminator.eval()(to_unit(images[:_PROBE_IMAGES]).to(device))
+    # Evenly from the whole set: the first digits of MNIST's test set are not like its last.
+    probe = images[:: -(-len(images) // _PROBE_IMAGES)]
+    logits = state.discriminator.eval()(to_unit(probe).to(device))
     return float(logits.sigmoid().mean())

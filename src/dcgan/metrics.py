@@ -48,28 +48,31 @@ def frechet_sigma(features: Tensor, mean: Tensor, cov: Tensor, groups: int = 10)
 
 
 def kernel_distance(
-    features1: Tensor, features2: Tensor, rng: torch.Generator, subsets: int = 50, size: int = 1000
+    features1: Tensor, features2: Tensor, rng: torch.Generator, groups: int = 10, size: int = 1000
 ) -> tuple[float, float]:
     """Kernel distance (KID): unbiased squared MMD, kernel (x.y / d + 1)^3, Binkowski 1801.01401.
 
-    Returns its mean over `subsets` random subsets of `size` features of each, and the standard
-    error of that mean. Smaller sets use all they have.
+    Returns its mean over `groups` of `size` random features of each set, and the standard error of
+    that mean, nan for one group. Sets that are too small for it make smaller groups. No feature is
+    in two groups: only then are the groups' estimates independent and the error honest.
     """
+    size = min(size, len(features1) // groups, len(features2) // groups)
+    assert size > 1
     estimates = []
-    size = min(size, len(features1), len(features2))
-    for _ in range(subsets):
-        x = _draw(features1, size, rng).double()
-        y = _draw(features2, size, rng).double()
+    dealt = (_deal(features, groups, size, rng) for features in (features1, features2))
+    for x, y in zip(*dealt, strict=True):
         within = _kernel_sum(x, x, same=True) + _kernel_sum(y, y, same=True)
         across = _kernel_sum(x, y, same=False)
         estimates.append(within / (size * (size - 1)) - 2 * across / size**2)
     values = torch.stack(estimates)
-    return values.mean().item(), (values.std() / math.sqrt(subsets)).item()
+    error = values.std().item() / math.sqrt(groups) if groups > 1 else math.nan
+    return values.mean().item(), error
 
 
-def _draw(features: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    order = torch.randperm(len(features), generator=rng, device=rng.device)[:size]
-    return features[order.to(features.device)]
+def _deal(features: Tensor, groups: int, size: int, rng: torch.Generator) -> tuple[Tensor, ...]:
+    """Disjoint random groups, float64 [size, d] each."""
+    order = torch.randperm(len(features), generator=rng, device=rng.device)[: groups * size]
+    return torch.split(features[order.to(features.device)].double(), size)
 
 
 def _kernel_sum(x: Tensor, y: Tensor, same: bool) -> Tensor:
@@ -124,11 +127,13 @@ def class_figures(logits: Tensor, true_share: Tensor) -> dict[str, float]:
         true_share: [10], the shares among the training digits.
     """
     share = torch.bincount(logits.argmax(1), minlength=10).double() / len(logits)
-    terms = torch.special.xlogy(share, share / true_share.to(share))
+    true_share = true_share.to(share)
+    seen, real = share > 0, true_share > 0  # a data set need not have all ten
+    kl = (share[seen] * (share[seen] / true_share[seen]).log()).sum()
     confidence = logits.softmax(1).amax(1)
     return {
-        "min_share": (share / true_share.to(share)).min().item(),
-        "class_kl": max(terms.sum().item(), 0.0),
+        "min_share": (share[real] / true_share[real]).min().item(),
+        "class_kl": max(kl.item(), 0.0),
         "confident": (confidence > 0.9).double().mean().item(),
         **{f"share_{digit}": value for digit, value in enumerate(share.tolist())},
     }

@@ -5,6 +5,7 @@ No value has a default here; params.yaml is the only place where values live.
 
 import dataclasses
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Range:
 
 # Upper bounds are generous; they exist so that a slip of the keyboard is an error, not a full disk.
 Count = Annotated[int, Range(1, 1_000_000_000)]
+BatchSize = Annotated[int, Range(2, 60_000)]  # batch norm cannot normalise one image by itself
 Rate = Annotated[float, Range(0, 10)]
 Share = Annotated[float, Range(0, 1, open=True)]
 Seed = Annotated[int, Range(0, 2**63 - 1)]
@@ -63,7 +65,7 @@ class JudgeParams:
 
     seed: Seed
     epochs: Annotated[int, Range(1, 1000)]
-    batch_size: Annotated[int, Range(1, 60_000)]
+    batch_size: BatchSize
     lr: Rate
     min_accuracy: Annotated[float, Range(0, 1)]
 
@@ -87,7 +89,7 @@ class TrainParams:
     latent_dim: Annotated[int, Range(1, 10_000)]
     g_dropout: Share
     d_dropout: Share
-    batch_size: Annotated[int, Range(1, 60_000)]
+    batch_size: BatchSize
     sampling: Literal["replacement", "epochs"]
     epochs: Count
     steps_per_epoch: Count
@@ -167,7 +169,8 @@ def _build(cls: type[T], values: object, where: str) -> T:
     prefix = f"{where}." if where else ""
     for key in values:
         if key not in names:
-            raise ValueError(f"{prefix}{key}: unknown key; {label} may have {', '.join(names)}")
+            shown = key if isinstance(key, str) and key.isidentifier() else _show(key)
+            raise ValueError(f"{prefix}{shown}: unknown key; {label} may have {', '.join(names)}")
     for name in names:
         if name not in values:
             raise ValueError(f"{prefix}{name}: missing; it must be {_describe(hints[name])}")
@@ -208,5 +211,8 @@ def _describe(hint: Any) -> str:
 
 
 def _show(value: object) -> str:
-    text = repr(value)
+    try:
+        text = reprlib.repr(value)  # short from the start: YAML's aliases can stand for gigabytes
+    except ValueError:
+        return "a number of thousands of digits"  # which Python refuses to write
     return text if len(text) <= 60 else text[:57] + "..."

