@@ -47,6 +47,7 @@ mpl.rcParams.update(
 )
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[Any]  # float or int; missing ones may be masked
 Grid = NDArray[np.uint8]
 Masked = np.ma.MaskedArray[Any, np.dtype[np.float64]]
 
@@ -62,8 +63,8 @@ class Course:
         alarm_step, onset_step: when it began to go wrong, by the verdict; None: it did not.
     """
 
-    steps: Mapping[str, Floats]
-    epochs: Mapping[str, Floats]
+    steps: Mapping[str, Numbers]
+    epochs: Mapping[str, Numbers]
     best_epoch: float
     alarm_step: int | None = None
     onset_step: int | None = None
@@ -84,7 +85,7 @@ class Bands:
     high: Masked
 
 
-def bands(x: Floats, values: Floats, points: int = MAX_POINTS) -> Bands:
+def bands(x: Numbers, values: Numbers, points: int = MAX_POINTS) -> Bands:
     """Cut [n] values into at most `points` windows. What is not finite is masked, and a gap."""
     size = max(math.ceil(len(values) / points), 1)
     padding = (0, -len(values) % size)
@@ -233,7 +234,7 @@ def animation(path: Path, frames: Grid, labels: Sequence[str], milliseconds: int
 def frame_choice(available: int, most: int = MAX_FRAMES) -> list[int]:
     """Which of so many pictures to show: first and last, and more of the early ones."""
     roots = np.linspace(0, math.sqrt(available - 1), most)
-    return sorted({round(root * 0.9) ** 2 for root in roots.tolist()})
+    return sorted({round(root**2) for root in roots.tolist()})
 
 
 def _in_few_greys(page: Image.Image, levels: int = 16) -> Image.Image:
@@ -255,7 +256,7 @@ def _signal(axis: Axes, course: Course, name: str, colour: str, label: str) -> N
     axis.plot(curve.x, curve.middle, color=colour, label=label)
 
 
-def _dots(axis: Axes, x: Floats, values: Floats, label: str | None) -> None:
+def _dots(axis: Axes, x: Numbers, values: Numbers, label: str | None) -> None:
     size = 4 if len(x) <= 60 else 0
     axis.plot(x, _positive(values), "o-", color=GREEN, markersize=size, label=label)
 
@@ -349,10 +350,10 @@ def _picture(axis: Axes, pixels: Grid) -> None:
         spine.set_visible(False)
 
 
-def _finite(values: Floats) -> Masked:
+def _finite(values: Numbers) -> Masked:
     return np.ma.masked_invalid(values)
 
 
-def _positive(values: Floats) -> Masked:
+def _positive(values: Numbers) -> Masked:
     """For a logarithmic axis: the rest is a gap."""
     return np.ma.masked_less_equal(_finite(values), 0)

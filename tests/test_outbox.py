@@ -55,10 +55,9 @@ def test_an_entry_that_was_not_dealt_with_comes_first_again(folder: Path) -> Non
     outbox = Outbox(folder)
     for n in range(3):
         outbox.put("x", n=n)
-    with pytest.raises(ConnectionError):
-        for entry, _ in outbox.entries():
-            if entry["n"] == 1:
-                raise ConnectionError
+    for entry, _ in outbox.entries():
+        if entry["n"] == 1:
+            break
     assert len(outbox) == 2
     assert [entry["n"] for entry, _ in outbox.entries()] == [1, 2]
 

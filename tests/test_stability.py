@@ -332,8 +332,9 @@ def test_an_alarm_waits_five_epochs_and_no_longer() -> None:
 
 def test_an_alarm_waits_for_the_next_evaluation_however_late_it_is() -> None:
     steps, epochs = jumps_and_fds(12, 24)
-    sparse = {name: values[7::8] for name, values in epochs.items()}  # epochs 8, 16, 24
-    sparse["fd"] = np.array([20.0, 60.0, 60.0])
+    alarms = fed_monitor(steps, None, PARAMS).alarms
+    assert max(alarm.step for alarm in alarms) < 19 * EPOCH
+    sparse = {name: values[[7, 23]] for name, values in epochs.items()}
     assert judge_run(steps, sparse, PARAMS).status == "onset"
 
 
@@ -371,6 +372,30 @@ def test_a_stall_ends_when_samples_improve_again() -> None:
     assert judge_run(steps, epochs, PARAMS).status == "stall"
     better = {**epochs, "fd": epochs["fd"] * 0.97 ** np.arange(len(epochs["fd"]))}
     assert judge_run(steps, better, PARAMS).status == "transient"
+
+
+def test_a_stall_takes_three_evaluations_without_improvement() -> None:
+    steps, epochs = run(0, "frozen")
+    onset = judge_run(steps, epochs, PARAMS).onset_epoch
+    assert onset is not None
+
+    def status(last_epoch: int) -> str:
+        end = last_epoch * EPOCH
+        return judge_run(cut(steps, end), cut(epochs, end), PARAMS).status
+
+    assert (status(onset + 2), status(onset + 3)) == ("transient", "stall")
+
+
+def test_a_discriminator_that_is_no_longer_sure_is_no_stall() -> None:
+    steps, epochs = run(0, "frozen")
+    late = steps["step"] > 22 * EPOCH
+    unsure = {**steps, "d_real": np.where(late, 0.6, steps["d_real"])}
+    assert judge_run(unsure, epochs, PARAMS).status == "transient"
+
+
+def test_to_call_everything_fake_is_not_to_be_sure() -> None:
+    steps, epochs = run(0, "frozen")
+    assert judge_run({**steps, "d_real": steps["d_fake"]}, epochs, PARAMS).status == "transient"
 
 
 def test_saturation_without_any_fd_is_a_stall_after_three_epochs() -> None:

@@ -4,6 +4,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from math import inf, nan
@@ -73,6 +74,7 @@ def test_a_run_arrives_with_all_that_was_told_of_it(key: str, tmp_path: Path) ->
     assert found.data.params == {"epochs": "3", "rate": "0.5"}
     assert found.data.tags["colour"] == "blue"
     assert found.data.tags["status"] == "stable"
+    assert found.inputs is not None
     assert [entry.dataset.digest for entry in found.inputs.dataset_inputs] == ["abc"]
     listed = client.list_artifacts(found.info.run_id, "reports")
     assert [item.path for item in listed] == ["reports/notes.txt"]
@@ -171,7 +173,7 @@ def test_after_a_failure_the_server_is_left_alone_for_a_minute(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(_tracking.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
     run = begun(key)
     assert not run.flush()
@@ -247,7 +249,7 @@ def kill_before(self: Path, target: Path) -> Path:
 
 
 def kill_after(self: Path, target: Path) -> Path:
-    os.rename(self, target)
+    os.replace(self, target)
     raise KeyboardInterrupt
 
 

@@ -161,16 +161,15 @@ class Quality:
             return None
         fds = np.array([e.measures["fd"] for e in known])
         smooth = median_of_three(fds)
-        lowest = int(smooth.argmin())
-        error = known[lowest].measures.get("fd_sigma")
-        if error is None and len(fds) >= 3:
-            # A median of three varies two thirds as much as one value.
-            error = 2 / 3 * relative_wobble(fds) * float(smooth[lowest])
-        margin = error or 0.0
+        # A median of three varies two thirds as much as one value.
+        wobble = 2 / 3 * relative_wobble(fds) if len(fds) >= 3 else math.nan
+        measured = [e.measures.get("fd_sigma", math.nan) for e in known]
+        errors = np.where(np.isnan(measured), wobble * smooth, measured)
+        margin = float(np.nan_to_num(errors[smooth.argmin()]))
         sound = np.where(fds <= smooth + 2 * margin, smooth, np.inf)
         chosen = int((sound <= sound.min() + margin).argmax())
-        fd = float(smooth[chosen])
-        interval = None if error is None else (max(fd - 1.96 * error, 0.0), fd + 1.96 * error)
+        fd, reach = float(smooth[chosen]), 1.96 * float(errors[chosen])
+        interval = None if math.isnan(reach) else (max(fd - reach, 0.0), fd + reach)
         return Stop(known[chosen].epoch, known[chosen].step, fd, interval)
 
 
