@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -44,6 +44,12 @@ check: .venv/ready  ## style, types, import directions
 	ruff check .
 	ruff format --check .
 	mypy
+	python -m pytest tests/test_import_directions.py
+
+.PHONY: validate-verdict
+validate-verdict: .venv/ready  ## does the verdict tell what happened? (resumable, tens of minutes)
+	dvc repro judge
+	python -m benchmarks.validate_verdict
 
 .PHONY: clean
 clean:  ## remove checkpoints of finished runs and caches; data, models and runs stay

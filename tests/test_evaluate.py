@@ -1,7 +1,11 @@
+import contextlib
+import io
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,40 +64,68 @@ class Recorder:
 tracked: list[Recorder] = []
 
 
-@pytest.fixture
-def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as `train` leaves it, tiny, and the working directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["evaluate"])
-    monkeypatch.setattr(evaluate, "TrackedRun", Recorder)
-    tracked.clear()
+@dataclass(frozen=True)
+class Evaluated:
+    folder: Path
+    run: Recorder
+    output: str
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `train` leaves it, tiny."""
+    folder: Path = tmp_path_factory.mktemp("trained")
     yaml = YAML()
     values = yaml.load(REPOSITORY / "params.yaml")
     for section, pairs in SMALL.items():
         values[section].update(pairs)
-    yaml.dump(values, tmp_path / "params.yaml")
-    write_idx_dataset(tmp_path / "data/mnist", train=300, test=100)
-    measure = load_params().measure
-    data = mnist.load(tmp_path / "data/mnist")
+    yaml.dump(values, folder / "params.yaml")
+    write_idx_dataset(folder / "data/mnist", train=300, test=100)
+    measure = load_params(folder / "params.yaml").measure
+    data = mnist.load(folder / "data/mnist")
     torch.manual_seed(0)
     judge = Judge().eval().requires_grad_(False)
     against = reference(judge, data, measure)
-    save_tensors(tmp_path / "models/judge.safetensors", judge.state_dict(), {})
-    save_tensors(tmp_path / "models/reference.safetensors", vars(against), {})
+    save_tensors(folder / "models/judge.safetensors", judge.state_dict(), {})
+    save_tensors(folder / "models/reference.safetensors", vars(against), {})
     figures = Meter(judge, against, measure).full(torch.rand(200, 1, 28, 28))
     scale = {
         known: {name: value * factor for name, value in figures.items()}
         for factor, known in enumerate(KNOWN, start=1)
     }
-    write_json(tmp_path / "reports/judge.json", {"scale": scale})
+    write_json(folder / "reports/judge.json", {"scale": scale})
     for name, epoch in (("best", BEST), ("last", EPOCHS)):
         about = {"epoch": epoch, "step": epoch * STEPS_PER_EPOCH}
-        file = tmp_path / f"models/generator_{name}.safetensors"
+        file = folder / f"models/generator_{name}.safetensors"
         save_generator(file, Generator(2, 8, 0.0), about)
-    write_json(tmp_path / "models/run.json", {"key": "k" * 32})
-    write_json(tmp_path / "reports/stop.json", {"alarm_step": 50, "onset_step": 61})
-    _write_reports(tmp_path)
-    return tmp_path
+    write_json(folder / "models/run.json", {"key": "k" * 32})
+    write_json(folder / "reports/stop.json", {"alarm_step": 50, "onset_step": 61})
+    _write_reports(folder)
+    return folder
+
+
+@pytest.fixture
+def left(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, as the working directory."""
+    return enter(shutil.copytree(trained, tmp_path / "left"), monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """Another copy, evaluated once for the tests that only look."""
+    folder = shutil.copytree(trained, tmp_path_factory.mktemp("evaluated") / "left")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
+        enter(folder, patch)
+        evaluate.main()
+    return Evaluated(folder, tracked[0], said.getvalue())
+
+
+def enter(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    patch.chdir(folder)
+    patch.setattr(sys, "argv", ["evaluate"])
+    patch.setattr(evaluate, "TrackedRun", Recorder)
+    tracked.clear()
+    return folder
 
 
 def _write_reports(folder: Path) -> None:
@@ -125,40 +157,37 @@ def half_written(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.endswith(".partial")]
 
 
-def test_every_figure_of_best_and_last_is_reported_with_its_scale(left: Path) -> None:
-    evaluate.main()
-    report = metrics(left)
+def test_every_figure_of_best_and_last_is_reported_with_its_scale(evaluated: Evaluated) -> None:
+    report = metrics(evaluated.folder)
     assert (report["best"]["epoch"], report["last"]["epoch"]) == (BEST, EPOCHS)
     wanted = {"fd", "fd_sigma", "kid", "kid_error", "precision", "recall", "density", "coverage"}
     wanted |= {"class_kl", "min_share", "confident", "nn_ratio", "shares"}
     assert wanted <= set(report["best"]) & set(report["last"])
     assert set(report["scale"]) == wanted - {"shares"}
     assert all(list(figures) == list(KNOWN) for figures in report["scale"].values())
-    known = json.loads((left / "reports/judge.json").read_text())["scale"]
+    known = json.loads((evaluated.folder / "reports/judge.json").read_text())["scale"]
     assert report["scale"]["kid"]["noise"] == known["noise"]["kid"]
     assert all(math.isfinite(number) for number in numbers(report))
     assert math.isclose(sum(report["best"]["shares"]), 1)
     assert report["best"]["fd"] != report["last"]["fd"]
 
 
-def test_every_picture_is_whole(left: Path) -> None:
-    evaluate.main()
-    files = {file.name: file for file in (left / "reports/figures").iterdir()}
+def test_every_picture_is_whole(evaluated: Evaluated) -> None:
+    files = {file.name: file for file in (evaluated.folder / "reports/figures").iterdir()}
     assert set(files) == PICTURES
     for file in files.values():
         with Image.open(file) as picture:
             assert picture.format == file.suffix[1:].upper()
             assert 200 <= min(picture.size) <= max(picture.size) <= 1300
             assert len(np.unique(np.asarray(picture.convert("L")))) > 2
-    assert half_written(left) == []
+    assert half_written(evaluated.folder) == []
 
 
-def test_the_tracked_run_gets_the_figures_and_the_files(left: Path) -> None:
-    evaluate.main()
-    (run,) = tracked
+def test_the_tracked_run_gets_the_figures_and_the_files(evaluated: Evaluated) -> None:
+    run = evaluated.run
     assert run.key == "k" * 32
     assert run.flushed
-    report = metrics(left)
+    report = metrics(evaluated.folder)
     for group, name in (("final", "best"), ("last", "last")):
         for figure in ("fd", "kid", "class_kl", "epoch"):
             step = report[name]["step"]
@@ -167,11 +196,12 @@ def test_the_tracked_run_gets_the_figures_and_the_files(left: Path) -> None:
     assert run.files == {("reports", "metrics.json"), *(("figures", name) for name in PICTURES)}
 
 
-def test_figures_are_the_same_however_often_they_are_taken(left: Path) -> None:
+def test_figures_are_the_same_however_often_they_are_taken(
+    evaluated: Evaluated, left: Path
+) -> None:
+    torch.rand(5)  # the global state is not what they hang on
     evaluate.main()
-    first = metrics(left)
-    evaluate.main()
-    assert metrics(left) == first
+    assert metrics(left) == metrics(evaluated.folder)
 
 
 def test_a_broken_last_generator_has_only_finite_figures(
@@ -190,16 +220,13 @@ def test_a_broken_last_generator_has_only_finite_figures(
     assert "nan" not in capsys.readouterr().out
 
 
-def test_the_table_has_every_figure_in_line_with_the_scale(
-    left: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    evaluate.main()
-    head, *lines = capsys.readouterr().out.splitlines()
+def test_the_table_has_every_figure_in_line_with_the_scale(evaluated: Evaluated) -> None:
+    head, *lines = evaluated.output.splitlines()
     assert " ".join(head.split()) == (
         "200 samples best last floor test blurred nines removed one class noise"
     )
     rows = {line.split()[0]: line for line in lines}
-    best = metrics(left)["best"]
+    best = metrics(evaluated.folder)["best"]
     assert rows["fd"].split()[1] == f"{best['fd']:.4g}"
     assert {"kid", "precision", "recall", "density", "coverage", "nn_ratio"} <= set(rows)
     assert rows["fd"].index(rows["fd"].split()[1]) + len(rows["fd"].split()[1]) == (

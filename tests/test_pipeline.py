@@ -51,21 +51,20 @@ def rows(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(opened))
 
 
-def query(project: Project, sql: str) -> list[Any]:
+def query(project: Project, sql: str, *values: str) -> list[Any]:
     """Rows of the clone's MLflow database; a list of values where there is one column."""
     with sqlite3.connect(project.folder / "mlflow.db") as database:
-        found = database.execute(sql).fetchall()
+        found = database.execute(sql, values).fetchall()
     return [row[0] if len(row) == 1 else row for row in found]
 
 
-def metric_steps(project: Project, key: str, run: str = "") -> list[int]:
-    """Steps of a metric, of the run of that name, in order."""
-    where = f"and r.name = '{run}'" if run else ""
-    return query(
-        project,
-        "select m.step from metrics m join runs r on r.run_uuid = m.run_uuid "
-        f"where m.key = '{key}' {where} order by m.step",
-    )
+def metric_steps(project: Project, key: str, run: str = "%") -> list[int]:
+    """Steps of a metric, of the runs whose name is like `run`, in order."""
+    sql = """
+        select m.step from metrics m join runs r on r.run_uuid = m.run_uuid
+        where m.key = ? and r.name like ? order by m.step
+    """
+    return query(project, sql, key, run)
 
 
 def test_repro_leaves_every_output_of_every_stage(reproduced: Project) -> None:

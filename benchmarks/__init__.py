@@ -1,0 +1,1 @@
+"""Claims about the project, each of which can be run."""

@@ -1,0 +1,375 @@
+"""Does the verdict tell what happened? Real short trainings with failures injected at known steps.
+
+    make validate-verdict            (or: python -m benchmarks.validate_verdict --help)
+
+Needs the judge (`dvc repro judge`). Every training is recorded in .validation/ as it ends, so an
+interrupted command goes on where it was; judging the records takes seconds and is done anew each
+time. Seeds below `--calibration` are for choosing thresholds and are left out of the table.
+Prints one JSON line per row.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dcgan.measuring import measure_epoch
+from dcgan.params import Params, TrainParams
+from dcgan.quality import MEASURES
+from dcgan.stability import Monitor, Verdict, fed_monitor
+from dcgan.training import SIGNALS, GanState, fit
+from pipeline._cli import load_params, progress_bar, run, write_whole
+from pipeline._data import load_data
+from pipeline._weights import load_meter
+
+RECORDS = Path(".validation")
+INJECTED_EPOCH = 8  # the end of the healthy part that all failures of a seed share
+HEALTHY_EPOCHS = 20
+BLOCKS = 300  # series resampled from healthy runs
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Signals [steps, 8] and evaluations of one training."""
+
+    signals: Array
+    epochs: list[dict[str, float]]
+
+    def save(self, path: Path) -> None:
+        """Write the record, whole or not at all."""
+        with write_whole(path) as file:
+            np.savez_compressed(file, signals=self.signals, epochs=json.dumps(self.epochs))
+
+    @classmethod
+    def load(cls, path: Path) -> "Record":
+        """Read what `save` wrote."""
+        with np.load(path) as saved:
+            return cls(saved["signals"].astype(np.float64), json.loads(str(saved["epochs"])))
+
+    def monitor(self, params: Params) -> Monitor:
+        """The monitor that has seen all of it."""
+        steps = {"step": np.arange(1, len(self.signals) + 1)}
+        signals = dict(zip(SIGNALS, self.signals.T, strict=True))
+        names = ["epoch", "step", *MEASURES]
+        epochs = {name: np.array([row[name] for row in self.epochs]) for name in names}
+        return fed_monitor({**steps, **signals}, epochs, params.stability)
+
+    def fds(self) -> Array:
+        """The fd that counts, by epoch."""
+        return np.array([row["fd"] for row in self.epochs])
+
+
+def narrow(train: TrainParams, seed: int) -> TrainParams:
+    """The default recipe, small enough for minutes."""
+    return dataclasses.replace(
+        train, seed=seed, width=4, epochs=HEALTHY_EPOCHS, sample_every=0, stop="never"
+    )
+
+
+def joint(train: TrainParams, seed: int) -> TrainParams:
+    """The seed's own optimisers and dropout with the joint update, uninjected."""
+    return dataclasses.replace(
+        narrow(train, seed),
+        freeze_discriminator=False,
+        optimizer="rmsprop",
+        lr_d=2e-4,
+        lr_g=1e-4,
+        decay_d=6e-8,
+        decay_g=3e-8,
+        g_dropout=0.4,
+        d_dropout=0.4,
+        sampling="replacement",
+        average_images=0,
+        epochs=40,
+    )
+
+
+class _Trainer:
+    """Trains on the real digits and keeps what the verdict needs."""
+
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        params = load_params()
+        measure = dataclasses.replace(
+            params.measure, num_training_samples=2000, num_neighbour_samples=2000
+        )
+        self.params = params
+        self.data = load_data()
+        self.meter = load_meter(measure, torch.device("cpu"))
+
+    def train(
+        self,
+        state: GanState,
+        train: TrainParams,
+        before_step: Callable[[int], bool] = lambda _: True,
+    ) -> Record:
+        signals, epochs = [], []
+        reports = fit(state, self.data.train_images, train, self.params.runtime, before_step)
+        for report in reports:
+            last = report.step if report.failed_step is None else report.failed_step
+            signals.append(report.signals[: last - report.first_step + 1].double().numpy())
+            if report.failed_step is None and report.epoch is not None:
+                figures = measure_epoch(self.meter, state, self.data)
+                figures["fd"] = figures.get("fd_ema", figures["fd"])
+                epochs.append({"epoch": report.epoch, "step": report.step, **figures})
+        return Record(np.concatenate(signals), epochs)
+
+    def record(self, seed: int) -> None:
+        """All trainings of one seed that are not recorded yet."""
+        base = narrow(self.params.train, seed)
+        start = RECORDS / f"start-{seed}.pt"
+        prefix = RECORDS / f"prefix-{seed}.npz"
+        if not (start.exists() and prefix.exists()):
+            state = GanState(base, torch.device("cpu"))
+            self.train(state, dataclasses.replace(base, epochs=INJECTED_EPOCH)).save(prefix)
+            with write_whole(start) as file:
+                torch.save(state.state_dict(), file)
+        before = Record.load(prefix)
+        for kind, (changed, inject) in injections(base).items():
+            path = RECORDS / f"{kind}-{seed}.npz"
+            if path.exists():
+                continue
+            state = GanState(base, torch.device("cpu"))
+            state.load_state_dict(torch.load(start, weights_only=True))
+            after = self.train(state, changed, functools.partial(inject, state))
+            signals = np.concatenate([before.signals, after.signals])
+            Record(signals, [*before.epochs, *after.epochs]).save(path)
+        path = RECORDS / f"joint-{seed}.npz"
+        if not path.exists():
+            train = joint(self.params.train, seed)
+            self.train(GanState(train, torch.device("cpu")), train).save(path)
+
+
+def failing_step(seed: int, steps_per_epoch: int) -> int:
+    """Where a failure that has an exact step is injected."""
+    return INJECTED_EPOCH * steps_per_epoch + 1 + (137 * seed) % steps_per_epoch
+
+
+Injection = Callable[[GanState, int], bool]
+
+
+def injections(base: TrainParams) -> dict[str, tuple[TrainParams, Injection]]:
+    """For each kind of run: the parameters after the injection, and what is done before a step."""
+
+    def nothing(_: GanState, __: int) -> bool:
+        return True
+
+    def nan_weight(state: GanState, step: int) -> bool:
+        if step + 1 == failing_step(base.seed, base.steps_per_epoch):
+            with torch.no_grad():
+                state.discriminator.conv2.weight[0, 0, 0, 0] = torch.nan
+        return True
+
+    def one_digit(state: GanState, step: int) -> bool:
+        if step == INJECTED_EPOCH * base.steps_per_epoch:
+            for generator in (state.generator, state.sampler):
+                torch.nn.init.zeros_(generator.project.weight)
+        return True
+
+    def until(epochs: int, **changes: Any) -> TrainParams:
+        return dataclasses.replace(base, epochs=INJECTED_EPOCH + epochs, **changes)
+
+    return {
+        "healthy": (base, nothing),
+        "rate": (until(7, lr_d=30 * base.lr_d, lr_g=30 * base.lr_g), nothing),
+        "frozen": (until(7, lr_g=0.0), nothing),
+        "one_digit": (until(2, lr_g=0.0), one_digit),
+        "nan": (until(1), nan_weight),
+    }
+
+
+def spiked(healthy: Record, seed: int, steps_per_epoch: int) -> Record:
+    """A healthy run with both losses ten times as high at one step."""
+    signals = healthy.signals.copy()
+    signals[failing_step(seed, steps_per_epoch) - 1, :2] *= 10
+    return Record(signals, healthy.epochs)
+
+
+def drifted(healthy: Record, steps_per_epoch: int) -> Record:
+    """A healthy run whose gradient norms and losses also drift, by 2 % an epoch."""
+    epochs = np.arange(len(healthy.signals))[:, None] / steps_per_epoch
+    directions = np.array([-1, 1, 0, 0, 1, 1, 1, 1])
+    return Record(healthy.signals * 1.02 ** (directions * epochs), healthy.epochs)
+
+
+def resampled(healthy: list[Record], steps_per_epoch: int) -> Iterator[Record]:
+    """Healthy series with new orders of events: the deviations from each run's own slow course,
+    in blocks of one epoch, put back in random order (a block bootstrap, Kuensch 1989)."""
+    rng = np.random.default_rng(0)
+    for _ in range(BLOCKS):
+        record = healthy[rng.integers(len(healthy))]
+        logs = np.log(np.maximum(record.signals, 1e-12))
+        count = len(logs) // steps_per_epoch
+        blocks = logs[: count * steps_per_epoch].reshape(count, steps_per_epoch, -1)
+        medians = np.median(blocks, axis=1)
+        course = np.stack([_smooth(column) for column in medians.T], axis=1)
+        deviations = blocks - course[:, None]
+        burnt = 5  # the first epochs are of another kind and stay where they are
+        order = np.concatenate([np.arange(burnt), rng.integers(burnt, count, count - burnt)])
+        signals = np.exp(course[:, None] + deviations[order]).reshape(-1, logs.shape[1])
+        yield Record(signals, record.epochs)
+
+
+def _smooth(values: Array) -> Array:
+    """Mean of five neighbours, fewer at the ends."""
+    return np.array([values[max(i - 2, 0) : i + 3].mean() for i in range(len(values))])
+
+
+def chosen_by_rules(record: Record, verdict: Verdict) -> dict[str, int]:
+    """The index of the epoch that each rule stops at."""
+    length = len(record.signals) // len(record.epochs)
+    means = [
+        record.signals[i * length : (i + 1) * length].mean(0) for i in range(len(record.epochs))
+    ]
+    d_loss, g_loss = np.array(means)[:, 0], np.array(means)[:, 1]
+    fds = record.fds()
+    best = 0
+    for index, fd in enumerate(fds):
+        if fd < fds[best]:
+            best = index
+        elif index - best >= 5:
+            break
+    epochs = [int(row["epoch"]) for row in record.epochs]
+    return {
+        "verdict": epochs.index(verdict.best_epoch or epochs[0]),
+        "lowest g_loss": int(g_loss.argmin()),
+        "highest d_loss": int(d_loss.argmax()),
+        "epoch 32": min(31, len(fds) - 1),
+        "last epoch": len(fds) - 1,
+        "patience 5 on fd": best,
+    }
+
+
+EXPECTED: dict[str, tuple[str, ...]] = {
+    "healthy": ("stable", "transient"),
+    "spike": ("stable", "transient"),
+    "drift": ("stable", "transient"),
+    "rate": ("onset", "diverged"),
+    "frozen": ("stall",),
+    "one_digit": ("onset", "silent"),
+    "nan": ("diverged",),
+}
+
+
+def judge(seeds: list[int], params: Params) -> None:
+    """Print the table over the records of `seeds`."""
+    length = params.train.steps_per_epoch
+    records = {
+        kind: {seed: Record.load(RECORDS / f"{kind}-{seed}.npz") for seed in seeds}
+        for kind in ("healthy", "rate", "frozen", "one_digit", "nan", "joint")
+    }
+    healthy = records["healthy"]
+    records["spike"] = {seed: spiked(record, seed, length) for seed, record in healthy.items()}
+    records["drift"] = {seed: drifted(record, length) for seed, record in healthy.items()}
+    injected = INJECTED_EPOCH * length
+    for kind, expected in EXPECTED.items():
+        verdicts = {seed: r.monitor(params).verdict() for seed, r in records[kind].items()}
+        right = [verdict.status in expected for verdict in verdicts.values()]
+        exact = {seed: failing_step(seed, length) if kind == "nan" else injected for seed in seeds}
+        delays = [
+            (verdict.onset_step - exact[seed]) / length
+            for seed, verdict in verdicts.items()
+            if verdict.onset_step is not None
+        ]
+        statuses = [verdict.status for verdict in verdicts.values()]
+        row = {
+            "row": kind,
+            "expected": "/".join(expected),
+            "right": sum(right),
+            "of": len(right),
+            "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
+            "median_delay_epochs": round(float(np.median(delays)), 3) if delays else None,
+        }
+        print(json.dumps(row), flush=True)
+    _print_lead_times(records["rate"], params, injected)
+    again = [r.monitor(params).verdict() for r in resampled([*healthy.values()], length)]
+    false = sum(verdict.went_wrong for verdict in again)
+    print(json.dumps({"row": "resampled healthy", "false_onsets": false, "of": len(again)}))
+    for seed, record in records["joint"].items():
+        verdict, fds = record.monitor(params).verdict(), record.fds()
+        row = {"row": "joint update", "seed": seed, "status": verdict.status}
+        row |= {"reason": verdict.reason, "best_epoch": verdict.best_epoch}
+        row |= {"fd_best": round(fds.min(), 2), "fd_last": round(fds[-1], 2)}
+        print(json.dumps(row), flush=True)
+    _print_regrets(records, params)
+
+
+def _print_lead_times(records: dict[int, Record], params: Params, injected: int) -> None:
+    """How long before the samples each signal alarms, in epochs; positive is earlier."""
+    length = params.train.steps_per_epoch
+    leads: dict[str, list[float]] = {}
+    for record in records.values():
+        monitor = record.monitor(params)
+        confirm = monitor.verdict().confirm_epoch
+        for alarm in monitor.alarms:
+            if confirm is not None and alarm.step > injected:
+                leads.setdefault(alarm.signal, []).append(confirm - alarm.step / length)
+    for signal, values in sorted(leads.items()):
+        row = {"row": "lead over fd, rate x30", "signal": signal, "runs": len(values)}
+        print(json.dumps(row | {"median_epochs": round(float(np.median(values)), 2)}))
+
+
+def _print_regrets(records: dict[str, dict[int, Record]], params: Params) -> None:
+    """fd at the chosen epoch minus the smallest fd of the run, for each rule."""
+    regrets: dict[str, list[float]] = {}
+    for kind in ("healthy", "rate", "one_digit", "joint"):
+        for record in records[kind].values():
+            fds = record.fds()
+            chosen = chosen_by_rules(record, record.monitor(params).verdict())
+            for rule, index in chosen.items():
+                regrets.setdefault(rule, []).append(float(fds[index] - fds.min()))
+    for rule, values in sorted(regrets.items(), key=lambda item: np.mean(item[1])):
+        row = {"row": "regret in fd", "rule": rule, "runs": len(values)}
+        row |= {"mean": round(float(np.mean(values)), 3)}
+        print(json.dumps(row | {"worst": round(float(np.max(values)), 3)}))
+
+
+def _record_all(seeds: list[int], workers: int) -> None:
+    left = [seed for seed in seeds if not (RECORDS / f"joint-{seed}.npz").exists()]
+    context = multiprocessing.get_context("spawn")
+    with progress_bar(total=len(seeds), initial=len(seeds) - len(left), desc="seeds") as bar:
+        if left:
+            with context.Pool(workers, maxtasksperchild=1) as pool:
+                for _ in pool.imap_unordered(_record, left, chunksize=1):
+                    bar.update()
+
+
+def _record(seed: int) -> None:
+    _Trainer().record(seed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.validate_verdict",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seeds", type=int, default=6, help="how many seeds (default 6)")
+    parser.add_argument("--full", action="store_true", help="24 seeds")
+    parser.add_argument("--calibration", type=int, default=2, help="seeds kept out (default 2)")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--judge-calibration", action="store_true", help="judge those kept out")
+    arguments = parser.parse_args()
+    seeds = list(range(24 if arguments.full else arguments.seeds))
+    _record_all(seeds, arguments.workers)
+    kept_out = arguments.judge_calibration
+    judge(
+        seeds[: arguments.calibration] if kept_out else seeds[arguments.calibration :],
+        load_params(),
+    )
+
+
+if __name__ == "__main__":
+    run(main)
