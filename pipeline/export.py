@@ -15,7 +15,7 @@ from PIL import Image
 from dcgan.networks import Generator
 from dcgan.runtime import configure
 from dcgan.sampling import fixed_noise, generate, to_bytes
-from pipeline._cli import UserError, load_params, read_json, run, write_whole
+from pipeline._cli import UserError, load_params, read_json, run
 from pipeline._folders import folder_whole
 from pipeline._model_card import Facts, model_card
 from pipeline._paths import (
@@ -62,8 +62,7 @@ def main() -> None:
         images = generate(generator, fixed_noise(params.train.seed, generator.latent_dim, CPU))
         Image.fromarray(tile(to_bytes(images).squeeze(1).numpy())).save(folder / "samples.png")
         facts = Facts(params, about, run_key, data, figures, scale, errors)
-        with write_whole(folder / "model_card.md") as file:
-            file.write(model_card(facts).encode())
+        (folder / "model_card.md").write_text(model_card(facts), encoding="utf-8")
     print(f"{EXPORT}: " + ", ".join(sorted(file.name for file in EXPORT.iterdir())))
     tracked = TrackedRun(run_key)
     tracked.model(GENERATOR_BEST, JUDGE, REFERENCE, params.measure)
@@ -114,8 +113,8 @@ def parity(generator: Generator, folder: Path) -> dict[str, float]:
         noise = fixed_noise(batch, generator.latent_dim, CPU)[:batch]
         wanted = generate(generator, noise)
         (image,) = session.run(["image"], {"z": noise.numpy()})
-        found = {"generator.onnx": torch.from_numpy(image), "generator.pt2": program(noise)}
-        for name, images in found.items():
+        drawn = {"generator.onnx": torch.from_numpy(image), "generator.pt2": program(noise)}
+        for name, images in drawn.items():
             same = images.shape == wanted.shape
             errors[name].append(float((images - wanted).abs().max()) if same else inf)
     return {name: float(np.max(found)) for name, found in errors.items()}  # nan stays nan

@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import hypothesis
 import pytest
 
 from dcgan import mnist
@@ -8,6 +9,12 @@ from dcgan.params import DataParams
 from pipeline._cli import UserError
 from pipeline._paths import DATA
 from pipeline.fetch import fetch
+
+# No test is about time, and machines may be busy.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

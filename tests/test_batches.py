@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -41,7 +41,6 @@ def test_a_batch_is_whole_images_as_floats_from_0_to_1(sampling: str) -> None:
     assert images.dtype == torch.uint8
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(2, 90), st.integers(0, 2**63 - 1))
 def test_by_epochs_every_image_is_shown_once_before_any_is_shown_again(
     count: int, batch_size: int, seed: int

@@ -184,7 +184,7 @@ def test_when_all_fail_one_line_names_each_with_its_reason_and_the_way_out(
     true_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def many_lines(_work: Path) -> _sources.Files:
-        raise ValueError("first\n  second " + "x" * 1000)
+        raise ValueError("first\n  second " + "x" * 5000)
 
     def secret(_work: Path) -> _sources.Files:
         raise OSError("cannot reach https://user:password@example.org/simple")

@@ -73,6 +73,13 @@ def test_a_missing_file_is_reported_by_name(folder: Path, name: str) -> None:
         mnist.load(folder)
 
 
+@pytest.mark.parametrize("name", mnist.FILES)
+def test_a_truncated_file_is_refused_by_name(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes()[:-1])
+    with pytest.raises(ValueError, match=f"{name}: "):
+        mnist.load(folder)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "named"),
     [

@@ -528,7 +528,7 @@ def test_reports_come_at_epoch_ends_and_sample_steps_and_hold_every_step_once(
     assert torch.equal(torch.cat([report.signals for report in by_epoch]), rows)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(0, 12), st.integers(0, 36))
 def test_reports_come_in_order_for_every_length_and_from_every_start(
     steps_per_epoch: int, epochs: int, sample_every: int, start: int
@@ -681,6 +681,6 @@ def test_what_is_not_finite_is_reported_by_its_step_and_name_and_ends_the_run(
 
 
 def test_a_weight_that_overflows_fails_in_the_very_step_that_made_it(images: Tensor) -> None:
-    state, (report,) = trained(train_params(lr_g=1e39), images)
+    state, (report,) = trained(train_params(lr_g=2e38), images)
     assert (report.failed_step, report.failed_signal) == (1, "g_update_ratio")
     assert not torch.isfinite(flat(state.g_weights)).all()

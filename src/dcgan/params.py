@@ -169,8 +169,8 @@ def _build(cls: type[T], values: object, where: str) -> T:
     prefix = f"{where}." if where else ""
     for key in values:
         if key not in names:
-            shown = key if isinstance(key, str) and key.isidentifier() else _show(key)
-            raise ValueError(f"{prefix}{shown}: unknown key; {label} may have {', '.join(names)}")
+            shown = prefix + _show(key).strip("'")
+            raise ValueError(f"{shown}: unknown key; {label} may have {', '.join(names)}")
     for name in names:
         if name not in values:
             raise ValueError(f"{prefix}{name}: missing; it must be {_describe(hints[name])}")
