@@ -15,12 +15,13 @@ from filelock import FileLock, Timeout
 
 import dcgan
 from dcgan.params import Params
+from dcgan.runtime import precision_of
 from pipeline._cli import UserError, read_json, write_json, write_whole
 from pipeline._paths import CHECKPOINTS
 
 
 def run_hash(params: Params, device: torch.device, data: str, judge: Path) -> str:
-    """16 hex digits of all that changes a bit: parameters, data, judge, code, torch, threads."""
+    """16 hex digits of all that changes a bit: parameters, data, judge, code, torch, processor."""
     sources = sorted(Path(dcgan.__file__).parent.glob("*.py"))
     parts = {
         "train": dataclasses.asdict(params.train),
@@ -31,7 +32,7 @@ def run_hash(params: Params, device: torch.device, data: str, judge: Path) -> st
         "torch": torch.__version__,
         "device": str(device),
         "threads": torch.get_num_threads(),
-        "precision": params.runtime.precision,
+        "precision": precision_of(params.runtime, device),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

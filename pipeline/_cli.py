@@ -17,6 +17,17 @@ from tqdm import tqdm
 from dcgan.params import Params
 
 PARAMS_FILE = Path("params.yaml")
+# Full or read-only disks, missing rights, a file where a folder should be or the reverse.
+_OF_THE_MACHINE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
 
 
 class UserError(Exception):
@@ -36,7 +47,7 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(_say("interrupted; the same command continues", 130))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+        if error.errno not in _OF_THE_MACHINE:
             raise
         where = error.filename or "the disk"
         sys.exit(_say(f"{where}: {error.strerror}; nothing half-written was left", 1))

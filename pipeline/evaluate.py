@@ -14,11 +14,11 @@ from torch import Tensor
 from dcgan.measuring import Meter
 from dcgan.mnist import NUM_CLASSES, Mnist
 from dcgan.networks import Generator
-from dcgan.runtime import configure
 from dcgan.sampling import to_bytes
 from pipeline import _figures
 from pipeline._cli import UserError, load_params, progress_bar, read_json, run, write_json
 from pipeline._data import load_data
+from pipeline._device import set_up
 from pipeline._folders import folder_whole
 from pipeline._outcome import Outcome, read_outcome
 from pipeline._paths import FIGURES, JUDGE_REPORT, METRICS
@@ -39,7 +39,7 @@ def main() -> None:
     scale = read_scale()
     outcome = read_outcome()
     data = load_data()
-    device = configure(params.runtime)
+    device = set_up(params.runtime)
     meter = load_meter(params.measure, device)
     with progress_bar(total=10, desc="evaluate", unit="part") as bar:
         best, samples = measure(meter, *outcome.best)

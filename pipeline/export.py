@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from dcgan.networks import Generator
-from dcgan.runtime import configure
 from dcgan.sampling import fixed_noise, generate, to_bytes
 from pipeline._cli import UserError, load_params, read_json, run
+from pipeline._device import set_up
 from pipeline._folders import folder_whole
 from pipeline._model_card import Facts, model_card
 from pipeline._paths import (
@@ -39,7 +39,7 @@ CPU = torch.device("cpu")  # what is exported computes anywhere; what it is comp
 def main() -> None:
     argparse.ArgumentParser(prog="python -m pipeline.export", description=__doc__).parse_args()
     params = load_params()
-    configure(params.runtime)
+    set_up(params.runtime)
     generator, about = load_generator(GENERATOR_BEST)
     load_meter(params.measure, CPU)  # the registry will need it; what is wrong with it is said now
     run_key = _read(RUN, "train", "key")

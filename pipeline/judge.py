@@ -4,9 +4,9 @@ import argparse
 
 from dcgan import judge as judging
 from dcgan.measuring import reference, scale
-from dcgan.runtime import configure
 from pipeline._cli import UserError, load_params, progress_bar, run, write_json
 from pipeline._data import load_data
+from pipeline._device import set_up
 from pipeline._paths import JUDGE, JUDGE_REPORT, REFERENCE
 from pipeline._weights import save_tensors
 
@@ -15,7 +15,7 @@ def main() -> None:
     argparse.ArgumentParser(prog="python -m pipeline.judge", description=__doc__).parse_args()
     params = load_params()
     data = load_data()
-    device = configure(params.runtime)
+    device = set_up(params.runtime)
     with progress_bar(total=params.judge.epochs, desc="judge", unit="epoch") as bar:
         for report in judging.fit(data, params.judge, device):
             bar.set_postfix(loss=f"{report.loss:.4f}")

@@ -15,7 +15,6 @@ from dcgan import mnist
 from dcgan.measuring import Meter, measure_epoch
 from dcgan.params import Params
 from dcgan.quality import MEASURES
-from dcgan.runtime import configure
 from dcgan.stability import Monitor, Verdict
 from dcgan.training import SIGNALS, GanState, Report, fit
 from pipeline import _provenance
@@ -29,6 +28,7 @@ from pipeline._cli import (
     write_whole,
 )
 from pipeline._data import load_data
+from pipeline._device import set_up
 from pipeline._history import History
 from pipeline._interrupt import Interrupt
 from pipeline._paths import DATA, EPOCHS, GENERATOR_BEST, GENERATOR_LAST, JUDGE, RUN, STEPS, STOP
@@ -41,7 +41,7 @@ def main() -> None:
     argparse.ArgumentParser(prog="python -m pipeline.train", description=__doc__).parse_args()
     params = load_params()
     data = load_data()
-    device = configure(params.runtime)
+    device = set_up(params.runtime)
     meter = load_meter(params.measure, device)
     data_hash = mnist.data_hash(DATA)
     checkpoints = Checkpoints(run_hash(params, device, data_hash, JUDGE))

@@ -196,18 +196,18 @@ def test_a_server_that_never_answers_is_given_up(key: str, monkeypatch: pytest.M
 def test_a_locked_database_is_given_up_in_one_line(
     key: str, root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run = begun(key)
-    assert run.flush()
     address = f"sqlite:///{root / 'mlflow.db'}?timeout=0.1"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    run = begun(key)
+    assert run.flush()
+    run.metrics(["a"], [1], [[1.0]], now_ms())
     with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as other:
         other.execute("begin exclusive")
-        late = TrackedRun(key)
-        late.metrics(["a"], [1], [[1.0]], now_ms())
-        assert not late.flush()
+        assert not run.flush()  # in the midst of a run
+        assert not TrackedRun(key).flush()  # at its start
     errors = capfd.readouterr().err
-    assert errors.count("tracking is behind") == errors.count("\n") == 1
-    assert late.flush(at_once=True)
+    assert errors.count("tracking is behind") == errors.count("\n") == 2
+    assert run.flush(at_once=True)
     assert history(key, "a") == [(1, 1.0)]
 
 

@@ -47,7 +47,7 @@ class RuntimeParams:
 
     device: Literal["auto", "cpu", "cuda"]
     threads: Annotated[int, Range(0, 1024)]  # 0: all cores
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)

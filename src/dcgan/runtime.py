@@ -28,9 +28,20 @@ def configure(params: RuntimeParams) -> torch.device:
     return device_of(params)
 
 
+def precision_of(params: RuntimeParams, device: torch.device) -> str:
+    """What `auto` means on `device`: bf16 where the processor computes it, else fp32."""
+    if params.precision != "auto":
+        return params.precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    # torch before 2.12 does not tell what the processor can do
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+
+
 def autocast(params: RuntimeParams, device: torch.device) -> AbstractContextManager[object]:
     """The precision that convolutions and products compute in; weights stay float32."""
-    if params.precision == "fp32":
+    if precision_of(params, device) == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
