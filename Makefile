@@ -37,7 +37,7 @@ ui: .venv/ready  ## the MLflow UI on http://127.0.0.1:5000
 
 .PHONY: test
 test: .venv/ready  ## all tests
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 .PHONY: check
 check: .venv/ready  ## style, types, import directions

@@ -70,7 +70,7 @@ Figures of {measure.num_samples:,} samples (noise seed {measure.seed}), seen by 
 classifier; `fd` is the Frechet distance of that classifier's features to the training digits, not
 an Inception FID. The columns beside are the scale, the same figures of known pictures: one half of
 the training digits against the other (floor), test digits, blurred digits, digits without nines,
-ones only, uniform noise. The nearer to the floor, the better.
+eights only, uniform noise. The nearer to the floor, the better.
 
 {_figures(facts.figures, facts.scale)}
 ## How it was made

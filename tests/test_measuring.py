@@ -1,6 +1,8 @@
 import copy
 import dataclasses
 import math
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from dcgan.params import JudgeParams
 from dcgan.sampling import generate, noise_bank
 from dcgan.training import GanState
 from dcgan.training import fit as train
+from pipeline._cli import load_params
 from tests.small import CPU, FP32, MEASURE, digits, same, train_params
 
 
@@ -155,6 +158,55 @@ def test_the_order_of_the_test_digits_does_not_matter_to_their_figures(judge: Ju
     )
     figures = scale(judge, sorted_data, dataclasses.replace(MEASURE, num_samples=400))["test"]
     assert figures["coverage"] > 0.8
+
+
+# --- the scale on real digits
+
+
+@pytest.fixture(scope="module")
+def real_scale(real_mnist: Mnist) -> dict[str, dict[str, float]]:
+    """With the project's own judge and number of samples, except for epochs and neighbours."""
+    shipped = load_params(Path(__file__).resolve().parent.parent / "params.yaml")
+    judge_params = dataclasses.replace(shipped.judge, epochs=1)
+    *_, last = fit(real_mnist, judge_params, CPU)
+    measure = dataclasses.replace(shipped.measure, num_neighbour_samples=1000)
+    return scale(last.judge, real_mnist, measure)
+
+
+@pytest.mark.slow
+def test_fd_orders_sets_of_real_digits_from_as_good_as_new_to_noise(
+    real_scale: dict[str, dict[str, float]],
+) -> None:
+    fd = {name: figures["fd"] for name, figures in real_scale.items()}
+    sigma = {name: figures["fd_sigma"] for name, figures in real_scale.items()}
+    # Half against half may not be told from test against train by as many samples ...
+    assert fd["floor"] < fd["test"] + 4 * math.hypot(sigma["floor"], sigma["test"])
+    # ... but every other step of the scale is far beyond chance.
+    steps = ["test", "blurred", "nines_removed", "one_class", "noise"]
+    for better, worse in pairwise(steps):
+        assert fd[better] < fd[worse] - 10 * math.hypot(sigma[better], sigma[worse]), (better, fd)
+
+
+@pytest.mark.slow
+def test_every_figure_tells_what_it_is_for_on_real_digits(
+    real_scale: dict[str, dict[str, float]],
+) -> None:
+    for name in ("floor", "test"):
+        figures = real_scale[name]
+        assert figures["class_kl"] < 0.003  # 0.0014 of honest draws, and the judge's own errors
+        assert figures["coverage"] > 0.93  # 0.97 by theory
+        assert figures["nn_ratio"] == pytest.approx(1, abs=0.1)
+        assert figures["kid"] < 0.01
+    assert real_scale["nines_removed"]["class_kl"] == pytest.approx(0.105, abs=0.02)
+    assert real_scale["nines_removed"]["min_share"] < 0.1
+    assert real_scale["one_class"]["class_kl"] == pytest.approx(2.3, abs=0.2)
+    assert real_scale["one_class"]["coverage"] < 0.3
+    assert real_scale["noise"]["precision"] < 0.1
+    assert real_scale["noise"]["coverage"] < 0.01
+    others = [
+        figures["kid"] for name, figures in real_scale.items() if name not in ("floor", "test")
+    ]
+    assert min(others) > 0.01
 
 
 # --- measuring a run

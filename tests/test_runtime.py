@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from dcgan.params import RuntimeParams
-from dcgan.runtime import autocast, configure, derive_seed, device_of, random_generator
+from dcgan.runtime import (
+    autocast,
+    configure,
+    derive_seed,
+    device_of,
+    precision_of,
+    random_generator,
+)
 from tests.small import CPU, FP32
 
 
@@ -74,6 +81,15 @@ def test_fp32_computes_in_float32_and_bf16_in_bfloat16_with_weights_in_float32()
         assert layer.weight.dtype == torch.float32
         assert layer.weight.grad is not None
         assert layer.weight.grad.dtype == torch.float32
+
+
+def test_auto_precision_is_bf16_only_where_the_processor_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for able, expected in (({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({}, "fp32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able, raising=False)
+        assert precision_of(runtime(precision="auto"), CPU) == expected
+        assert precision_of(runtime(precision="fp32"), CPU) == "fp32"
 
 
 def test_derived_seeds_are_63_bit_numbers_and_differ() -> None:

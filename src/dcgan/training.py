@@ -246,7 +246,7 @@ def _norm(tensors: list[Tensor]) -> Tensor:
 
 def _optimizer(params: TrainParams, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
     if params.optimizer == "adam":
-        return torch.optim.Adam(weights, betas=(params.beta1, params.beta2), fused=True)
+        return torch.optim.Adam(weights, betas=(params.beta1, params.beta2))
     return torch.optim.RMSprop(weights, alpha=0.9, eps=1e-7)  # Keras's constants
 
 
