@@ -3,6 +3,8 @@
 import os
 import platform
 import subprocess
+import sys
+from pathlib import Path
 
 import torch
 
@@ -10,6 +12,8 @@ import torch
 def tags() -> dict[str, str]:
     """Tags that name the code and the machine of a run; git's part is left out without git."""
     found = {
+        "mlflow.source.name": Path(sys.argv[0]).name,
+        "mlflow.source.type": "LOCAL",
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
