@@ -24,6 +24,8 @@ SIGNALS = 8
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("pipeline") / "clone")
     project.run("dvc", "repro")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "reproduced")
     return project
 
 
@@ -105,7 +107,7 @@ def test_the_tracker_has_every_step_once_and_every_picture(reproduced: Project) 
 
 def test_the_tracked_run_says_where_it_comes_from(reproduced: Project) -> None:
     tags = dict(query(reproduced, "select key, value from tags"))
-    commit = reproduced.run("git", "rev-parse", "HEAD").strip()
+    commit = reproduced.run("git", "rev-parse", "HEAD~1").strip()
     assert tags["mlflow.source.git.commit"] == commit
     assert tags["git_dirty"] == "no"
     recorded = json.loads((reproduced.folder / "reports/data.json").read_text())
