@@ -64,7 +64,7 @@ def read_yaml(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run this in the project's root folder", 2) from None
-    except (YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (YAMLError, RecursionError, LookupError, ValueError) as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}", 2) from None
 
 

@@ -371,6 +371,11 @@ def test_a_hexadecimal_number_of_thousands_of_digits_is_refused_by_name(file: Pa
         "!!python/object/apply:os.system ['true']",
         "train: !!python/name:os.system",
         "train: !unknown {}",
+        "train: !!bool maybe",
+        "train: !!int ''",
+        "train: !!float x",
+        "train: !!binary x",
+        "train: !!timestamp x",
     ],
 )
 def test_what_is_not_yaml_or_more_than_yaml_is_refused_as_such(
