@@ -265,7 +265,10 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize("content", [None, b"", b"nonsense", b"[]\n", b"a,b\n1,2\n", "half"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", b"nonsense", b"[]\n", b"a,b\n1,2\n", b'{"scale": {"test": {"fd": 1}}}\n', "half"],
+)
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_missing_or_corrupt_input_is_one_line_naming_file_and_stage(
     left: Path, name: str, content: bytes | str | None

@@ -86,9 +86,13 @@ def test_fp32_computes_in_float32_and_bf16_in_bfloat16_with_weights_in_float32()
 def test_auto_precision_is_bf16_only_where_the_processor_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for able, expected in (({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({}, "fp32")):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able, raising=False)
-        assert precision_of(runtime(precision="auto"), CPU) == expected
+    able: dict[str, bool] = {}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert precision_of(runtime(precision="auto"), CPU) == "fp32"
+    for instruction in ("avx512_bf16", "amx_bf16"):
+        able.clear()
+        able[instruction] = True
+        assert precision_of(runtime(precision="auto"), CPU) == "bf16"
         assert precision_of(runtime(precision="fp32"), CPU) == "fp32"
 
 
