@@ -285,6 +285,7 @@ def test_a_missing_or_corrupt_input_is_one_line_naming_file_and_stage(
         evaluate.main()
     words = str(raised.value)
     assert name in words
+    assert ("missing" in words) == (content is None)
     assert f"`dvc repro {INPUTS[name]}`" in words
     assert "\n" not in words
     assert not (left / "reports/figures").exists()
