@@ -51,6 +51,15 @@ validate-verdict: .venv/ready  ## does the verdict tell what happened? (resumabl
 	dvc repro judge
 	python -m benchmarks.validate_verdict
 
+.PHONY: tune
+tune: .venv/ready  ## search for better rates and the best stopping point (resumable)
+	dvc repro judge
+	python -m pipeline.tune
+
+.PHONY: replay-search
+replay-search: .venv/ready  ## what does a search cost? replays recorded learning curves
+	python -m benchmarks.replay_search
+
 .PHONY: clean
 clean:  ## remove checkpoints of finished runs and caches; data, models and runs stay
 	rm -rf checkpoints .mypy_cache .ruff_cache .pytest_cache

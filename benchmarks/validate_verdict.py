@@ -34,6 +34,8 @@ from pipeline._weights import load_meter
 RECORDS = Path(".validation")
 INJECTED_EPOCH = 8  # the end of the healthy part that all failures of a seed share
 HEALTHY_EPOCHS = 20
+REAL_EPOCHS = 40  # of the uninjected runs of the seed's own recipe
+CSV_STRIDE = 13  # four iterations a window: small files, the same medians but for noise
 BLOCKS = 300  # series resampled from healthy runs
 
 Array = NDArray[np.float64]
@@ -77,11 +79,12 @@ def narrow(train: TrainParams, seed: int) -> TrainParams:
     )
 
 
-def joint(train: TrainParams, seed: int) -> TrainParams:
-    """The seed's own optimisers and dropout with the joint update, uninjected."""
+def of_the_seed(train: TrainParams, seed: int, freeze_discriminator: bool) -> TrainParams:
+    """The seed's own optimisers, rates and dropout, uninjected: both of its updates."""
     return dataclasses.replace(
         narrow(train, seed),
-        freeze_discriminator=False,
+        width=8,
+        freeze_discriminator=freeze_discriminator,
         optimizer="rmsprop",
         lr_d=2e-4,
         lr_g=1e-4,
@@ -91,7 +94,7 @@ def joint(train: TrainParams, seed: int) -> TrainParams:
         d_dropout=0.4,
         sampling="replacement",
         average_images=0,
-        epochs=40,
+        epochs=REAL_EPOCHS,
     )
 
 
@@ -102,12 +105,9 @@ class _Trainer:
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         params = load_params()
-        measure = dataclasses.replace(
-            params.measure, num_training_samples=2000, num_neighbour_samples=2000
-        )
         self.params = params
         self.data = load_data()
-        self.meter = load_meter(measure, torch.device("cpu"))
+        self.meter = load_meter(params.measure, torch.device("cpu")).smaller(2000)
 
     def train(
         self,
@@ -126,30 +126,36 @@ class _Trainer:
                 epochs.append({"epoch": report.epoch, "step": report.step, **figures})
         return Record(np.concatenate(signals), epochs)
 
-    def record(self, seed: int) -> None:
-        """All trainings of one seed that are not recorded yet."""
+    def record(self, kind: str, seed: int) -> None:
+        """Train and keep one run."""
+        device = torch.device("cpu")
         base = narrow(self.params.train, seed)
-        start = RECORDS / f"start-{seed}.pt"
-        prefix = RECORDS / f"prefix-{seed}.npz"
-        if not (start.exists() and prefix.exists()):
-            state = GanState(base, torch.device("cpu"))
-            self.train(state, dataclasses.replace(base, epochs=INJECTED_EPOCH)).save(prefix)
-            with write_whole(start) as file:
+        if kind == "start":
+            state = GanState(base, device)
+            record = self.train(state, dataclasses.replace(base, epochs=INJECTED_EPOCH))
+            with write_whole(_start(seed)) as file:
                 torch.save(state.state_dict(), file)
-        before = Record.load(prefix)
-        for kind, (changed, inject) in injections(base).items():
-            path = RECORDS / f"{kind}-{seed}.npz"
-            if path.exists():
-                continue
-            state = GanState(base, torch.device("cpu"))
-            state.load_state_dict(torch.load(start, weights_only=True))
+            record.save(_path(kind, seed))
+        elif kind in REAL:
+            train = of_the_seed(self.params.train, seed, freeze_discriminator=kind == "d_frozen")
+            self.train(GanState(train, device), train).save(_path(kind, seed))
+        else:
+            before = Record.load(_path("start", seed))
+            changed, inject = injections(base)[kind]
+            state = GanState(base, device)
+            state.load_state_dict(torch.load(_start(seed), weights_only=True))
             after = self.train(state, changed, functools.partial(inject, state))
             signals = np.concatenate([before.signals, after.signals])
-            Record(signals, [*before.epochs, *after.epochs]).save(path)
-        path = RECORDS / f"joint-{seed}.npz"
-        if not path.exists():
-            train = joint(self.params.train, seed)
-            self.train(GanState(train, torch.device("cpu")), train).save(path)
+            Record(signals, [*before.epochs, *after.epochs]).save(_path(kind, seed))
+
+
+def _path(kind: str, seed: int) -> Path:
+    return RECORDS / f"{kind}-{seed}.npz"
+
+
+def _start(seed: int) -> Path:
+    """The state at the end of the healthy part."""
+    return RECORDS / f"start-{seed}.pt"
 
 
 def failing_step(seed: int, steps_per_epoch: int) -> int:
@@ -184,7 +190,7 @@ def injections(base: TrainParams) -> dict[str, tuple[TrainParams, Injection]]:
     return {
         "healthy": (base, nothing),
         "rate": (until(7, lr_d=30 * base.lr_d, lr_g=30 * base.lr_g), nothing),
-        "frozen": (until(7, lr_g=0.0), nothing),
+        "g_frozen": (until(7, lr_g=0.0), nothing),
         "one_digit": (until(2, lr_g=0.0), one_digit),
         "nan": (until(1), nan_weight),
     }
@@ -252,12 +258,14 @@ def chosen_by_rules(record: Record, verdict: Verdict) -> dict[str, int]:
     }
 
 
+INJECTED = ("healthy", "rate", "g_frozen", "one_digit", "nan")
+REAL = ("joint", "d_frozen")
 EXPECTED: dict[str, tuple[str, ...]] = {
     "healthy": ("stable", "transient"),
     "spike": ("stable", "transient"),
     "drift": ("stable", "transient"),
     "rate": ("onset", "diverged"),
-    "frozen": ("stall",),
+    "g_frozen": ("stall",),
     "one_digit": ("onset", "silent"),
     "nan": ("diverged",),
 }
@@ -267,8 +275,8 @@ def judge(seeds: list[int], params: Params) -> None:
     """Print the table over the records of `seeds`."""
     length = params.train.steps_per_epoch
     records = {
-        kind: {seed: Record.load(RECORDS / f"{kind}-{seed}.npz") for seed in seeds}
-        for kind in ("healthy", "rate", "frozen", "one_digit", "nan", "joint")
+        kind: {seed: Record.load(_path(kind, seed)) for seed in seeds if _path(kind, seed).exists()}
+        for kind in (*INJECTED, *REAL)
     }
     healthy = records["healthy"]
     records["spike"] = {seed: spiked(record, seed, length) for seed, record in healthy.items()}
@@ -297,12 +305,13 @@ def judge(seeds: list[int], params: Params) -> None:
     again = [r.monitor(params).verdict() for r in resampled([*healthy.values()], length)]
     false = sum(verdict.went_wrong for verdict in again)
     print(json.dumps({"row": "resampled healthy", "false_onsets": false, "of": len(again)}))
-    for seed, record in records["joint"].items():
-        verdict, fds = record.monitor(params).verdict(), record.fds()
-        row = {"row": "joint update", "seed": seed, "status": verdict.status}
-        row |= {"reason": verdict.reason, "best_epoch": verdict.best_epoch}
-        row |= {"fd_best": round(fds.min(), 2), "fd_last": round(fds[-1], 2)}
-        print(json.dumps(row), flush=True)
+    for kind in REAL:
+        for seed, record in records[kind].items():
+            verdict, fds = record.monitor(params).verdict(), record.fds()
+            row = {"row": f"the seed's recipe, {kind}", "seed": seed, "status": verdict.status}
+            row |= {"reason": verdict.reason, "best_epoch": verdict.best_epoch}
+            row |= {"fd_best": round(fds.min(), 2), "fd_last": round(fds[-1], 2)}
+            print(json.dumps(row), flush=True)
     _print_regrets(records, params)
 
 
@@ -324,7 +333,7 @@ def _print_lead_times(records: dict[int, Record], params: Params, injected: int)
 def _print_regrets(records: dict[str, dict[int, Record]], params: Params) -> None:
     """fd at the chosen epoch minus the smallest fd of the run, for each rule."""
     regrets: dict[str, list[float]] = {}
-    for kind in ("healthy", "rate", "one_digit", "joint"):
+    for kind in ("healthy", "rate", "one_digit", *REAL):
         for record in records[kind].values():
             fds = record.fds()
             chosen = chosen_by_rules(record, record.monitor(params).verdict())
@@ -336,18 +345,50 @@ def _print_regrets(records: dict[str, dict[int, Record]], params: Params) -> Non
         print(json.dumps(row | {"worst": round(float(np.max(values)), 3)}))
 
 
-def _record_all(seeds: list[int], workers: int) -> None:
-    left = [seed for seed in seeds if not (RECORDS / f"joint-{seed}.npz").exists()]
+def record_all(seeds: list[int], real_seeds: list[int], workers: int) -> None:
+    """Train what is not recorded yet; each run is kept as it ends."""
+    starts = [("start", seed) for seed in seeds]
+    rest = [(kind, seed) for seed in real_seeds for kind in REAL]  # the longest first
+    rest += [(kind, seed) for seed in seeds for kind in INJECTED]
+    done = [task for task in starts + rest if _path(*task).exists()]
     context = multiprocessing.get_context("spawn")
-    with progress_bar(total=len(seeds), initial=len(seeds) - len(left), desc="seeds") as bar:
-        if left:
-            with context.Pool(workers, maxtasksperchild=1) as pool:
-                for _ in pool.imap_unordered(_record, left, chunksize=1):
-                    bar.update()
+    with (
+        progress_bar(total=len(starts + rest), initial=len(done), desc="trainings") as bar,
+        context.Pool(workers) as pool,
+    ):
+        for tasks in (starts, rest):
+            left = [task for task in tasks if task not in done]
+            for _ in pool.imap_unordered(_record, left, chunksize=1):
+                bar.update()
 
 
-def _record(seed: int) -> None:
-    _Trainer().record(seed)
+@functools.cache
+def _trainer() -> _Trainer:
+    return _Trainer()
+
+
+def _record(task: tuple[str, int]) -> None:
+    _trainer().record(*task)
+
+
+def write_csvs(folder: Path, seed: int) -> None:
+    """The logs of one seed as `pipeline.stop` reads them, every `CSV_STRIDE`th iteration."""
+    for kind in (*INJECTED, *REAL):
+        record = Record.load(_path(kind, seed))
+        steps = np.arange(CSV_STRIDE - 1, len(record.signals), CSV_STRIDE)
+        rows = [[f"{step + 1}", *(f"{x:.5g}" for x in record.signals[step])] for step in steps]
+        if not np.isfinite(record.signals[-1]).all():  # the failure, wherever it fell
+            last = record.signals[-1]
+            rows.append([f"{len(record.signals)}", *(f"{value:.5g}" for value in last)])
+        _write_csv(folder / f"{kind}_steps.csv", ["step", *SIGNALS], rows)
+        names = ["epoch", "step", *MEASURES]
+        rows = [[f"{row[name]:.5g}" for name in names] for row in record.epochs]
+        _write_csv(folder / f"{kind}_epochs.csv", names, rows)
+
+
+def _write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    with write_whole(path) as file:
+        file.write("".join(",".join(row) + "\n" for row in [header, *rows]).encode())
 
 
 def main() -> None:
@@ -359,14 +400,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6, help="how many seeds (default 6)")
     parser.add_argument("--full", action="store_true", help="24 seeds")
     parser.add_argument("--calibration", type=int, default=2, help="seeds kept out (default 2)")
+    parser.add_argument("--real-seeds", type=int, default=3, help="of uninjected runs (default 3)")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--judge-calibration", action="store_true", help="judge those kept out")
+    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write one test seed's logs")
     arguments = parser.parse_args()
     seeds = list(range(24 if arguments.full else arguments.seeds))
-    _record_all(seeds, arguments.workers)
+    test_seeds = seeds[arguments.calibration :]
+    record_all(seeds, test_seeds[: arguments.real_seeds], arguments.workers)
+    if arguments.csv:
+        write_csvs(arguments.csv, test_seeds[0])
     kept_out = arguments.judge_calibration
     judge(
-        seeds[: arguments.calibration] if kept_out else seeds[arguments.calibration :],
+        seeds[: arguments.calibration] if kept_out else test_seeds,
         load_params(),
     )
 

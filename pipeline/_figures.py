@@ -116,7 +116,7 @@ def losses(course: Course) -> Figure:
     figure, (upper, lower) = _panels(4.9, (3, 2))
     _signal(upper, course, "d_loss", ORANGE, "discriminator")
     _signal(upper, course, "g_loss", BLUE, "generator")
-    _log_scale(upper)
+    log_scale(upper)
     upper.axhline(math.log(2), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
     _note(upper, math.log(2), "ln 2")
     upper.set_ylabel("loss (nats)")
@@ -135,7 +135,7 @@ def gradients(course: Course) -> Figure:
     for axis, (signal, label) in zip(axes, words.items(), strict=True):
         _signal(axis, course, f"d_{signal}", ORANGE, "discriminator")
         _signal(axis, course, f"g_{signal}", BLUE, "generator")
-        _log_scale(axis)
+        log_scale(axis)
         axis.set_ylabel(label)
     _by_epoch(figure, course)
     return figure
@@ -163,7 +163,7 @@ def quality(course: Course, scale: Mapping[str, Mapping[str, float]]) -> Figure:
     _dots(lower, epochs["epoch"], epochs["class_kl"], None)
     lower.set_ylabel("class KL (nats)")
     for axis, figure_name in ((upper, "fd"), (lower, "class_kl")):
-        _log_scale(axis)
+        log_scale(axis)
         _scale_lines(axis, {known: figures[figure_name] for known, figures in scale.items()})
     _by_epoch(figure, course)
     return figure
@@ -289,7 +289,7 @@ def _by_epoch(figure: Figure, course: Course) -> None:
     )
 
 
-def _log_scale(axis: Axes) -> None:
+def log_scale(axis: Axes) -> None:
     """A logarithmic axis whose ticks are plain numbers."""
     axis.set_yscale("log")
     low, high = axis.get_ylim()

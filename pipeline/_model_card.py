@@ -44,8 +44,9 @@ def model_card(facts: Facts) -> str:
     about, measure = facts.about, facts.params.measure
     errors = ", ".join(f"`{name}` {error:.1e}" for name, error in facts.errors.items())
     recipe = dataclasses.asdict(facts.params.train).items()
+    verified = facts.data["verified"]
     return f"""\
-# A generator of handwritten digits
+# A generator of {"handwritten digits" if verified else "small pictures"}
 
 ![64 samples from the run's fixed noise](samples.png)
 
@@ -66,31 +67,32 @@ trained network at batch 1, 2 and 64, largest pixel: {errors}.
 
 ## How good it is
 
-Figures of {measure.num_samples:,} samples (noise seed {measure.seed}), seen by a small digit
-classifier; `fd` is the Frechet distance of that classifier's features to the training digits, not
-an Inception FID. The columns beside are the scale, the same figures of known pictures: one half of
-the training digits against the other (floor), test digits, blurred digits, digits without nines,
-eights only, uniform noise. The nearer to the floor, the better.
+Figures of {measure.num_samples:,} samples (noise seed {measure.seed}), seen by a small
+classifier of the data's ten classes; `fd` is the Frechet distance of that classifier's features to
+the training data, not an Inception FID. The columns beside are the scale, the same figures of known
+pictures: one half of the training data against the other (floor), test data, blurred training data,
+all without the label 9 (nines removed), the label 8 alone (one class), uniform noise. The nearer to
+the floor, the better.
 
 {_figures(facts.figures, facts.scale)}
 ## How it was made
 
 Data: source {facts.data["source"]}, hash `{facts.data["hash"]}`\
-{"" if facts.data["verified"] else ", not MNIST's files"}.
+{"" if verified else ", not MNIST's files"}.
 
 {_table(["train", "value"], [[name, _text(value)] for name, value in recipe])}
 ## Limits
 
-- It draws what it likes: there is no way to ask for a digit.
+- It draws what it likes: there is no way to ask for a class.
 - Noise from another distribution than U(-1, 1) gives other, mostly worse pictures.
-- Some pictures are no digit; the share that the classifier is not sure of is 1 - `confident`.
-- The classifier that measured it was trained on the same digits; the figures compare such
+- Some pictures are of no class; the share that the classifier is not sure of is 1 - `confident`.
+- The classifier that measured it was trained on the same data; the figures compare such
   generators with each other and with the scale, and with nothing else.
-- 28 x 28 pixels, one digit, centred: nothing here reads or writes real handwriting.
+- 28 x 28 grey pixels, as in the data: nothing larger, nothing coloured.
 
 ## Licence
 
-{_LICENCE if facts.data["verified"] else _OTHER_LICENCE}
+{_LICENCE if verified else _OTHER_LICENCE}
 """
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline._cli import write_json
+from pipeline._cli import UserError, write_json
 
 
 class Outbox:
@@ -38,11 +38,14 @@ class Outbox:
             raise
 
     def entries(self) -> Iterator[tuple[dict[str, Any], Path]]:
-        """What waits, oldest first; each is removed when the next one is asked for."""
+        """What waits, oldest first; each is removed when the next one is asked for.
+
+        Raises UserError for one that a full disk or a crash of the machine has damaged.
+        """
         for half_removed in self._folder.glob(".*.sent"):
             shutil.rmtree(half_removed)
         for folder in self._waiting():
-            yield json.loads((folder / "entry.json").read_text()), folder
+            yield _read(folder), folder
             # Killed while it removes the files one by one, it would leave half an entry.
             sent = folder.rename(self._folder / f".{folder.name}.sent")
             shutil.rmtree(sent)
@@ -52,3 +55,13 @@ class Outbox:
 
     def _waiting(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9]*"), key=lambda path: int(path.name))
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        entry = json.loads((folder / "entry.json").read_text())
+        if isinstance(entry, dict):
+            return entry
+    except (FileNotFoundError, ValueError):
+        pass
+    raise UserError(f"{folder}: damaged; delete it, and what comes after it can be sent")

@@ -18,6 +18,8 @@ STEPS = Path("reports/steps.csv")
 EPOCHS = Path("reports/epochs.csv")
 STOP = Path("reports/stop.json")
 
+TUNE = Path("reports/tune")
+
 METRICS = Path("reports/metrics.json")
 FIGURES = Path("reports/figures")
 EXPORT = Path("export")

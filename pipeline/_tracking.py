@@ -10,6 +10,7 @@ moment everything arrives exactly once.
 import dataclasses
 import json
 import logging
+import math
 import os
 import re
 import sys
@@ -35,6 +36,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from PIL import Image
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from dcgan.params import MeasureParams
@@ -51,6 +53,7 @@ EXPERIMENT = "dcgan"
 FAILURES = (MlflowException, SQLAlchemyError, OSError, LockTimeout, ImportError, UserError)
 _KEY_TAG = "run_key"  # our own name of a run, known before any server has been asked
 _PROCESS_TAG = "process"
+_NOT_FINITE_TAG = "not_finite/"  # and a metric's name: the step at which it first was not
 _RETRY_SECONDS = 60.0
 _BATCH = 1000  # metrics that MLflow takes in one call
 
@@ -82,11 +85,22 @@ class TrackedRun:
         self._sender: _Sender | None = None
         self._retry_at = 0.0
 
-    def begin(self, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> None:
-        """Create the run, or open it again after an interruption."""
+    def begin(
+        self,
+        name: str,
+        params: Mapping[str, object],
+        tags: Mapping[str, str],
+        parent: str | None = None,
+    ) -> None:
+        """Create the run, or open it again after an interruption.
+
+        `parent` is the key of the run that this one is shown under.
+        """
         mine = {_PROCESS_TAG: f"{os.uname().nodename}:{os.getpid()}"}
         texts = {key: str(value) for key, value in params.items()}
-        self._outbox.put("begin", name=name, time=now_ms(), tags={**tags, **mine}, params=texts)
+        self._outbox.put(
+            "begin", name=name, time=now_ms(), tags={**tags, **mine}, params=texts, parent=parent
+        )
 
     def metrics(
         self,
@@ -204,19 +218,38 @@ class _Sender:
         changed = {
             key: value for key, value in entry["params"].items() if known.get(key, value) != value
         }
-        tags = [RunTag(key, value) for key, value in {**entry["tags"], **changed}.items()]
+        family = self._parent_tag(entry.get("parent"))
+        tags = [RunTag(key, value) for key, value in {**entry["tags"], **changed, **family}.items()]
         self._client.log_batch(self._run_id, params=params, tags=tags)
+
+    def _parent_tag(self, key: str | None) -> dict[str, str]:
+        """MLflow's own tag for a child run; a parent that is not there yet waits to be sent."""
+        if key is None:
+            return {}
+        run_id = find_run(self._client, self._experiment, key)
+        if run_id is None:
+            raise UserError("the run that this one belongs to is still to be sent")
+        return {"mlflow.parentRunId": run_id}
 
     def _send_metrics(self, entry: dict[str, Any], _: Path) -> None:
         metrics = [
             Metric(name, float(value), entry["time"], step)
             for step, row in zip(entry["steps"], entry["rows"], strict=True)
             for name, value in zip(entry["names"], row, strict=True)
-            # A value that is not finite breaks the run's page; the run's tags tell of it.
-            if np.isfinite(float(value))
         ]
-        for start in range(0, len(metrics), _BATCH):
-            self._client.log_batch(self._run_id, metrics=metrics[start : start + _BATCH])
+        # A value that is not finite breaks the run's page; a tag tells of it instead.
+        finite = [metric for metric in metrics if np.isfinite(metric.value)]
+        failed = [metric for metric in metrics if not np.isfinite(metric.value)]
+        if failed:
+            self._tag_not_finite(failed)
+        for start in range(0, len(finite), _BATCH):
+            self._client.log_batch(self._run_id, metrics=finite[start : start + _BATCH])
+
+    def _tag_not_finite(self, metrics: Sequence[Metric]) -> None:
+        known = self._client.get_run(self._run_id).data.tags
+        first = {f"{_NOT_FINITE_TAG}{m.key}": m.step for m in reversed(metrics)}
+        tags = [RunTag(key, str(step)) for key, step in first.items() if key not in known]
+        self._client.log_batch(self._run_id, tags=tags)
 
     def _send_tags(self, entry: dict[str, Any], _: Path) -> None:
         tags = [RunTag(key, value) for key, value in entry["tags"].items()]
@@ -275,14 +308,24 @@ def find_run(client: MlflowClient, experiment: str, key: str) -> str | None:
 
 
 def read_history(run_id: str, keys: Iterable[str]) -> dict[str, tuple[list[int], list[float]]]:
-    """Steps and values of each metric of a run; a metric that the run lacks is left out."""
-    client = MlflowClient(tracking_uri=tracking_uri())
-    histories = {key: client.get_metric_history(run_id, key) for key in keys}
-    return {
-        key: ([metric.step for metric in history], [metric.value for metric in history])
-        for key, history in histories.items()
-        if history
-    }
+    """Steps and values of each metric of a run; a metric that the run lacks is left out.
+
+    The first value that was not finite is nan, later ones are missing. Raises one of FAILURES.
+    """
+    address = tracking_uri()
+    database = make_url(address).database if address.startswith("sqlite") else None
+    if database is not None and not Path(database).exists():  # asked, MLflow would create it
+        raise UserError(f"no run was ever tracked in {database}")
+    client = MlflowClient(tracking_uri=address)
+    tags = client.get_run(run_id).data.tags
+    histories = {}
+    for key in keys:
+        values = {metric.step: metric.value for metric in client.get_metric_history(run_id, key)}
+        if f"{_NOT_FINITE_TAG}{key}" in tags:
+            values[int(tags[f"{_NOT_FINITE_TAG}{key}"])] = math.nan
+        if values:
+            histories[key] = (list(values), list(values.values()))
+    return histories
 
 
 def close_dead_runs() -> int:
@@ -319,8 +362,8 @@ def now_ms() -> int:
 def brief(error: BaseException) -> str:
     """The first line of an error, without addresses, which may hold a password."""
     line = (str(error).splitlines() or [""])[0]
-    safe = re.sub(r"[\w+.-]+://\S+", "the server", line)
-    return f"{type(error).__name__}: {safe[:160]}"
+    safe = re.sub(r"[\w+.-]+://\S+", "the server", line)[:160]
+    return safe if isinstance(error, UserError) else f"{type(error).__name__}: {safe}"
 
 
 def _text(value: float) -> float | str:

@@ -7,11 +7,11 @@ from typing import IO
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+from matplotlib.ticker import EngFormatter
 
 from dcgan.stability import Verdict
 from pipeline._columns import Columns
-from pipeline._figures import BLUE, GREEN, GREY, ORANGE, WIDTH, bands
+from pipeline._figures import BLUE, GREEN, GREY, ORANGE, WIDTH, bands, log_scale
 
 
 def draw_verdict(file: IO[bytes], steps: Columns, epochs: Columns | None, verdict: Verdict) -> None:
@@ -48,7 +48,8 @@ def _signals(axis: Axes, steps: Columns, names: Sequence[str], words: str) -> No
         axis.plot(curve.x, curve.middle, color=colour, label=player)
         if curve.middle.count():
             lowest = min(lowest, float(curve.middle.min()))
-    _scale(axis, lowest)
+    if 0 < lowest < np.inf:  # other people's losses may be negative
+        log_scale(axis)
     axis.set_ylabel(words)
 
 
@@ -67,7 +68,8 @@ def _fd(axis: Axes, epochs: Columns, verdict: Verdict) -> None:
             fontsize=9,
         )
         axis.margins(y=0.25)
-    _scale(axis, float(fd.min()) if fd.count() else 0)
+    if fd.count() and fd.min() > 0:
+        log_scale(axis)
     axis.set_ylabel("fd (lower is better)")
 
 
@@ -89,14 +91,3 @@ def _mark(axes: list[Axes], verdict: Verdict) -> None:
                 axis.axvline(step, color="black", linestyle=style, linewidth=1.2, label=words)
         if verdict.onset_step is not None:
             axis.axvspan(verdict.onset_step, axis.get_xlim()[1] * 2, color=GREY, alpha=0.1)
-
-
-def _scale(axis: Axes, lowest: float) -> None:
-    """Logarithmic, with ticks in plain numbers, where everything is positive."""
-    if 0 < lowest < np.inf:
-        axis.set_yscale("log")
-        low, high = axis.get_ylim()
-        subs = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
-        axis.yaxis.set_major_locator(LogLocator(subs=subs, numticks=12))
-        axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.yaxis.set_minor_locator(NullLocator())

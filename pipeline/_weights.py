@@ -54,6 +54,8 @@ def save_generator(path: Path, generator: Generator, about: dict[str, Any]) -> N
 def load_generator(path: Path, made_by: str = "train") -> tuple[Generator, dict[str, Any]]:
     """A generator in inference mode, and what was kept beside it."""
     tensors, about = load_tensors(path, made_by)
+    if not {"width", "latent_dim"} <= set(about):
+        raise UserError(f"{path}: not a generator's weights; `dvc repro {made_by}` makes it")
     generator = Generator(about["width"], about["latent_dim"], 0.0)
     _fill(generator, tensors, path)
     return generator.eval().requires_grad_(False), about

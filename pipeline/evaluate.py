@@ -53,7 +53,8 @@ def main() -> None:
                 bar.update()
             animate(outcome, folder / "progress.gif")
             bar.update()
-    report = {"best": in_report(best), "last": in_report(last), "scale": by_figure(scale, best)}
+    rows = [{"figure": name, **values} for name, values in by_figure(scale, best).items()]
+    report = {"best": in_report(best), "last": in_report(last), "scale": rows}
     write_json(METRICS, report)
     print(table(best, last, scale, params.measure.num_samples))
     print(f"{METRICS} and the pictures in {FIGURES} tell more")
@@ -65,8 +66,8 @@ def read_scale() -> dict[str, Figures]:
     report = read_json(JUDGE_REPORT, "judge")
     needed = {"fd", "class_kl", *(f"share_{digit}" for digit in range(NUM_CLASSES))}
     try:
-        scale: dict[str, Figures] = report["scale"]
-        if all(needed <= set(figures) for figures in scale.values()):
+        scale: dict[str, Figures] = {row.pop("set"): row for row in report["scale"]}
+        if scale and all(needed <= set(figures) for figures in scale.values()):
             return scale
     except (KeyError, TypeError, AttributeError):
         pass

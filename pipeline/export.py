@@ -44,7 +44,7 @@ def main() -> None:
     load_meter(params.measure, CPU)  # the registry will need it; what is wrong with it is said now
     run_key = _read(RUN, "train", "key")
     data = {name: _read(DATA_REPORT, "fetch", name) for name in ("hash", "source", "verified")}
-    figures, scale = (_read(METRICS, "evaluate", name) for name in ("best", "scale"))
+    figures, scale = _read_metrics()
     with folder_whole(EXPORT) as folder:
         shutil.copyfile(GENERATOR_BEST, folder / "generator.safetensors")
         export(generator, folder)
@@ -73,9 +73,20 @@ def _read(path: Path, made_by: str, name: str) -> Any:
     try:
         return read_json(path, made_by)[name]
     except (KeyError, TypeError):
-        raise UserError(
-            f"{path}: corrupt; delete it, then `dvc repro {made_by}` makes it"
-        ) from None
+        raise _corrupt(path, made_by) from None
+
+
+def _read_metrics() -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """The best generator's figures; for each figure, what it is for known sets."""
+    try:
+        best = {**_read(METRICS, "evaluate", "best")}
+        return best, {row.pop("figure"): row for row in _read(METRICS, "evaluate", "scale")}
+    except (KeyError, TypeError, AttributeError):
+        raise _corrupt(METRICS, "evaluate") from None
+
+
+def _corrupt(path: Path, made_by: str) -> UserError:
+    return UserError(f"{path}: corrupt; delete it, then `dvc repro {made_by}` makes it")
 
 
 def export(generator: Generator, folder: Path) -> None:

@@ -45,6 +45,12 @@ def fetch(params: DataParams) -> None:
             "data.source to auto or path",
             2,
         )
+    if params.path is not None and _lies_in_output(params.path):
+        raise UserError(
+            f"params.yaml: data.path: {params.path} lies in {DATA}, which this stage makes and DVC "
+            "empties before; name another folder",
+            2,
+        )
     with _one_at_a_time():
         # A folder given for sure is read each time: it may hold other data than before.
         if params.verify and params.source != "path" and _is_mnist(DATA):
@@ -139,10 +145,24 @@ def _sources_to_ask(params: DataParams) -> dict[str, Callable[[Path], _sources.F
     return sources if params.source == "auto" else {params.source: sources[params.source]}
 
 
-def _from_given_folder(given: str, work: Path) -> _sources.Files:
+def _in_project(path: str | Path) -> Path:
     # Under `dvc exp run --temp` the working directory is a clone without the user's folders.
-    project = Path(os.environ.get("DVC_ROOT", "."))
-    return _sources.from_folder(project / Path(given).expanduser(), work)
+    return Path(os.environ.get("DVC_ROOT", ".")) / Path(path).expanduser()
+
+
+def _from_given_folder(given: str, work: Path) -> _sources.Files:
+    return _sources.from_folder(_in_project(given), work)
+
+
+def _lies_in_output(given: str) -> bool:
+    """Whether a folder is data/mnist or in it, by its name or through links."""
+    output = _in_project(DATA).parent.resolve() / DATA.name
+    try:
+        folder = _in_project(given)
+        by_name = folder.parent.resolve() / folder.name
+        return any(path.is_relative_to(output) for path in (by_name, folder.resolve()))
+    except (OSError, RuntimeError, ValueError):
+        return False  # no such home, links in a circle: why it cannot be read is said later
 
 
 def _assemble(files: _sources.Files, folder: Path, verify: bool) -> None:
@@ -154,9 +174,14 @@ def _assemble(files: _sources.Files, folder: Path, verify: bool) -> None:
         with write_whole(folder / name) as file:
             file.write(files[name])
     try:
-        mnist.load(folder)
+        data = mnist.load(folder)
     except ValueError as error:  # by its name, not where it lies for the moment
         raise ValueError(str(error).replace(f"{folder}{os.sep}", "")) from None
+    absent = set(range(mnist.NUM_CLASSES)) - set(data.train_labels.tolist())
+    if absent:
+        raise ValueError(
+            f"train-labels-idx1-ubyte: has no label {min(absent)}; all of 0 to 9 are needed"
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -7,11 +7,11 @@ recipe continues with the same command; `dvc exp show` and the MLflow UI compare
 """
 
 import argparse
-import subprocess
+import os
 import sys
 from pathlib import Path
 
-from pipeline._cli import UserError, read_yaml, run
+from pipeline._cli import read_yaml, run
 
 RECIPES = {file.stem: file for file in (Path(__file__).parent / "recipes").glob("*.yaml")}
 
@@ -21,6 +21,7 @@ def main() -> None:
         prog="python -m pipeline.recipe",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # `--dry` is dvc's
     )
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--dry-run", action="store_true", help="print the command, run nothing")
@@ -28,17 +29,14 @@ def main() -> None:
     command = [sys.executable, "-m", "dvc", *exp_run(chosen.recipe, others)]
     print(" ".join(["dvc", *command[3:]]), flush=True)
     if not chosen.dry_run:
-        status = subprocess.run(command).returncode
-        if status:
-            raise UserError(f"the recipe {chosen.recipe} did not finish; see above", status)
+        os.execv(sys.executable, command)  # noqa: S606 - so that Ctrl-C and the exit status are dvc's own
 
 
 def exp_run(recipe: str, others: list[str]) -> list[str]:
     """The arguments of dvc; later ones win, so `others` may change the name and any value."""
     values = read_yaml(RECIPES[recipe])
     settings = [f"--set-param=train.{key}={str(value).lower()}" for key, value in values.items()]
-    named = any(word in ("-n", "--name") or word.startswith("--name=") for word in others)
-    return ["exp", "run", *([] if named else ["--name", recipe]), *settings, *others]
+    return ["exp", "run", "--name", recipe, *settings, *others]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,9 @@ class Project:
     def python(self, module: str, *arguments: str, expect: int = 0, **environment: str) -> str:
         """Run `python -m module arguments` in the clone."""
         return self.run("python", "-m", module, *arguments, expect=expect, **environment)
+
+    def query(self, sql: str, *values: str) -> list[Any]:
+        """Rows of the clone's MLflow database; a list of values where there is one column."""
+        with sqlite3.connect(self.folder / "mlflow.db") as database:
+            found = database.execute(sql, values).fetchall()
+        return [row[0] if len(row) == 1 else row for row in found]

@@ -93,7 +93,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         known: {name: value * factor for name, value in figures.items()}
         for factor, known in enumerate(KNOWN, start=1)
     }
-    write_json(folder / "reports/judge.json", {"scale": scale})
+    rows = [{"set": known, **values} for known, values in scale.items()]
+    write_json(folder / "reports/judge.json", {"accuracy": 0.99, "scale": rows})
+    hash_ = mnist.data_hash(folder / "data/mnist")
+    write_json(folder / "reports/data.json", {"hash": hash_})
     for name, epoch in (("best", BEST), ("last", EPOCHS)):
         about = {"epoch": epoch, "step": epoch * STEPS_PER_EPOCH}
         file = folder / f"models/generator_{name}.safetensors"
@@ -163,10 +166,12 @@ def test_every_figure_of_best_and_last_is_reported_with_its_scale(evaluated: Eva
     wanted = {"fd", "fd_sigma", "kid", "kid_error", "precision", "recall", "density", "coverage"}
     wanted |= {"class_kl", "min_share", "confident", "nn_ratio", "shares"}
     assert wanted <= set(report["best"]) & set(report["last"])
-    assert set(report["scale"]) == wanted - {"shares"}
-    assert all(list(figures) == list(KNOWN) for figures in report["scale"].values())
+    scale = {row.pop("figure"): row for row in report["scale"]}
+    assert set(scale) == wanted - {"shares"}
+    assert all(list(figures) == list(KNOWN) for figures in scale.values())
     known = json.loads((evaluated.folder / "reports/judge.json").read_text())["scale"]
-    assert report["scale"]["kid"]["noise"] == known["noise"]["kid"]
+    (noise,) = (row for row in known if row["set"] == "noise")
+    assert scale["kid"]["noise"] == noise["kid"]
     assert all(math.isfinite(number) for number in numbers(report))
     assert math.isclose(sum(report["best"]["shares"]), 1)
     assert report["best"]["fd"] != report["last"]["fd"]
@@ -262,12 +267,21 @@ INPUTS = {
     "models/judge.safetensors": "judge",
     "models/reference.safetensors": "judge",
     "data/mnist/train-images-idx3-ubyte": "fetch",
+    "reports/data.json": "fetch",
 }
 
 
 @pytest.mark.parametrize(
     "content",
-    [None, b"", b"nonsense", b"[]\n", b"a,b\n1,2\n", b'{"scale": {"test": {"fd": 1}}}\n', "half"],
+    [
+        None,
+        b"",
+        b"nonsense",
+        b"[]\n",
+        b"a,b\n1,2\n",
+        b'{"scale": [{"set": "test", "fd": 1}]}\n',
+        "half",
+    ],
 )
 @pytest.mark.parametrize("name", INPUTS)
 def test_a_missing_or_corrupt_input_is_one_line_naming_file_and_stage(

@@ -75,7 +75,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_json(DATA_REPORT, {"source": "npm", "hash": "00ff00ff", "verified": True})
         best = {"epoch": 3, "step": 60, "fd": 12.345, "confident": 0.875}
         known = {"floor": 0.5, "one_class": 99.0}
-        write_json(METRICS, {"best": best, "scale": {"fd": known, "confident": known}})
+        rows = [{"figure": figure, **known} for figure in ("fd", "confident")]
+        write_json(METRICS, {"best": best, "scale": rows})
     return folder
 
 
@@ -191,7 +192,10 @@ def test_digits_of_a_folder_of_ones_own_are_not_called_mnists(
     assert export(folder, monkeypatch) == 0
     card = (folder / EXPORT / "model_card.md").read_text()
     assert "not MNIST's files" in card
-    assert "CC BY-SA" not in card
+    for word in ("CC BY-SA", "handwrit"):
+        assert word not in card
+    # What remains of digits is how the parts of this project are called.
+    assert re.sub(r"digits\.png", "", card).count("digit") == 0
     assert not (folder / EXPORT / "older").exists()
 
 
@@ -260,7 +264,9 @@ def test_a_difference_of_any_pixel_at_any_batch_is_seen(
         (METRICS, "evaluate"),
     ],
 )
-@pytest.mark.parametrize("content", [None, b"nonsense", b"{}", b"[]"])
+@pytest.mark.parametrize(
+    "content", [None, b"nonsense", b"{}", b"[]", b'{"best": {}, "scale": {"fd": {}}}']
+)
 def test_what_is_missing_or_corrupt_is_named_with_its_stage(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -278,3 +284,14 @@ def test_what_is_missing_or_corrupt_is_named_with_its_stage(
     assert f"`dvc repro {stage}` makes it" in said
     assert said.count("\n") == 1
     assert [item.name for item in (folder / EXPORT).iterdir()] == ["older"]
+
+
+def test_weights_of_something_else_are_refused_in_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(folder / JUDGE, folder / GENERATOR_BEST)
+    assert export(folder, monkeypatch) == 1
+    said = capsys.readouterr().err
+    assert said == (
+        f"error: {GENERATOR_BEST}: not a generator's weights; `dvc repro train` makes it\n"
+    )

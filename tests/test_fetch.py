@@ -313,6 +313,7 @@ def test_a_folder_asked_for_by_name_is_read_even_if_other_data_is_in_place(
     [
         (TRAIN_LABELS, torch.full((30,), 10)),
         (TRAIN_LABELS, torch.zeros(29)),
+        (TRAIN_LABELS, torch.arange(30) % 8),
         (TEST_IMAGES, torch.zeros(10, 32, 32)),
         (TEST_IMAGES, torch.zeros(0, 28, 28)),
     ],
@@ -326,6 +327,71 @@ def test_an_unverified_folder_is_still_read_strictly(
     assert ".partial" not in str(caught.value)
     assert not DATA.exists()
     assert_nothing_half_written()
+
+
+def given_by_a_link() -> str:
+    Path("link").symlink_to("data")
+    return "link/mnist"
+
+
+def given_as_a_link_in_the_output() -> str:
+    (DATA / "mine").symlink_to(DATA.parent.parent.parent / "true")
+    return f"{DATA}/mine"
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda: str(DATA),
+        lambda: f"{DATA}/mine",
+        lambda: str(DATA.absolute()),
+        lambda: f"src/../{DATA}",
+        given_by_a_link,
+        given_as_a_link_in_the_output,
+    ],
+)
+@pytest.mark.parametrize("source", ["auto", "path"])
+def test_a_folder_in_the_output_is_refused_in_one_line_and_nothing_is_touched(
+    true_data: Path, source: str, give: Callable[[], str]
+) -> None:
+    shutil.copytree(true_data, DATA)
+    Path("src").mkdir()
+    given = give()
+    with pytest.raises(UserError) as caught:
+        fetch.fetch(DataParams(source, given, verify=True))  # type: ignore[arg-type]
+    said = str(caught.value)
+    assert said.startswith(f"params.yaml: data.path: {given} lies in data/mnist, which")
+    assert "\n" not in said
+    assert caught.value.exit_status == 2
+    assert contents(DATA) == contents(true_data)
+    assert not DATA_REPORT.exists()
+
+
+def test_a_folder_beside_or_above_the_output_is_taken(true_data: Path) -> None:
+    shutil.copytree(true_data, Path("data/mnist-mine"))
+    fetch.fetch(DataParams("path", "data/mnist-mine", verify=True))
+    shutil.copytree(true_data, DATA.parent, dirs_exist_ok=True)
+    fetch.fetch(DataParams("path", "data", verify=True))
+    assert contents(DATA) == contents(true_data)
+
+
+def test_the_output_of_the_original_project_is_refused_to_an_experiment(
+    true_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(true_data, DATA)
+    monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
+    experiment = Path("experiment")
+    experiment.mkdir()
+    monkeypatch.chdir(experiment)
+    with pytest.raises(UserError, match="data/mnist lies in data/mnist"):
+        fetch.fetch(DataParams("path", "data/mnist", verify=True))
+
+
+def test_a_folder_that_no_system_can_name_is_one_line(true_data: Path) -> None:
+    for given in ("~nobody-of-that-name/x", "a\0b"):
+        with pytest.raises(UserError, match=r"^no source has the data: path: ") as caught:
+            fetch.fetch(DataParams("path", given, verify=True))
+        assert "\n" not in str(caught.value)
 
 
 def test_gzipped_files_are_accepted_and_stored_unpacked(true_data: Path, tmp_path: Path) -> None:

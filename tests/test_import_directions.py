@@ -59,7 +59,7 @@ def packages(name: str) -> set[str]:
 
 def test_there_is_something_to_check() -> None:
     assert {"dcgan.training", "dcgan.params", "pipeline.train", "pipeline._cli"} <= {*MODULES}
-    assert "dcgan.training" in imported("pipeline.train")
+    assert "dcgan.training" in imported("pipeline._training_run")
     assert packages("dcgan.losses") == {"torch"}
     assert len(COMMANDS) >= 4
 
@@ -114,7 +114,8 @@ def test_nobody_imports_a_command(name: str) -> None:
     ("package", "homes"),
     [
         ("mlflow", {"_tracking", "_registry"}),
-        ("matplotlib", {"_figures", "_verdict_figure"}),
+        ("matplotlib", {"_figures", "_verdict_figure", "_tune_figures"}),
+        ("optuna", {"_study"}),
     ],
 )
 def test_only_its_home_imports_a_package(package: str, homes: set[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from dcgan import measuring
 from dcgan.judge import Judge, features_and_logits, fit
 from dcgan.measuring import Meter, measure_epoch, reference, scale
 from dcgan.metrics import frechet_distance, moments, neighbour_radii
@@ -88,6 +89,18 @@ def test_the_reference_depends_on_its_seed_alone(judge: Judge, data: Mnist) -> N
 # --- the meter
 
 
+def test_a_smaller_meter_is_the_one_made_for_fewer_images(
+    meter: Meter, judge: Judge, data: Mnist
+) -> None:
+    few = dataclasses.replace(MEASURE, num_training_samples=60, num_neighbour_samples=60)
+    made = Meter(judge, reference(judge, data, few), few)
+    smaller = meter.smaller(60)
+    images = to_unit(digits(60, 1, seed=5).train_images)
+    assert smaller.params == few
+    assert smaller.quick(images) == made.quick(images)
+    assert smaller.quick(images)["coverage"] != meter.quick(images)["coverage"]
+
+
 def test_the_quick_figures_are_part_of_the_full_ones_and_all_are_numbers(
     meter: Meter, data: Mnist
 ) -> None:
@@ -141,6 +154,26 @@ def test_the_scale_s_figures_are_numbers_and_always_the_same(judge: Judge, data:
 
 def test_the_scale_exists_for_data_with_more_test_than_training_digits(judge: Judge) -> None:
     assert scale(judge, digits(100, 150), MEASURE).keys()
+
+
+def test_the_nn_ratio_of_test_digits_compares_two_halves_that_share_no_digit(
+    judge: Judge, data: Mnist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[Tensor, ...]] = []
+
+    def nearest_ratio(features: Tensor, *others: Tensor) -> float:
+        compared.append((features, *others))
+        return 5.0
+
+    monkeypatch.setattr(measuring, "nearest_ratio", nearest_ratio)
+    figures = scale(judge, data, MEASURE)
+    assert figures["test"]["nn_ratio"] == 5
+    held_out, train, test = compared[-1]
+    assert len(held_out) > 10
+    assert len(train) == len(test) == len(data.test_images) // 2
+    assert rows(held_out).isdisjoint(rows(test))
+    assert rows(held_out) | rows(test) <= rows(features_and_logits(judge, data.test_images)[0])
+    assert rows(train) <= rows(features_and_logits(judge, data.train_images)[0])
 
 
 def test_a_test_digit_is_not_its_own_nearest_neighbour(judge: Judge, data: Mnist) -> None:

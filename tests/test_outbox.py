@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline._cli import UserError
 from pipeline._outbox import Outbox
 
 
@@ -87,3 +88,23 @@ def test_what_is_put_while_others_are_sent_waits_for_the_next_time(folder: Path)
     for _ in outbox.entries():
         outbox.put("x", n=1)
     assert [entry["n"] for entry, _ in outbox.entries()] == [1]
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"kind": "x"', b"\xff", b"[]"])
+def test_a_damaged_entry_is_named_in_one_line_and_nothing_after_it_is_lost(
+    folder: Path, content: bytes | None
+) -> None:
+    outbox = Outbox(folder)
+    for n in range(3):
+        outbox.put("x", n=n)
+    damaged = sorted(folder.glob("[0-9]*"))[1]
+    (damaged / "entry.json").unlink()
+    if content is not None:
+        (damaged / "entry.json").write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        list(outbox.entries())
+    assert str(caught.value).startswith(f"{damaged}: damaged; delete it")
+    assert "\n" not in str(caught.value)
+    assert len(outbox) == 2
+    shutil.rmtree(damaged)
+    assert [entry["n"] for entry, _ in outbox.entries()] == [2]

@@ -23,20 +23,40 @@ def hints(of: type) -> dict[str, Any]:
     return typing.get_type_hints(of, include_extras=True)
 
 
+def sections(of: type, prefix: str = "") -> dict[str, type]:
+    """Each section's class by its name; a section within a section is named "outer.inner"."""
+    found: dict[str, type] = {}
+    for name, hint in hints(of).items():
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)
+            found[prefix + name] = hint
+            found |= sections(hint, f"{prefix}{name}.")
+    return found
+
+
+SECTIONS = sections(Params)
 # (section, key, what the dataclass says of it)
 KEYS = [
     (section, key, hint)
-    for section, section_class in hints(Params).items()
+    for section, section_class in SECTIONS.items()
     for key, hint in hints(section_class).items()
+    if f"{section}.{key}" not in SECTIONS
 ]
 NUMBERS = [(s, k, typing.get_args(h)) for s, k, h in KEYS if typing.get_origin(h) is Annotated]
 WORDS = [(s, k, typing.get_args(h)) for s, k, h in KEYS if typing.get_origin(h) is Literal]
 SWITCHES = [(s, k) for s, k, h in KEYS if h is bool]
 
 
+def inside(values: Any, section: str) -> Any:
+    """The values of a section."""
+    for name in section.split("."):
+        values = values[name]
+    return values
+
+
 def with_value(section: str, key: str, value: object) -> dict[str, dict[str, Any]]:
     values = copy.deepcopy(VALUES)
-    values[section][key] = value
+    inside(values, section)[key] = value
     return values
 
 
@@ -58,12 +78,17 @@ def refused(section: str, key: str, value: object) -> str:
 
 
 def accepted(section: str, key: str, value: object) -> object:
-    params = Params.from_mapping(with_value(section, key, value))
-    return getattr(getattr(params, section), key)
+    part: Any = Params.from_mapping(with_value(section, key, value))
+    for name in (*section.split("."), key):
+        part = getattr(part, name)
+    return part
 
 
 def allowed(hint: Any) -> st.SearchStrategy[Any]:
     """Every value that the annotation allows."""
+    if dataclasses.is_dataclass(hint):
+        parts = typing.get_type_hints(hint, include_extras=True)
+        return st.fixed_dictionaries({name: allowed(part) for name, part in parts.items()})
     if typing.get_origin(hint) is Literal:
         return st.sampled_from(typing.get_args(hint))
     if typing.get_origin(hint) is Annotated:
@@ -92,7 +117,7 @@ def test_the_shipped_file_is_right_and_its_values_arrive() -> None:
 
 
 def test_no_value_has_a_default_beside_the_file() -> None:
-    for section_class in (Params, *hints(Params).values()):
+    for section_class in (Params, *SECTIONS.values()):
         for field in dataclasses.fields(section_class):
             assert field.default is dataclasses.MISSING, field.name
             assert field.default_factory is dataclasses.MISSING, field.name
@@ -100,18 +125,17 @@ def test_no_value_has_a_default_beside_the_file() -> None:
 
 def test_params_cannot_be_changed_afterwards() -> None:
     params = load_params(SHIPPED)
-    for section in hints(Params):
-        part = getattr(params, section)
+    for section in SECTIONS:
+        part: Any = params
+        for name in section.split("."):
+            part = getattr(part, name)
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(part, dataclasses.fields(part)[0].name, 1)
 
 
 @given(st.data())
 def test_every_value_that_the_annotations_allow_is_accepted(data: st.DataObject) -> None:
-    values = {
-        section: {key: data.draw(allowed(hint)) for key, hint in hints(section_class).items()}
-        for section, section_class in hints(Params).items()
-    }
+    values = data.draw(allowed(Params))
     params = dataclasses.asdict(Params.from_mapping(values))
     assert params == values
 
@@ -122,14 +146,14 @@ def test_numbers_are_accepted_up_to_their_bounds_and_refused_beyond(
 ) -> None:
     kind, bounds = parts
     step = (2 if bounds.even else 1) if kind is int else 1e-6
-    for value, inside in (
+    for value, right in (
         (bounds.low, True),
         (bounds.low - step, False),
         (bounds.high, not bounds.open),
         (bounds.high + step, False),
     ):
         value = kind(value)
-        if inside:
+        if right:
             got = accepted(section, key, value)
             assert got == value
             assert type(got) is kind
@@ -162,7 +186,7 @@ def test_any_value_is_either_taken_as_it_is_or_refused_in_one_line_naming_sectio
     where: tuple[str, str, Any], value: object
 ) -> None:
     section, key, _ = where
-    hint = hints(hints(Params)[section])[key]
+    hint = hints(SECTIONS[section])[key]
     try:
         got = accepted(section, key, value)
     except ValueError:
@@ -255,30 +279,32 @@ def test_a_path_is_a_text_or_null() -> None:
 @pytest.mark.parametrize(("section", "key"), [(s, k) for s, k, _ in KEYS])
 def test_every_missing_key_is_named_with_what_it_must_be(section: str, key: str) -> None:
     values = copy.deepcopy(VALUES)
-    del values[section][key]
+    del inside(values, section)[key]
     assert refusal(values).startswith(f"{section}.{key}: missing; it must be ")
 
 
-@pytest.mark.parametrize("section", list(hints(Params)))
+@pytest.mark.parametrize("section", SECTIONS)
 def test_every_missing_or_wrong_section_is_named(section: str) -> None:
     values: dict[str, object] = copy.deepcopy(dict(VALUES))
-    del values[section]
-    assert refusal(values).startswith(f"{section}: missing")
+    outer, _, name = section.rpartition(".")
+    place = inside(values, outer) if outer else values
+    del place[name]
+    assert refusal(values).startswith(f"{section}: missing; it must be a section")
     for wrong in (None, 3, "text", [], [1]):
-        values[section] = wrong
+        place[name] = wrong
         assert refusal(values).startswith(f"{section}: must be a section")
 
 
-@pytest.mark.parametrize("section", list(hints(Params)))
+@pytest.mark.parametrize("section", SECTIONS)
 def test_every_unknown_key_is_named_beside_the_known_ones(section: str) -> None:
     message = refusal(with_value(section, "learning_rate", 1))
     assert message.startswith(f"{section}.learning_rate: unknown key")
-    assert all(key in message for key in hints(hints(Params)[section]))
+    assert all(key in message for key in hints(SECTIONS[section]))
 
 
 def test_an_unknown_section_is_named_beside_the_known_ones() -> None:
-    message = refusal({**VALUES, "tune": {}})
-    assert message.startswith("tune: unknown key")
+    message = refusal({**VALUES, "tuning": {}})
+    assert message.startswith("tuning: unknown key")
     assert all(section in message for section in hints(Params))
 
 

@@ -3,7 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dcgan.quality import Evaluation, Quality, Stop, median_of_three, relative_wobble
+from dcgan.quality import (
+    Evaluation,
+    Quality,
+    Stop,
+    best_stop,
+    median_of_three,
+    relative_wobble,
+)
 from tests.synthetic_runs import PARAMS
 
 NAN = float("nan")
@@ -170,3 +177,17 @@ def test_every_threshold_is_a_parameter() -> None:
     for epoch, fd in enumerate([20.0, 20.0, 20.0, 23.0, 23.0], start=1):
         quality.add(Evaluation(epoch, epoch, {"fd": fd}))
     assert quality.decline is not None
+
+
+def test_a_best_stop_from_an_epoch_on_is_none_of_those_before_it() -> None:
+    evaluations = [
+        Evaluation(epoch, 10 * epoch, {"fd": fd, "fd_sigma": 0.01})
+        for epoch, fd in enumerate([1.0, 1.1, 9.0, 8.0, 7.0, 7.5], start=1)
+    ]
+    assert best_stop(evaluations, None).epoch == 1  # type: ignore[union-attr]
+    later = best_stop(evaluations, None, from_epoch=3)
+    assert later is not None
+    assert later.epoch >= 3
+    assert later.fd >= 7.0
+    assert best_stop(evaluations, before=30, from_epoch=3) is None
+    assert best_stop(evaluations, None, from_epoch=7) is None

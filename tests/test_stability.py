@@ -2,6 +2,7 @@ import dataclasses
 import functools
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -367,15 +368,37 @@ def test_a_run_that_gets_well_again_has_recovered() -> None:
     assert verdict.best_epoch == 1  # before the onset, as ever
 
 
-def test_a_stall_ends_when_samples_improve_again() -> None:
+def without(columns: Columns, *names: str) -> Columns:
+    return {name: values for name, values in columns.items() if name not in names}
+
+
+def sure_without_losses() -> tuple[Columns, Columns]:
+    """A frozen generator that only D's certainty tells of."""
     steps, epochs = run(0, "frozen")
+    return without(steps, "d_loss", "g_loss"), epochs
+
+
+def losses_without_certainty() -> tuple[Columns, Columns]:
+    """A frozen generator before a discriminator too small to be sure."""
+    steps, epochs = run(0, "frozen")
+    return without(steps, "d_real", "d_fake"), epochs
+
+
+@pytest.mark.parametrize("frozen", [sure_without_losses, losses_without_certainty])
+def test_a_stall_ends_when_samples_improve_again(
+    frozen: Callable[[], tuple[Columns, Columns]],
+) -> None:
+    steps, epochs = frozen()
     assert judge_run(steps, epochs, PARAMS).status == "stall"
     better = {**epochs, "fd": epochs["fd"] * 0.97 ** np.arange(len(epochs["fd"]))}
     assert judge_run(steps, better, PARAMS).status == "transient"
 
 
-def test_a_stall_takes_three_evaluations_without_improvement() -> None:
-    steps, epochs = run(0, "frozen")
+@pytest.mark.parametrize("frozen", [sure_without_losses, losses_without_certainty])
+def test_a_stall_takes_three_evaluations_without_improvement(
+    frozen: Callable[[], tuple[Columns, Columns]],
+) -> None:
+    steps, epochs = frozen()
     onset = judge_run(steps, epochs, PARAMS).onset_epoch
     assert onset is not None
 
@@ -387,24 +410,34 @@ def test_a_stall_takes_three_evaluations_without_improvement() -> None:
 
 
 def test_a_discriminator_that_is_no_longer_sure_is_no_stall() -> None:
-    steps, epochs = run(0, "frozen")
+    steps, epochs = sure_without_losses()
     late = steps["step"] > 22 * EPOCH
     unsure = {**steps, "d_real": np.where(late, 0.6, steps["d_real"])}
     assert judge_run(unsure, epochs, PARAMS).status == "transient"
 
 
 def test_to_call_everything_fake_is_not_to_be_sure() -> None:
-    steps, epochs = run(0, "frozen")
-    assert judge_run({**steps, "d_real": steps["d_fake"]}, epochs, PARAMS).status == "transient"
+    steps, epochs = sure_without_losses()
+    assert judge_run({**steps, "d_real": steps["d_fake"]}, epochs, PARAMS).status == "stable"
 
 
 def test_saturation_without_any_fd_is_a_stall_after_three_epochs() -> None:
-    steps, _ = run(0, "frozen")
+    steps, _ = sure_without_losses()
     verdict = judge_run(steps, None, PARAMS)
     assert verdict.status == "stall"
     assert "no fd was given" in verdict.reason
     assert verdict.onset_step is not None
     assert judge_run(cut(steps, verdict.onset_step + EPOCH), None, PARAMS).status == "transient"
+
+
+def test_d_pulls_ahead_where_its_loss_falls_while_that_of_g_rises_and_fd_tells_no_gain() -> None:
+    steps, epochs = losses_without_certainty()
+    verdict = judge_run(steps, epochs, PARAMS)
+    assert verdict.reason.startswith("D pulls ahead: the loss of")
+    assert verdict.onset_step == verdict.alarm_step
+    for one in ("d_loss", "g_loss"):
+        assert judge_run(without(steps, one), epochs, PARAMS).status == "transient"
+    assert judge_run(steps, None, PARAMS).status == "transient"
 
 
 # Forms.

@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -268,16 +269,48 @@ def test_a_tracked_run_gives_the_verdict_of_its_files(
     assert judge("--run", "abc", "--map", "d_loss=loss/D")[1] == expected
 
 
-@pytest.mark.slow
-def test_an_unknown_tracked_run_is_one_clear_line(
+def test_where_no_run_was_tracked_it_is_said_in_one_line_and_no_database_made(
     tmp_path: Path, judge: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     status, _, err = judge("--run", "0" * 32)
-    assert status != 0
-    line = err.splitlines()[-1]  # mlflow tells first that it makes its database
-    assert line.startswith("error: run 0000")
-    assert "Traceback" not in err
+    assert status == 1
+    assert err == f"error: run {'0' * 32}: no run was ever tracked in {tmp_path / 'mlflow.db'}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_diverged_run_gives_the_verdict_of_its_files_and_an_unknown_one_is_one_line(
+    tmp_path: Path, judge: Stop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline import _tracking
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(_tracking, "ROOT", tmp_path)
+    monkeypatch.setattr(_tracking, "OUTBOX", tmp_path / ".tracking")
+    failed = 3 * 20 + 7
+    values = [[0.5, 0.5, 0.5]] * (failed - 1) + [[0.5, nan, nan]]
+    fds = [3.0, 2.0, 2.5]
+    tracked = _tracking.TrackedRun("diverged")
+    names = ["d_loss", "g_loss", "d_grad_norm"]
+    tracked.metrics(
+        [f"train/{name}" for name in names], range(1, failed + 1), values, _tracking.now_ms()
+    )
+    tracked.metrics(["eval/fd"], [20, 40, 60], [[fd] for fd in fds], _tracking.now_ms())
+    tracked.send()
+    columns = dict(zip(names, zip(*values, strict=True), strict=True))
+    steps = {"step": range(1, failed + 1), **columns}
+    epochs = {"epoch": [1, 2, 3], "step": [20, 40, 60], "fd": fds}
+    client, experiment = _tracking.connect()
+    status, out, err = judge("--run", _tracking.find_run(client, experiment, "diverged"))
+    assert (status, err) == (0, "")
+    assert f"diverged: the gradient norm of D is not finite at step {failed}" in out
+    of_files = judge(write(tmp_path / "s.csv", steps), write(tmp_path / "e.csv", epochs))
+    assert (status, out, err) == of_files
+    status, _, err = judge("--run", "0" * 32)
+    assert status == 1
+    assert err.startswith(f"error: run {'0' * 32}: ")
+    assert err.count("\n") == 1
 
 
 def test_histories_become_rows_by_step_the_latest_value_winning() -> None:

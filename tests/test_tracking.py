@@ -17,7 +17,15 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline import _tracking
-from pipeline._tracking import TrackedRun, close_dead_runs, connect, find_run, now_ms
+from pipeline._cli import UserError
+from pipeline._tracking import (
+    TrackedRun,
+    close_dead_runs,
+    connect,
+    find_run,
+    now_ms,
+    read_history,
+)
 
 pytestmark = pytest.mark.slow  # a new database takes MLflow some seconds
 
@@ -105,6 +113,33 @@ def test_values_that_are_not_finite_are_left_out_and_the_others_arrive(key: str)
     assert run.flush()
     assert history(key, "a") == [(1, 1.0)]
     assert history(key, "b") == [(2, 2.0), (3, 3.0)]
+
+
+def test_the_first_step_at_which_a_value_was_not_finite_is_told_with_the_history(key: str) -> None:
+    run = begun(key)
+    run.metrics(["a", "b"], [1, 2, 3], [[1.0, 4.0], [2.0, nan], [-inf, inf]], now_ms())
+    run.metrics(["a", "b"], [5], [[nan, nan]], now_ms())
+    assert run.flush()
+    _, found = run_of(key)
+    assert found.data.tags["not_finite/a"] == "3"
+    assert found.data.tags["not_finite/b"] == "2"
+    histories = read_history(found.info.run_id, ["a", "b", "c"])
+    assert set(histories) == {"a", "b"}
+    assert histories["a"][0] == [1, 2, 3]
+    assert histories["b"][0] == [1, 2]
+    assert np.array_equal(histories["a"][1], [1, 2, nan], equal_nan=True)
+    assert np.array_equal(histories["b"][1], [4, nan], equal_nan=True)
+
+
+def test_asking_for_a_history_creates_no_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for address in (f"sqlite:///{tmp_path}/x.db", "sqlite:///x.db", "sqlite:///x.db?timeout=1"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(UserError, match=r"^no run was ever tracked in .*x\.db$"):
+            read_history("0" * 32, ["a"])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["samples", "pictures/samples"])

@@ -148,29 +148,39 @@ class Quality:
         return max(float(reported[-1]) if len(reported) else 0.0, wobble)
 
     def best_before(self, step: float | None) -> Stop | None:
-        """Return the best stopping point before `step` (None: of all evaluations).
+        """Return the best stopping point before `step` (None: of all evaluations)."""
+        return best_stop(self.evaluations, step)
 
-        It is the earliest evaluation whose fd, smoothed by a median of three, is within one
-        standard error of the smallest. Smoothing hides a single bad evaluation between good ones,
-        but its weights are what would be kept: one whose own fd lies over two standard errors above
-        its smoothed fd does not count.
-        """
-        known = [e for e in self.evaluations if "fd" in e.measures]
-        known = [e for e in known if step is None or e.step < step]
-        if not known:
-            return None
-        fds = np.array([e.measures["fd"] for e in known])
-        smooth = median_of_three(fds)
-        # A median of three varies two thirds as much as one value.
-        wobble = 2 / 3 * relative_wobble(fds) if len(fds) >= 3 else math.nan
-        measured = [e.measures.get("fd_sigma", math.nan) for e in known]
-        errors = np.where(np.isnan(measured), wobble * smooth, measured)
-        margin = float(np.nan_to_num(errors[smooth.argmin()]))
-        sound = np.where(fds <= smooth + 2 * margin, smooth, np.inf)
-        chosen = int((sound <= sound.min() + margin).argmax())
-        fd, reach = float(smooth[chosen]), 1.96 * float(errors[chosen])
-        interval = None if math.isnan(reach) else (max(fd - reach, 0.0), fd + reach)
-        return Stop(known[chosen].epoch, known[chosen].step, fd, interval)
+
+def best_stop(
+    evaluations: Sequence[Evaluation], before: float | None, from_epoch: int = 0
+) -> Stop | None:
+    """Return the best stopping point before step `before` (None: of all), `from_epoch` or later.
+
+    It is the earliest evaluation whose fd, smoothed by a median of three, is within one standard
+    error of the smallest. Smoothing hides a single bad evaluation between good ones, but its
+    weights are what would be kept: one whose own fd lies over two standard errors above its
+    smoothed fd does not count.
+    """
+    known = [e for e in evaluations if "fd" in e.measures]
+    known = [e for e in known if before is None or e.step < before]
+    allowed = np.array([e.epoch >= from_epoch for e in known])
+    if not allowed.any():
+        return None
+    fds = np.array([e.measures["fd"] for e in known])
+    smooth = median_of_three(fds)
+    # A median of three varies two thirds as much as one value.
+    wobble = 2 / 3 * relative_wobble(fds) if len(fds) >= 3 else math.nan
+    measured = [e.measures.get("fd_sigma", math.nan) for e in known]
+    errors = np.where(np.isnan(measured), wobble * smooth, measured)
+    margin = float(np.nan_to_num(errors[np.where(allowed, smooth, np.inf).argmin()]))
+    sound = np.where(allowed & (fds <= smooth + 2 * margin), smooth, np.inf)
+    if not np.isfinite(sound).any():
+        sound = np.where(allowed, smooth, np.inf)
+    chosen = int((sound <= sound.min() + margin).argmax())
+    fd, reach = float(smooth[chosen]), 1.96 * float(errors[chosen])
+    interval = None if math.isnan(reach) else (max(fd - reach, 0.0), fd + reach)
+    return Stop(known[chosen].epoch, known[chosen].step, fd, interval)
 
 
 def median_of_three(values: Array) -> Array:

@@ -21,8 +21,8 @@ _Columns = dict[str, _Column]
 
 Status = Literal["diverged", "onset", "silent", "stall", "transient", "stable"]
 """diverged: a signal is not finite. onset: an alarm that evaluations confirmed. silent: samples
-declined without one. stall: D is sure of everything, samples no longer improve. transient: an
-alarm that nothing confirmed. stable: nothing until the end of what was seen."""
+declined without one. stall: D is sure of everything or pulls ahead, and samples no longer improve.
+transient: an alarm that nothing confirmed. stable: nothing until the end of what was seen."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,10 @@ class Monitor:
         if saturated is not None and (flat := self._flat_since(saturated)):
             reason = f"{saturated.words} at step {saturated.step:,}; {flat}"
             return self._judged("stall", reason, saturated.step, saturated.signal, saturated)
+        ahead = self._pulls_ahead() if self._has_fd() else None
+        if ahead is not None and (flat := self._flat_since(ahead)):
+            reason = f"D pulls ahead: {ahead.words} at step {ahead.step:,}; {flat}"
+            return self._judged("stall", reason, ahead.step, ahead.signal, ahead)
         if self._alarms.raised:
             first, others = self._alarms.raised[0], len(self._alarms.raised) - 1
             more = f", and {others} more {_plural('alarm', others)}" if others else ""
@@ -174,10 +178,19 @@ class Monitor:
         since = min(step - waits, earlier[-1] if earlier else -1)
         return next((a for a in self._alarms.raised if since <= a.step <= until), None)
 
+    def _pulls_ahead(self) -> Alarm | None:
+        """Return the first alarm of two within an epoch: D's loss falls and G's rises.
+
+        A discriminator too small to be sure of everything shows in this way that G stands still.
+        """
+        d, g = ([a for a in self._alarms.raised if a.signal == s] for s in ("d_loss", "g_loss"))
+        pairs = ((a, b) for a in d for b in g if abs(a.step - b.step) <= self._steps_per_epoch)
+        return min((min(pair, key=_step) for pair in pairs), key=_step, default=None)
+
     def _flat_since(self, alarm: Alarm) -> str:
         """Say how fd has stood still since D became sure; empty if it has not, or not for long."""
         evaluations, wanted = self._quality.evaluations, self._params.confirm_evaluations
-        if not any("fd" in e.measures for e in evaluations):
+        if not self._has_fd():
             passed = (self._alarms.last_step - alarm.step) / self._steps_per_epoch
             return "no fd was given to tell whether samples still improve" * (passed >= wanted)
         until = next((e.step for e in evaluations if e.step >= alarm.step), math.inf)
@@ -200,6 +213,9 @@ class Monitor:
             epoch, base = evaluation.epoch, evaluation.step
         return epoch + max(math.ceil((step - base) / self._steps_per_epoch), 1)
 
+    def _has_fd(self) -> bool:
+        return any("fd" in e.measures for e in self._quality.evaluations)
+
     def _unconfirmed(self) -> str:
         evaluations = self._quality.evaluations
         measured = {name for e in evaluations for name in e.measures} - {"fd_sigma"}
@@ -220,7 +236,7 @@ class Monitor:
             return f"too short to tell: nothing is judged in the first {epochs} epochs"
         words = f"nothing went wrong until step {end:,}, where what was given ends"
         words += f"; judged {self._judged_by()}"
-        if not any("fd" in e.measures for e in evaluations):
+        if not self._has_fd():
             words += " and without fd, so a silent decline could have passed unseen"
         return words
 
@@ -281,6 +297,10 @@ def _epoch_length(epochs: _Column, steps: _Column) -> int | None:
     if len(epochs) > 1 and epochs[1] > epochs[0]:
         return max(round(float((steps[1] - steps[0]) / (epochs[1] - epochs[0]))), 1)
     return None
+
+
+def _step(alarm: Alarm) -> int:
+    return alarm.step
 
 
 def _plural(word: str, count: int) -> str:

@@ -1,0 +1,352 @@
+"""What does a search cost? Strategies replayed hundreds of times over recorded learning curves.
+
+    make replay-search            (or: python -m benchmarks.replay_search --help)
+
+Reads benchmarks/learning_curves.csv (`benchmarks.learning_curves` recorded it). A strategy proposes
+rates, gets the recorded curve of the nearest ones, of a seed by chance, and pays for each epoch
+that it trains. Counted are the epochs trained until the stop that it would name, rates and epoch,
+has a regret of at most 5 %: its fd, as a mean over seeds, is within 5 % of the table's best.
+Prints a JSON line for each recipe and strategy and draws docs/images/tuning.png.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import math
+import multiprocessing
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+
+from benchmarks.learning_curves import EPOCHS, RECIPES, TABLE, Training, read_table
+from dcgan.params import TuneParams
+from dcgan.quality import median_of_three
+from pipeline._cli import UserError, load_params, progress_bar, run
+from pipeline._figures import BLUE, GREY, ORANGE, WIDTH, save
+from pipeline._study import pruner_of
+
+PICTURE = Path("docs/images/tuning.png")
+REGRET = 0.05
+MOST_EPOCHS = 6000  # a search that has not found it by then is given up, and counted as that
+FAILED_FD = 500.0  # of a run without any stopping point, as in the pipeline
+GONE_WRONG = ("onset", "silent", "diverged")
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+Rates = tuple[float, float]  # lr_g and lr_d / lr_g
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One recorded training.
+
+    Attributes:
+        fds: raw, by epoch; shorter than the horizon where training failed.
+        best: after each epoch, the best smoothed fd and its epoch as the verdict knew them then.
+        known_at: the epoch after which an onset or a failure was certain; None: never.
+        onset: the epoch from which nothing counts; None: none.
+    """
+
+    fds: tuple[float, ...]
+    best: tuple[tuple[float, int] | None, ...]
+    known_at: int | None
+    onset: int | None
+
+    @functools.cached_property
+    def smooth(self) -> tuple[float, ...]:
+        """Smoothed fd by epoch, infinite from the onset on and after a failure."""
+        values = median_of_three(np.array(self.fds)).tolist() if self.fds else []
+        end = len(values) if self.onset is None else min(self.onset - 1, len(values))
+        return tuple(values[:end]) + (math.inf,) * (EPOCHS - end)
+
+
+@dataclass(frozen=True)
+class Map:
+    """All recorded trainings of a recipe."""
+
+    curves: dict[Rates, list[Curve]]
+
+    @functools.cached_property
+    def truth(self) -> dict[tuple[Rates, int], float]:
+        """fd of every stop, a mean over seeds."""
+        return {
+            (rates, epoch): float(np.mean([curve.smooth[epoch - 1] for curve in curves]))
+            for rates, curves in self.curves.items()
+            for epoch in range(1, EPOCHS + 1)
+        }
+
+    def regret(self, rates: Rates, epoch: int) -> float:
+        """How much worse a stop is than the best, as a share."""
+        return self.truth[rates, epoch] / min(self.truth.values()) - 1
+
+    def nearest(self, lr_g: float, ratio: float) -> Rates:
+        """The recorded rates that are nearest on the logarithmic map."""
+        return min(
+            self.curves,
+            key=lambda r: math.log(r[0] / lr_g) ** 2 + math.log(r[1] / ratio) ** 2,
+        )
+
+    def range(self, axis: Literal[0, 1]) -> tuple[float, float]:
+        """Lowest and highest rate, and as much beyond as makes every cell equally large."""
+        values = sorted({rates[axis] for rates in self.curves})
+        step = (values[-1] / values[0]) ** (0.5 / max(len(values) - 1, 1))
+        return values[0] / step, values[-1] * step
+
+
+def read_maps(path: Path = TABLE) -> dict[str, Map]:
+    """The recorded maps by recipe; of rates that not all seeds were recorded for, none."""
+    rows: dict[Training, list[dict[str, str]]] = defaultdict(list)
+    for row in read_table(path):
+        rows[Training.of(row)].append(row)
+    seeds = max(
+        (len({t.seed for t in rows if t.recipe == recipe}) for recipe in RECIPES), default=0
+    )
+    found: dict[str, dict[Rates, list[Curve]]] = {recipe: defaultdict(list) for recipe in RECIPES}
+    for training, recorded in rows.items():
+        found[training.recipe][training.lr_g, training.ratio].append(_curve(recorded))
+    maps = {
+        recipe: Map({rates: curves for rates, curves in cells.items() if len(curves) == seeds})
+        for recipe, cells in found.items()
+    }
+    return {recipe: recorded for recipe, recorded in maps.items() if recorded.curves}
+
+
+def _curve(rows: Sequence[dict[str, str]]) -> Curve:
+    measured = [row for row in rows if row["fd"]]
+    last = rows[-1]
+    bad = [int(row["epoch"]) for row in rows if row["status"] in GONE_WRONG]
+    return Curve(
+        fds=tuple(float(row["fd"]) for row in measured),
+        best=tuple(
+            (float(row["best_fd"]), int(row["best_epoch"])) if row["best_fd"] else None
+            for row in rows
+        ),
+        known_at=bad[0] if bad else None,
+        onset=int(last["onset_epoch"]) if last["onset_epoch"] else None,
+    )
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to search: `mode`, `sampler` and `pruner` are those of the section `tune`."""
+
+    name: str
+    mode: Literal["sampled", "resource"]
+    sampler: Literal["tpe", "random"]
+    pruner: str = "none"
+
+    def tune(self, shipped: TuneParams) -> TuneParams:
+        """The search's parameters, with the horizon of the table."""
+        epochs = dataclasses.replace(shipped.epochs, min=1, max=EPOCHS, mode=self.mode)
+        changes: dict[str, Any] = {"sampler": self.sampler, "pruner": self.pruner}
+        return dataclasses.replace(shipped, epochs=epochs, **changes)
+
+
+PLAIN = "sampled epochs, TPE"
+STRATEGIES = (
+    Strategy(PLAIN, "sampled", "tpe"),
+    Strategy("sampled epochs, random", "sampled", "random"),
+    Strategy("every epoch, random", "resource", "random"),
+    Strategy("every epoch, TPE", "resource", "tpe"),
+    *(
+        Strategy(f"every epoch, TPE, {pruner}", "resource", "tpe", pruner)
+        for pruner in ("median", "quartile", "halving", "hyperband")
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Epochs and trials until the named stop is good enough; infinite: not within the limit."""
+
+    epochs: float
+    trials: float
+
+
+def replay(recorded: Map, strategy: Strategy, shipped: TuneParams, seed: int) -> Cost:
+    """One search."""
+    tune = strategy.tune(shipped)
+    rng = np.random.default_rng(seed)
+    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
+    if strategy.sampler == "tpe":
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=tune.startup_trials)
+    study = optuna.create_study(study_name="replay", sampler=sampler, pruner=pruner_of(tune))
+    spent, number, named = 0, 0, (math.inf, (0.0, 0.0), 0)
+    while spent < MOST_EPOCHS:
+        trial = study.ask()
+        lr_g = trial.suggest_float("lr_g", *recorded.range(0), log=True)
+        ratio = trial.suggest_float("ratio", *recorded.range(1), log=True)
+        rates = recorded.nearest(lr_g, ratio)
+        curves = recorded.curves[rates]
+        curve = curves[rng.integers(len(curves))]
+        length = EPOCHS
+        if strategy.mode == "sampled":
+            length = trial.suggest_int("epochs", 1, EPOCHS)
+            epochs, value, best_epoch, pruned = _plain_run(curve, length)
+        else:
+            epochs, value, best_epoch, pruned = _whole_run(curve, trial)
+        state = optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE
+        study.tell(trial, None if pruned else value, state=state)
+        spent, number = spent + epochs, number + 1
+        if not pruned and value < named[0]:
+            named = (value, rates, best_epoch)
+            if best_epoch and recorded.regret(rates, best_epoch) <= REGRET:
+                return Cost(spent, number)
+    return Cost(math.inf, math.inf)
+
+
+def _plain_run(curve: Curve, length: int) -> tuple[int, float, int, bool]:
+    """A run of one length, worth its end: epochs trained, value, epoch, never cut."""
+    if length > len(curve.fds):
+        return min(len(curve.fds) + 1, length), FAILED_FD, 0, False
+    return length, float(median_of_three(np.array(curve.fds[:length]))[-1]), length, False
+
+
+def _whole_run(curve: Curve, trial: optuna.Trial) -> tuple[int, float, int, bool]:
+    """A run that reports its best after every epoch, and ends when cut or gone wrong."""
+    for epoch, best in enumerate(curve.best, start=1):
+        if epoch == curve.known_at:
+            value, best_epoch = best or (FAILED_FD, 0)
+            for later in range(epoch, EPOCHS + 1):
+                trial.report(value, later)
+            return epoch, value, best_epoch, False
+        if best is not None:
+            trial.report(best[0], epoch)
+            if trial.should_prune():
+                return epoch, *best, True
+    value, best_epoch = curve.best[-1] or (FAILED_FD, 0)
+    return len(curve.best), value, best_epoch, False
+
+
+_Task = tuple[str, int, int]  # recipe, index of the strategy, seed
+
+
+@functools.cache
+def _prepared(path: Path) -> tuple[dict[str, Map], TuneParams]:
+    return read_maps(path), load_params().tune
+
+
+def _replay(path: Path, task: _Task) -> tuple[_Task, Cost]:
+    maps, shipped = _prepared(path)
+    recipe, strategy, seed = task
+    return task, replay(maps[recipe], STRATEGIES[strategy], shipped, seed)
+
+
+def replay_all(path: Path, replays: int, workers: int) -> dict[tuple[str, str], list[Cost]]:
+    """The costs of each recipe and strategy."""
+    tasks = [
+        (recipe, number, seed)
+        for seed in range(replays)
+        for recipe in read_maps(path)
+        for number in range(len(STRATEGIES))
+    ]
+    costs: dict[tuple[str, str], list[Cost]] = defaultdict(list)
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        finished: Iterator[tuple[_Task, Cost]] = pool.imap(
+            functools.partial(_replay, path), tasks, chunksize=8
+        )
+        for (recipe, number, _), cost in progress_bar(
+            iterable=finished, total=len(tasks), desc="replays"
+        ):
+            costs[recipe, STRATEGIES[number].name].append(cost)
+    return costs
+
+
+def quartiles(values: Sequence[float]) -> list[float]:
+    """Lower quartile, median and upper quartile; infinite where too many are."""
+    ordered = sorted(values)
+    return [ordered[min(int(len(ordered) * q), len(ordered) - 1)] for q in (0.25, 0.5, 0.75)]
+
+
+def report(costs: dict[tuple[str, str], list[Cost]]) -> list[dict[str, Any]]:
+    """A row for each recipe and strategy."""
+    rows = []
+    for (recipe, name), found in costs.items():
+        low, middle, high = quartiles([cost.epochs for cost in found])
+        plain = quartiles([cost.epochs for cost in costs[recipe, PLAIN]])[1]
+        share = middle / plain if math.isfinite(middle) and plain else None
+        rows.append(
+            {
+                "recipe": recipe,
+                "strategy": name,
+                "replays": len(found),
+                "epochs_median": _finite(middle),
+                "epochs_quartiles": [_finite(low), _finite(high)],
+                "trials_median": _finite(quartiles([cost.trials for cost in found])[1]),
+                "not_found": sum(math.isinf(cost.epochs) for cost in found),
+                "share_of_plain": None if share is None else round(share, 3),
+            }
+        )
+    return rows
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def draw(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Median and quartiles of every strategy, for each recipe."""
+    recipes = list(dict.fromkeys(row["recipe"] for row in rows))
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.45 * len(rows) / len(recipes)), layout="constrained")
+    axes = figure.subplots(1, len(recipes), sharex=True, sharey=True, squeeze=False)[0]
+    words = {"frozen": "D frozen in G's step", "joint": "joint update"}
+    for axis, recipe in zip(axes, recipes, strict=True):
+        mine = [row for row in rows if row["recipe"] == recipe]
+        for place, row in enumerate(mine):
+            middle = row["epochs_median"] or MOST_EPOCHS
+            low, high = (value or MOST_EPOCHS for value in row["epochs_quartiles"])
+            plain = row["strategy"].startswith("sampled")
+            colour = ORANGE if plain else BLUE
+            axis.plot([low, high], [place, place], color=colour, linewidth=5, alpha=0.35)
+            axis.plot(middle, place, "o", color=colour, markersize=8)
+            axis.annotate(
+                f"{middle:,.0f}",
+                (middle, place),
+                (0, 8),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+                color=GREY,
+            )
+        axis.set_yticks(range(len(mine)), [row["strategy"] for row in mine])
+        axis.set(xscale="log", title=words[recipe], xlabel="epochs trained until regret <= 5 %")
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.grid(visible=False, axis="y")
+    axes[0].set_ylim(len(rows) / len(recipes) - 0.5, -0.7)
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.replay_search",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--replays", type=int, default=200, help="of each strategy (default 200)")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--table", type=Path, default=TABLE, help=f"default {TABLE}")
+    parser.add_argument("--picture", type=Path, default=PICTURE, help=f"default {PICTURE}")
+    arguments = parser.parse_args()
+    if not read_maps(arguments.table):
+        raise UserError(
+            f"{arguments.table}: has no curves; `python -m benchmarks.learning_curves` records them"
+        )
+    rows = report(replay_all(arguments.table, arguments.replays, arguments.workers))
+    for row in rows:
+        print(json.dumps(row), flush=True)
+    arguments.picture.parent.mkdir(parents=True, exist_ok=True)
+    save(draw(rows), arguments.picture)
+    print(json.dumps({"picture": str(arguments.picture)}))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,47 @@
+"""Trials and parameters of searches, made by hand."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from dcgan.params import Params, TuneParams
+from pipeline._cli import load_params
+from pipeline._study import Known
+
+SHIPPED = load_params(Path(__file__).resolve().parent.parent / "params.yaml")
+
+
+def tune_params(**changes: Any) -> TuneParams:
+    """The shipped search with plain changes; `epochs` and `confirm` as dictionaries."""
+    tune = SHIPPED.tune
+    for name in ("epochs", "confirm"):
+        part = dataclasses.replace(getattr(tune, name), **changes.pop(name, {}))
+        tune = dataclasses.replace(tune, **{name: part})
+    return dataclasses.replace(tune, **changes)
+
+
+def params(**changes: Any) -> Params:
+    """The shipped parameters with such a search."""
+    return dataclasses.replace(SHIPPED, tune=tune_params(**changes))
+
+
+def known(number: int, fds: list[float | None], outcome: str = "complete", **facts: Any) -> Known:
+    """A trial whose fd by epoch was this; `value`, `lr_g` and `lr_d` may be given."""
+    lr_g, lr_d = facts.pop("lr_g", 0.001 * (number + 1)), facts.pop("lr_d", 0.003)
+    measured = [fd for fd in fds if fd is not None]
+    best = min(measured, default=None)
+    value = facts.pop("value", best)
+    told = {
+        "fd": [[epoch, fd] for epoch, fd in enumerate(fds, start=1)],
+        "best_epoch": None if best is None else fds.index(best) + 1,
+        "onset_step": None,
+        "onset_epoch": None,
+        "steps_per_epoch": 10,
+        "epochs_trained": float(len(fds)),
+        "seconds": 1.0,
+        "reason": "",
+        "status": "stable",
+        **facts,
+    }
+    reports = {epoch: fd for epoch, fd in enumerate(fds, start=1) if fd is not None}
+    return Known(number, outcome, value, lr_g, lr_d, reports, told)

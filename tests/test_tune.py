@@ -1,0 +1,228 @@
+"""The whole command on synthetic digits: interrupted, continued, applied; on a real PostgreSQL."""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from mlflow.tracking import MlflowClient
+
+from pipeline.tune import seconds
+from tests.postgres import postgres
+from tests.project import Project
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+EPOCHS, STEPS_PER_EPOCH = 4, 20
+TRIALS = 3
+PICTURES = {"curves", "map", "best_epoch", "history", "cost", "importances"}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone with data and judge in place, and a small search."""
+    project = Project(tmp_path_factory.mktemp("tune") / "clone")
+    project.set_params(
+        {
+            "train": {"epochs": 2, "steps_per_epoch": STEPS_PER_EPOCH},
+            "tune": {
+                "trials": TRIALS,
+                "workers": 2,
+                "epochs": {"min": 1, "max": EPOCHS, "mode": "resource"},
+                "pruner": "none",
+                "confirm": {"top": 1, "seeds": 2},
+            },
+        }
+    )
+    for stage in ("fetch", "judge"):
+        project.python(f"pipeline.{stage}")
+    return project
+
+
+def copied(project: Project, folder: Path) -> Project:
+    copy = object.__new__(Project)
+    copy.folder = folder
+    shutil.copytree(project.folder, folder)
+    return copy
+
+
+def rows(database: Path, sql: str, *values: str) -> list[Any]:
+    with sqlite3.connect(database) as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def wait_until(ready: Callable[[], object], process: "Popen[str]") -> Any:
+    """What `ready` gives once it is true, while the process runs."""
+    while not (found := ready()):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    return found
+
+
+def runs(folder: Path) -> dict[str, dict[str, Any]]:
+    """Tags of every tracked run by its name, with status, id, and the steps it has."""
+    database = folder / "mlflow.db"
+    found: dict[str, dict[str, Any]] = {}
+    for run, name, status in rows(database, "select run_uuid, name, status from runs"):
+        tags = dict(rows(database, "select key, value from tags where run_uuid = ?", run))
+        sql = "select step from metrics where key = 'train/d_loss' and run_uuid = ?"
+        steps = sorted(step for (step,) in rows(database, sql, run))
+        assert name not in found
+        found[name] = {**tags, "status_of_run": status, "id": run, "steps": steps}
+    return found
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "reports/tune/trials.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_a_sweep_interrupted_and_continued_is_whole_and_its_choice_is_applied(
+    prepared: Project, tmp_path: Path
+) -> None:
+    project = copied(prepared, tmp_path / "clone")
+    database = project.folder / "tune.db"
+    process = project.start("python", "-m", "pipeline.tune")
+    reported = "select count(*) from trial_intermediate_values"
+    wait_until(
+        lambda: (
+            database.exists()
+            and rows(database, "select name from sqlite_master where name = 'alembic_version'")
+            and rows(database, reported)[0][0] >= 2
+        ),
+        process,
+    )
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert "Traceback" not in output
+    assert "waiting" in output  # the table says what is left
+    assert "the same command continues" in output
+    assert "RUNNING" not in [run["status_of_run"] for run in runs(project.folder).values()]
+
+    output = project.python("pipeline.tune", "--apply")
+    trials = table(project.folder)
+    assert len(trials) == TRIALS
+    assert {trial["outcome"] for trial in trials} == {"complete"}
+    assert len({(trial["lr_g"], trial["lr_d"]) for trial in trials}) == TRIALS
+    assert all(len(trial["fd_by_epoch"].split()) == EPOCHS for trial in trials)
+    report = json.loads((project.folder / "reports/tune/result.json").read_text())
+    assert {file.stem for file in (project.folder / "reports/tune").glob("*.png")} == PICTURES
+    assert report["confirmed"][0]["name"] == "current"
+    assert all(len(one["fresh_noise"]["fd"]) == 2 for one in report["confirmed"])
+    lowest = min(report["confirmed"], key=lambda one: one["fd_interval"][1])
+    assert report["chosen"] == lowest
+
+    # Each trial is one child of the sweep's run, with every step once, however often it was begun.
+    tracked = runs(project.folder)
+    parent = tracked.pop(report["study"])
+    assert parent["status_of_run"] == "FINISHED"
+    children = [run for name, run in tracked.items() if "confirm" not in name]
+    assert len(children) == TRIALS
+    assert len(tracked) == TRIALS + 2 * len(report["confirmed"])
+    for run in tracked.values():
+        assert run["mlflow.parentRunId"] == parent["id"]
+        assert (run["status_of_run"], run["outcome"]) == ("FINISHED", "complete")
+        assert run["steps"] == list(range(1, len(run["steps"]) + 1))
+    assert all(len(run["steps"]) == EPOCHS * STEPS_PER_EPOCH for run in children)
+
+    # params.yaml holds the choice, and every other line is as it was.
+    before = (prepared.folder / "params.yaml").read_text().splitlines()
+    after = (project.folder / "params.yaml").read_text().splitlines()
+    changed = [new.split()[:2] for old, new in zip(before, after, strict=True) if old != new]
+    wanted = {f"{key}:": f"{report['chosen'][key]:g}" for key in ("lr_g", "lr_d", "epochs")}
+    assert changed
+    assert all(wanted[key] == value for key, value in changed)
+    assert all(f"+  {key} {value}" in output for key, value in changed)
+
+
+@pytest.mark.slow
+def test_machines_share_a_postgresql_and_a_killed_workers_trial_is_tried_again_once(
+    prepared: Project, tmp_path: Path
+) -> None:
+    projects = [copied(prepared, tmp_path / name) for name in ("one", "two")]
+    # The second try may be on either machine, and finds the checkpoint where they share the folder.
+    (projects[0].folder / "checkpoints").mkdir()
+    (projects[1].folder / "checkpoints").symlink_to(projects[0].folder / "checkpoints")
+    for project in projects:
+        project.set_params({"tune": {"trials": 5, "confirm": {"top": 0, "seeds": 2}}})
+    tracking = f"sqlite:///{projects[0].folder / 'mlflow.db'}"
+    # A server that all of them reach would be there before they start.
+    client = MlflowClient(tracking_uri=tracking)
+    client.create_experiment("dcgan", (projects[0].folder / "mlartifacts").as_uri())
+    with postgres() as address:
+        command = ("python", "-m", "pipeline.tune", "--join", "--storage", address)
+        machines = [project.start(*command, MLFLOW_TRACKING_URI=tracking) for project in projects]
+
+        def ask(sql: str) -> list[Any]:
+            with psycopg.connect(address.replace("+psycopg", "")) as connection:
+                return connection.execute(sql).fetchall()
+
+        under_way = """
+            select t.number, a.value_json from trials t
+            join trial_user_attributes a on a.trial_id = t.trial_id and a.key = 'owner'
+            join trial_intermediate_values v on v.trial_id = t.trial_id
+            where t.state = 'RUNNING' order by t.number
+        """
+        wait_until(lambda: ask("select 1 from pg_tables where tablename = 'trials'"), machines[0])
+        number, owner = wait_until(lambda: ask(under_way), machines[0])[0]
+        os.kill(int(json.loads(owner).partition(":")[2]), signal.SIGKILL)
+        outputs = [machine.communicate(timeout=400)[0] for machine in machines]
+        assert [machine.returncode for machine in machines] == [0, 0], "\n".join(outputs)
+        owners = ask("select distinct value_json from trial_user_attributes where key = 'owner'")
+        retries = ask(
+            "select value_json from trial_user_attributes where key = 'replaces' order by 1"
+        )
+    assert len(owners) >= 4
+    assert retries == [(str(number),)]
+    for project in projects:
+        trials = table(project.folder)
+        assert len(trials) == 5
+        assert {trial["outcome"] for trial in trials} == {"complete"}
+        assert str(number) not in [trial["trial"] for trial in trials]
+    tracked = runs(projects[0].folder)
+    assert {run["status_of_run"] for run in tracked.values()} == {"FINISHED"}
+    children = [run for run in tracked.values() if "mlflow.parentRunId" in run]
+    # The killed trial and its second try are one run, with each step once.
+    whole = [run for run in children if run["steps"]]
+    assert len(whole) == 5
+    assert all(run["steps"] == list(range(1, EPOCHS * STEPS_PER_EPOCH + 1)) for run in whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--trials", "0"], "--trials: tune.trials: 0 is not allowed"),
+        (["--workers", "0"], "--workers: tune.workers: 0 is not allowed"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_status_2(
+    prepared: Project, change: list[str], words: str
+) -> None:
+    output = prepared.python("pipeline.tune", *change, expect=2)
+    assert output.startswith(f"error: {words}")
+    assert output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("45", 45), ("45s", 45), ("30m", 1800), ("1.5h", 5400), ("1d", 86400)]
+)
+def test_times_are_read_with_their_unit(text: str, wanted: float) -> None:
+    assert seconds(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "m", "-5", "5 minutes", "1e3"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        seconds(text)
