@@ -303,8 +303,9 @@ def judge(seeds: list[int], params: Params) -> None:
         print(json.dumps(row), flush=True)
     _print_lead_times(records["rate"], params, injected)
     again = [r.monitor(params).verdict() for r in resampled([*healthy.values()], length)]
-    false = sum(verdict.went_wrong for verdict in again)
-    print(json.dumps({"row": "resampled healthy", "false_onsets": false, "of": len(again)}))
+    statuses = [verdict.status for verdict in again]
+    row = {"row": "resampled healthy", "false_onsets": sum(v.went_wrong for v in again)}
+    print(json.dumps(row | {"transient": statuses.count("transient"), "of": len(again)}))
     for kind in REAL:
         for seed, record in records[kind].items():
             verdict, fds = record.monitor(params).verdict(), record.fds()
@@ -322,9 +323,11 @@ def _print_lead_times(records: dict[int, Record], params: Params, injected: int)
     for record in records.values():
         monitor = record.monitor(params)
         confirm = monitor.verdict().confirm_epoch
-        for alarm in monitor.alarms:
-            if confirm is not None and alarm.step > injected:
-                leads.setdefault(alarm.signal, []).append(confirm - alarm.step / length)
+        if confirm is None:
+            continue
+        first = {a.signal: a.step for a in reversed(monitor.alarms) if a.step > injected}
+        for signal, step in first.items():
+            leads.setdefault(signal, []).append(confirm - step / length)
     for signal, values in sorted(leads.items()):
         row = {"row": "lead over fd, rate x30", "signal": signal, "runs": len(values)}
         print(json.dumps(row | {"median_epochs": round(float(np.median(values)), 2)}))

@@ -3,7 +3,7 @@
 import argparse
 
 from dcgan import judge as judging
-from dcgan.measuring import reference, scale
+from dcgan.measuring import Meter, reference, scale
 from pipeline._cli import UserError, load_params, progress_bar, run, write_json
 from pipeline._data import load_data
 from pipeline._device import set_up
@@ -30,11 +30,12 @@ def main() -> None:
             "lower judge.min_accuracy where the data are harder than MNIST"
         )
     print(f"judge: right on {accuracy:.2%} of {int(counts.sum())} test digits")
-    known = scale(judge, data, params.measure)
+    against = reference(judge, data, params.measure)
+    known = scale(Meter(judge, against, params.measure), data)
     for name, figures in known.items():
         print(f"  {name:>14}: fd {figures['fd']:8.3f}   confident {figures['confident']:.3f}")
     save_tensors(JUDGE, judge.state_dict(), {"accuracy": accuracy})
-    save_tensors(REFERENCE, vars(reference(judge, data, params.measure)), {})
+    save_tensors(REFERENCE, vars(against), {})
     # Lists, which DVC's tables of metrics leave out: accuracy is one column of them, not a hundred.
     rows = [{"set": name, **figures} for name, figures in known.items()]
     measured = {"accuracy": accuracy, "confusion": counts.tolist(), "scale": rows}

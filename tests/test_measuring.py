@@ -13,7 +13,7 @@ from dcgan.judge import Judge, features_and_logits, fit
 from dcgan.measuring import Meter, measure_epoch, reference, scale
 from dcgan.metrics import frechet_distance, moments, neighbour_radii
 from dcgan.mnist import Mnist, to_unit
-from dcgan.params import JudgeParams
+from dcgan.params import JudgeParams, MeasureParams
 from dcgan.sampling import generate, noise_bank
 from dcgan.training import GanState
 from dcgan.training import fit as train
@@ -35,6 +35,12 @@ def judge(data: Mnist) -> Judge:
 @pytest.fixture(scope="module")
 def meter(judge: Judge, data: Mnist) -> Meter:
     return Meter(judge, reference(judge, data, MEASURE), MEASURE)
+
+
+def scale_of(
+    judge: Judge, data: Mnist, params: MeasureParams = MEASURE
+) -> dict[str, dict[str, float]]:
+    return scale(Meter(judge, reference(judge, data, params), params), data)
 
 
 def rows(features: Tensor) -> set[tuple[float, ...]]:
@@ -144,16 +150,16 @@ def test_a_generator_is_measured_by_the_same_noise_each_time(meter: Meter) -> No
 
 def test_the_scale_s_figures_are_numbers_and_always_the_same(judge: Judge, data: Mnist) -> None:
     before = torch.get_rng_state()
-    known = scale(judge, data, MEASURE)
+    known = scale_of(judge, data)
     assert list(known) == ["floor", "test", "blurred", "nines_removed", "one_class", "noise"]
     assert all(math.isfinite(value) for figures in known.values() for value in figures.values())
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(5)
-    assert scale(judge, data, MEASURE) == known
+    assert scale_of(judge, data) == known
 
 
 def test_the_scale_exists_for_data_with_more_test_than_training_digits(judge: Judge) -> None:
-    assert scale(judge, digits(100, 150), MEASURE).keys()
+    assert scale_of(judge, digits(100, 150)).keys()
 
 
 def test_the_nn_ratio_of_test_digits_compares_two_halves_that_share_no_digit(
@@ -166,7 +172,7 @@ def test_the_nn_ratio_of_test_digits_compares_two_halves_that_share_no_digit(
         return 5.0
 
     monkeypatch.setattr(measuring, "nearest_ratio", nearest_ratio)
-    figures = scale(judge, data, MEASURE)
+    figures = scale_of(judge, data)
     assert figures["test"]["nn_ratio"] == 5
     held_out, train, test = compared[-1]
     assert len(held_out) > 10
@@ -178,7 +184,7 @@ def test_the_nn_ratio_of_test_digits_compares_two_halves_that_share_no_digit(
 
 def test_a_test_digit_is_not_its_own_nearest_neighbour(judge: Judge, data: Mnist) -> None:
     # The synthetic digits of both sets are drawn alike: as near to the one as to the other.
-    assert scale(judge, data, MEASURE)["test"]["nn_ratio"] == pytest.approx(1, abs=0.1)
+    assert scale_of(judge, data)["test"]["nn_ratio"] == pytest.approx(1, abs=0.1)
 
 
 def test_the_order_of_the_test_digits_does_not_matter_to_their_figures(judge: Judge) -> None:
@@ -189,7 +195,7 @@ def test_the_order_of_the_test_digits_does_not_matter_to_their_figures(judge: Ju
     sorted_data = Mnist(
         data.train_images, data.train_labels, data.test_images[order], data.test_labels[order]
     )
-    figures = scale(judge, sorted_data, dataclasses.replace(MEASURE, num_samples=400))["test"]
+    figures = scale_of(judge, sorted_data, dataclasses.replace(MEASURE, num_samples=400))["test"]
     assert figures["coverage"] > 0.8
 
 
@@ -203,7 +209,7 @@ def real_scale(real_mnist: Mnist) -> dict[str, dict[str, float]]:
     judge_params = dataclasses.replace(shipped.judge, epochs=1)
     *_, last = fit(real_mnist, judge_params, CPU)
     measure = dataclasses.replace(shipped.measure, num_neighbour_samples=1000)
-    return scale(last.judge, real_mnist, measure)
+    return scale_of(last.judge, real_mnist, measure)
 
 
 @pytest.mark.slow

@@ -127,12 +127,14 @@ class Meter:
         }
 
 
-def scale(judge: Judge, data: Mnist, params: MeasureParams) -> dict[str, dict[str, float]]:
+def scale(meter: Meter, data: Mnist) -> dict[str, dict[str, float]]:
     """The full figures of known sets, from as good as real to noise: what a figure is worth.
 
-    `floor` is one half of the training digits against the other; the others are against all.
+    `meter` measures against `data`. `floor` is one half of the training digits against the other;
+    the others are against all.
     Sets with fewer digits than `num_samples` repeat some.
     """
+    judge, against, params = meter.judge, meter.against, meter.params
     rng = random_generator("cpu", params.seed, "scale")
     images, labels = data.train_images, data.train_labels
     order = torch.randperm(len(images), generator=rng)
@@ -151,8 +153,6 @@ def scale(judge: Judge, data: Mnist, params: MeasureParams) -> dict[str, dict[st
     # A mild blur, and eights: with a stronger one, or with ones, it would be up to the judge's seed
     # which of two neighbours on the scale comes first.
     blur = torch.tensor([1.0, 4.0, 1.0]).outer(torch.tensor([1.0, 4.0, 1.0])).div(36)
-    against = reference(judge, data, params)
-    meter = Meter(judge, against, params)
     known = {
         "floor": Meter(judge, reference(judge, other, params), params).full(some(images[half])),
         "test": meter.full(some(fresh)),
