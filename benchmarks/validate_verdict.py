@@ -84,6 +84,7 @@ def of_the_seed(train: TrainParams, seed: int, freeze_discriminator: bool) -> Tr
     return dataclasses.replace(
         narrow(train, seed),
         width=8,
+        batch_size=128,
         freeze_discriminator=freeze_discriminator,
         optimizer="rmsprop",
         lr_d=2e-4,
@@ -376,7 +377,7 @@ def _record(task: tuple[str, int]) -> None:
 
 def write_csvs(folder: Path, seed: int) -> None:
     """The logs of one seed as `pipeline.stop` reads them, every `CSV_STRIDE`th iteration."""
-    for kind in (*INJECTED, *REAL):
+    for kind in INJECTED:
         record = Record.load(_path(kind, seed))
         steps = np.arange(CSV_STRIDE - 1, len(record.signals), CSV_STRIDE)
         rows = [[f"{step + 1}", *(f"{x:.5g}" for x in record.signals[step])] for step in steps]
