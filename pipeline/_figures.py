@@ -300,6 +300,11 @@ def log_scale(axis: Axes) -> None:
         middle = math.sqrt(low * high)
         low, high = middle / math.sqrt(5), middle * math.sqrt(5)
         axis.set_ylim(low, high)
+    _plain_ticks(axis)
+
+
+def _plain_ticks(axis: Axes) -> None:
+    low, high = axis.get_ylim()
     decades = math.log10(high / low)
     # More numbers where they stand far apart: the ticks within a decade, by decades in view.
     ticks = {1.0: (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), 2.0: (1.0, 2.0, 5.0), 3.5: (1.0, 3.0)}
@@ -314,6 +319,7 @@ def _scale_lines(axis: Axes, known: Mapping[str, float]) -> None:
     low, high = axis.get_ylim()
     low = min([low, *(value / 1.5 for name, value in known.items() if name == "test" and value)])
     axis.set_ylim(low, high)
+    _plain_ticks(axis)
     notes: list[tuple[float, str]] = []
     for name, value in sorted(known.items(), key=lambda item: item[1]):
         if not low < value < high:

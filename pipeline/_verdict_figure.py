@@ -40,16 +40,18 @@ def draw_verdict(file: IO[bytes], steps: Columns, epochs: Columns | None, verdic
 
 def _signals(axis: Axes, steps: Columns, names: Sequence[str], words: str) -> None:
     """The middle of each stretch as a line, its extremes as a band."""
-    lowest = np.inf
+    values: list[float] = []
     for name in names:
         curve = bands(np.asarray(steps["step"]), steps[name])
         player, colour = ("D", ORANGE) if name.startswith("d_") else ("G", BLUE)
         axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
         axis.plot(curve.x, curve.middle, color=colour, label=player)
-        if curve.middle.count():
-            lowest = min(lowest, float(curve.middle.min()))
-    if 0 < lowest < np.inf:  # other people's losses may be negative
+        values += curve.middle.compressed().tolist()
+    usual = float(np.median(np.abs(values))) if values else 0.0
+    if values and min(values) > 0:
         log_scale(axis)
+    elif usual and max(np.abs(values)) > 50 * usual:  # zeros or other people's negative losses
+        axis.set_yscale("symlog", linthresh=usual)
     axis.set_ylabel(words)
 
 
