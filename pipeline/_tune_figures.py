@@ -1,18 +1,17 @@
 """The pictures of a search. Its colours are those of `pipeline._figures`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from pipeline._confirm import curve
-from pipeline._figures import BLUE, GREEN, GREY, ORANGE, SKY, WIDTH, save
+from pipeline._figures import BLUE, GREEN, GREY, ORANGE, SKY, WIDTH, log_scale, save
 from pipeline._study import Known
 from pipeline._tune_report import Findings
 
@@ -66,8 +65,7 @@ def curves(trials: Sequence[Known], best: Known | None) -> Figure:
         fd = smooth.get(stop, best.value or 0.0)
         words = f"epoch {stop}, fd {best.value:.3g}"
         axis.plot(stop, fd, "*", color="black", markersize=13, zorder=5, label=words)
-    axis.set_yscale("log")
-    _plain_ticks(axis)
+    log_scale(axis)
     axis.set(xlabel="epoch", ylabel="FD-MNIST (lower is better)")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper left", ncols=3)
@@ -154,8 +152,7 @@ def history(trials: Sequence[Known]) -> Figure:
     axis.plot(spent[cut], values[cut], "|", color=GREY, markersize=9, label="cut")
     axis.plot(spent[~cut], values[~cut], "o", color=SKY, label="trials")
     axis.step(spent, best, where="post", color=BLUE, linewidth=2, label="best so far")
-    axis.set_yscale("log")
-    _plain_ticks(axis)
+    log_scale(axis)
     axis.set(xlabel="epochs trained by the search", ylabel="best fd")
     figure.legend(loc="outside upper left", ncols=3)
     return figure
@@ -177,8 +174,9 @@ def importances(found: Findings) -> Figure:
     return _bars(dict(found.importances), "share of the importance", GREEN, lambda v: f"{v:.0%}")
 
 
-def _bars(values: dict[str, float], words: str, colour: str, show: object) -> Figure:
-    assert callable(show)  # noqa: S101
+def _bars(
+    values: dict[str, float], words: str, colour: str, show: Callable[[float], str]
+) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(values)), layout="constrained")
     axis = figure.subplots()
     drawn = axis.barh(list(values), list(values.values()), color=colour, height=0.6)
@@ -200,11 +198,3 @@ def _rates(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(NullFormatter())
-
-
-def _plain_ticks(axis: Axes) -> None:
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    low, high = axis.get_ylim()
-    if high / low < 30:
-        axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
-    axis.tick_params(axis="y", which="minor", labelsize=8)

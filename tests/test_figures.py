@@ -1,5 +1,7 @@
+import dataclasses
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +160,20 @@ def test_known_sets_in_range_are_named_beside_the_distance() -> None:
     upper, _ = _figures.quality(course(20, 10), SCALE).axes
     notes = {note.get_text() for note in upper.texts}
     assert notes == {"test", "nines removed,\nblurred"}
+
+
+def test_the_numbers_of_a_logarithmic_axis_do_not_run_into_each_other() -> None:
+    run = course(3, 4)
+    spread = np.array([0.03, 0.02, 0.04])  # that of test digits is 100 times lower
+    run = dataclasses.replace(run, epochs={**run.epochs, "class_kl": spread})
+    figure = _figures.quality(run, SCALE)
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        low, high = axis.get_ylim()
+        shown = [x for x in axis.get_yticklabels() if low <= x.get_position()[1] <= high]
+        boxes = sorted((label.get_window_extent() for label in shown), key=lambda box: box.y0)
+        assert len(boxes) > 1
+        assert all(lower.y1 < upper.y0 for lower, upper in pairwise(boxes))
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
