@@ -15,7 +15,8 @@ help:  ## list the targets
 		{ echo "error: $(PYTHON) is older than 3.11; try: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python \
+	# Compiled once here: where Python writes no bytecode, every command would compile all it imports.
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
 		--constraints constraints.txt --requirements pyproject.toml --group dev
 	@touch $@
 
@@ -55,6 +56,11 @@ validate-verdict: .venv/ready  ## does the verdict tell what happened? (resumabl
 tune: .venv/ready  ## search for better rates and the best stopping point (resumable)
 	dvc repro judge
 	python -m pipeline.tune
+
+.PHONY: study
+study: .venv/ready  ## the seed's experiment again, measured (resumable, hours)
+	dvc repro judge
+	python -m pipeline.seed_study
 
 .PHONY: replay-search
 replay-search: .venv/ready  ## what does a search cost? replays recorded learning curves

@@ -138,7 +138,7 @@ def record(training: Training) -> list[Row]:
         epoch = -(-report.step // STEPS_PER_EPOCH)
         measures: dict[str, float] = {}
         if report.failed_step is None:
-            figures = measure_epoch(meter, state, data)
+            figures = measure_epoch(meter, state, data, params.runtime)
             figures["fd"] = figures.get("fd_ema", figures["fd"])
             measures = {name: figures[name] for name in MEASURES}
             monitor.add_evaluation(epoch, report.step, measures)

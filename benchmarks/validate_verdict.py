@@ -122,7 +122,7 @@ class _Trainer:
             last = report.step if report.failed_step is None else report.failed_step
             signals.append(report.signals[: last - report.first_step + 1].double().numpy())
             if report.failed_step is None and report.epoch is not None:
-                figures = measure_epoch(self.meter, state, self.data)
+                figures = measure_epoch(self.meter, state, self.data, self.params.runtime)
                 figures["fd"] = figures.get("fd_ema", figures["fd"])
                 epochs.append({"epoch": report.epoch, "step": report.step, **figures})
         return Record(np.concatenate(signals), epochs)

@@ -2,10 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,14 +66,15 @@ class History:
     def write(self) -> None:
         """Write reports/steps.csv, reports/epochs.csv and models/samples.npz."""
         rows = ([i, *row] for i, row in enumerate(self.signals.tolist(), start=1))
-        _write_csv(STEPS, ["step", *SIGNALS], rows)
+        write_csv(STEPS, ["step", *SIGNALS], rows)
         names = list(self.epochs[0]) if self.epochs else ["epoch", "step", "fd"]
-        _write_csv(EPOCHS, names, ([row[name] for name in names] for row in self.epochs))
+        write_csv(EPOCHS, names, ([row[name] for name in names] for row in self.epochs))
         with write_whole(SAMPLES) as file:
             np.savez_compressed(file, steps=np.array(self.grid_steps), grids=self.grids.numpy())
 
 
-def _write_csv(path: Path, names: list[str], rows: Any) -> None:
+def write_csv(path: Path, names: list[str], rows: Iterable[Iterable[float]]) -> None:
+    """Write rows of numbers under a header, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)

@@ -19,6 +19,7 @@ EPOCHS = Path("reports/epochs.csv")
 STOP = Path("reports/stop.json")
 
 TUNE = Path("reports/tune")
+STUDY = Path("reports/study")
 
 METRICS = Path("reports/metrics.json")
 FIGURES = Path("reports/figures")

@@ -103,7 +103,7 @@ class TrainingRun:
             "epoch": report.epoch,
             "step": report.step,
             "images_seen": report.step * self.params.train.batch_size,
-            **measure_epoch(self.meter, self.state, self.data),
+            **measure_epoch(self.meter, self.state, self.data, self.params.runtime),
         }
         save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, figures)
         return figures
@@ -164,9 +164,9 @@ class TrainingRun:
 
 
 def flat(params: Params) -> dict[str, object]:
-    """What a run is made of as `section.key`; the search's own section is no part of a run."""
+    """What a run is made of as `section.key`; what makes many runs is no part of one."""
     sections = dataclasses.asdict(params)
-    del sections["tune"]
+    del sections["tune"], sections["study"]
     return {
         f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()
     }

@@ -190,7 +190,7 @@ def _estimate(params: Params, data: Mnist, meter: Meter, device: torch.device) -
             pass
         durations.append((time.monotonic() - started) / steps)
     started = time.monotonic()
-    measure_epoch(meter, state, data)
+    measure_epoch(meter, state, data, params.runtime)
     epoch = min(durations) * train.steps_per_epoch + time.monotonic() - started
     search = tune.trials * tune.epochs.max
     again = tune.confirm.seeds * (tune.confirm.top * tune.epochs.max + train.epochs)

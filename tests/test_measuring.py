@@ -265,11 +265,11 @@ def test_measuring_touches_neither_weights_nor_statistics_nor_the_source_of_rand
     state = trained_state(average_images)
     before, rng_before = copy.deepcopy(state.state_dict()), torch.get_rng_state()
     judge_before = copy.deepcopy(meter.judge.state_dict())
-    figures = measure_epoch(meter, state, data)
+    figures = measure_epoch(meter, state, data, FP32)
     assert same(state.state_dict(), before)
     assert same(meter.judge.state_dict(), judge_before)
     assert torch.equal(torch.get_rng_state(), rng_before)
-    assert measure_epoch(meter, state, data) == figures
+    assert measure_epoch(meter, state, data, FP32) == figures
 
 
 def test_a_measured_run_ends_bit_for_bit_like_one_that_nobody_measured(
@@ -283,7 +283,7 @@ def test_a_measured_run_ends_bit_for_bit_like_one_that_nobody_measured(
         state = GanState(params, CPU)
         for _ in train(state, data.train_images, params, FP32):
             if measured:
-                measure_epoch(meter, state, data)
+                measure_epoch(meter, state, data, FP32)
         states.append(state.state_dict())
     assert same(*states)
 
@@ -293,7 +293,7 @@ def test_with_an_average_fd_is_of_the_generator_and_all_else_of_its_average(
 ) -> None:
     state = trained_state(average_images=1000)
     assert state.averaged is not None
-    figures = measure_epoch(meter, state, data)
+    figures = measure_epoch(meter, state, data, FP32)
     number = MEASURE.num_training_samples
     raw = meter.quick(meter.samples(state.generator, number))
     average = meter.quick(meter.samples(state.averaged, number))
@@ -306,10 +306,23 @@ def test_with_an_average_fd_is_of_the_generator_and_all_else_of_its_average(
 
 def test_without_an_average_all_is_of_the_generator(meter: Meter, data: Mnist) -> None:
     state = trained_state(average_images=0)
-    figures = measure_epoch(meter, state, data)
+    figures = measure_epoch(meter, state, data, FP32)
     raw = meter.quick(meter.samples(state.generator, MEASURE.num_training_samples))
     assert {**figures, **raw} == figures
     assert set(figures) - set(raw) == {"d_probe_train", "d_probe_test"}
+
+
+def test_networks_are_measured_in_the_precision_of_training_and_the_judge_in_its_own(
+    meter: Meter, data: Mnist
+) -> None:
+    state = trained_state(average_images=0)
+    bf16 = dataclasses.replace(FP32, precision="bf16")
+    with torch.autocast("cpu", torch.bfloat16):
+        images = meter.samples(state.generator, MEASURE.num_training_samples)
+    assert images.dtype == torch.float32
+    figures = measure_epoch(meter, state, data, bf16)
+    assert figures["fd"] == meter.fd(images)
+    assert figures["fd"] != measure_epoch(meter, state, data, FP32)["fd"]
 
 
 def test_the_probe_is_d_s_mean_answer_without_dropout_on_digits_from_the_whole_set(
@@ -322,7 +335,7 @@ def test_the_probe_is_d_s_mean_answer_without_dropout_on_digits_from_the_whole_s
     labels = torch.arange(3000) % 10
     few = digits(3, 3)
     data = Mnist(few.train_images, few.train_labels, shades, labels)
-    figures = measure_epoch(meter, state, data)
+    figures = measure_epoch(meter, state, data, FP32)
     with torch.no_grad():
         discriminator = state.discriminator.eval()
         ends = discriminator(to_unit(shades[[0, -1]])).sigmoid()

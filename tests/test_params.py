@@ -334,11 +334,12 @@ def file(tmp_path: Path) -> Path:
 def changed(line: str) -> str:
     """The shipped file with the line of the same key in `train` replaced."""
     key = line.split(":")[0]
-    before, train = SHIPPED.read_text(encoding="utf-8").split("\ntrain:\n")
+    before, after = SHIPPED.read_text(encoding="utf-8").split("\ntrain:\n")
+    train, after = after.split("\nstability:\n")
     lines = [
         f"  {line}" if old.strip().startswith(f"{key}:") else old for old in train.splitlines()
     ]
-    text = before + "\ntrain:\n" + "\n".join(lines)
+    text = before + "\ntrain:\n" + "\n".join(lines) + "\nstability:\n" + after
     assert text.count(f"  {line}") == 1
     return text
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import Project
+from tests.searches import SHIPPED
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +83,7 @@ def test_the_tracked_run_says_where_it_comes_from(reproduced: Project) -> None:
     recorded = json.loads((reproduced.folder / "reports/data.json").read_text())
     assert tags["data_hash"] == recorded["hash"]
     params = dict(reproduced.query("select key, value from params"))
-    assert params["train.lr_g"] == "0.002"
+    assert params["train.lr_g"] == str(SHIPPED.train.lr_g)
     assert reproduced.query("select name from datasets") == ["mnist"]
     aliases = reproduced.query("select name, alias from registered_model_aliases")
     assert aliases == [("dcgan-generator", "champion")]

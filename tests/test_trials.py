@@ -84,7 +84,7 @@ def asked(cut_at: int = 0, number: int = 0, **changes: Any) -> tuple[Asked, dict
 def scripted(monkeypatch: pytest.MonkeyPatch, fds: list[float]) -> None:
     """Have each epoch's fd be as written, whatever was trained."""
 
-    def measured(_: Meter, state: Any, __: object) -> dict[str, float]:
+    def measured(_: Meter, state: Any, *__: object) -> dict[str, float]:
         epoch = state.step // train_params().steps_per_epoch
         rest = {"fd_sigma": 0.0, "class_kl": 0.0, "coverage": 1.0, "min_share": 1.0}
         return {"fd": fds[epoch - 1], **rest}

@@ -20,8 +20,8 @@ from dcgan.metrics import (
 )
 from dcgan.mnist import Mnist, to_unit
 from dcgan.networks import Generator
-from dcgan.params import MeasureParams
-from dcgan.runtime import random_generator
+from dcgan.params import MeasureParams, RuntimeParams
+from dcgan.runtime import autocast, random_generator
 from dcgan.sampling import generate, noise_bank
 from dcgan.training import GanState
 
@@ -170,30 +170,38 @@ def scale(meter: Meter, data: Mnist) -> dict[str, dict[str, float]]:
     return known
 
 
-def measure_epoch(meter: Meter, state: GanState, data: Mnist) -> dict[str, float]:
+def measure_epoch(
+    meter: Meter, state: GanState, data: Mnist, runtime: RuntimeParams
+) -> dict[str, float]:
     """The figures of an epoch's end, for `num_training_samples` images.
 
     `fd` is of the generator as trained; where weights are averaged, `fd_ema` and all other figures
     are of the average. `d_probe_train` and `d_probe_test` are mean D(x) in inference mode on fixed
-    training and test digits: when they part, the discriminator has memorised.
+    training and test digits: when they part, the discriminator has memorised. Both networks compute
+    in the precision of training, the judge in float32.
     """
-    number = meter.params.num_training_samples
-    figures = meter.quick(meter.samples(state.sampler, number))
+
+    def samples(generator: Generator) -> Tensor:
+        with autocast(runtime, next(generator.parameters()).device):
+            return meter.samples(generator, meter.params.num_training_samples)
+
+    figures = meter.quick(samples(state.sampler))
     first = {"fd": figures.pop("fd")}
     if state.averaged is not None:
-        first = {"fd": meter.fd(meter.samples(state.generator, number)), "fd_ema": first["fd"]}
+        first = {"fd": meter.fd(samples(state.generator)), "fd_ema": first["fd"]}
     probes = {"d_probe_train": data.train_images, "d_probe_test": data.test_images}
     return {
         **first,
         **figures,
-        **{name: _mean_answer(state, images) for name, images in probes.items()},
+        **{name: _mean_answer(state, images, runtime) for name, images in probes.items()},
     }
 
 
 @torch.no_grad()
-def _mean_answer(state: GanState, images: Tensor) -> float:
+def _mean_answer(state: GanState, images: Tensor, runtime: RuntimeParams) -> float:
     device = next(state.discriminator.parameters()).device
     # Evenly from the whole set: the first digits of MNIST's test set are not like its last.
     probe = images[:: -(-len(images) // _PROBE_IMAGES)]
-    logits = state.discriminator.eval()(to_unit(probe).to(device))
+    with autocast(runtime, device):
+        logits = state.discriminator.eval()(to_unit(probe).to(device)).float()
     return float(logits.sigmoid().mean())

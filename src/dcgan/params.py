@@ -184,6 +184,16 @@ class TuneParams:
 
 
 @dataclass(frozen=True)
+class StudyParams:
+    """The size at which the seed's experiment is made again."""
+
+    width: Annotated[int, Range(2, 1024, even=True)]
+    epochs: Annotated[int, Range(1, 1_000_000)]
+    seeds: Annotated[int, Range(1, 1000)]
+    workers: Annotated[int, Range(1, 1024)]
+
+
+@dataclass(frozen=True)
 class Params:
     """The whole of params.yaml."""
 
@@ -194,6 +204,7 @@ class Params:
     train: TrainParams
     stability: StabilityParams
     tune: TuneParams
+    study: StudyParams
 
     @classmethod
     def from_mapping(cls, values: object) -> Self:
