@@ -6,7 +6,7 @@ Needs the judge (`dvc repro judge`). Each training's rows are added to
 benchmarks/learning_curves.csv as it ends, so an interrupted command goes on where it was. The rates
 reach from too slow to failing.
 
-Epochs are short here (128 iterations at width 4), so that the whole map takes tens of minutes. What
+Epochs are short here (80 iterations at width 4), so that the whole map takes tens of minutes. What
 a search has to cope with is the same: curves that cross, turn for the worse, or break down.
 """
 
@@ -51,7 +51,7 @@ GENERATOR_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 RATIOS = (0.1, 0.4, 1.5, 6.0)
 SEEDS = (1, 2)
 EPOCHS = 15
-STEPS_PER_EPOCH = 128
+STEPS_PER_EPOCH = 80
 NUM_SAMPLES = 1000
 
 Row = dict[str, str]

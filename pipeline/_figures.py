@@ -1,4 +1,4 @@
-"""The pictures of a run, in one look. With the figure of the verdict the only user of matplotlib.
+"""The pictures of a run, and the look of all pictures.
 
 Colours are Okabe and Ito's, which colour-blind eyes tell apart; blue is always the generator,
 orange the discriminator, green what is measured on samples.

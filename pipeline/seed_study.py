@@ -24,12 +24,23 @@ from dcgan import mnist
 from dcgan.params import Params
 from pipeline import _provenance
 from pipeline._checkpoints import Checkpoints, run_hash
-from pipeline._cli import UserError, load_params, progress_bar, read_json, read_yaml, run
+from pipeline._cli import (
+    UserError,
+    load_params,
+    progress_bar,
+    read_json,
+    read_yaml,
+    run,
+    write_json,
+)
 from pipeline._data import load_data
 from pipeline._device import set_up
+from pipeline._figures import save
 from pipeline._interrupt import Interrupt
 from pipeline._paths import DATA, JUDGE, STUDY
 from pipeline._records import epochs_done, finish_record, write_record
+from pipeline._study_figures import fds, grids, losses
+from pipeline._study_report import read_record, table
 from pipeline._tracking import close_dead_runs
 from pipeline._training_run import TrainingRun
 from pipeline._weights import load_meter
@@ -83,7 +94,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--dry-run", action="store_true", help="list the runs and what is done")
+    parser.add_argument("--dry-run", action="store_true", help="train nothing: tell what is known")
     arguments = parser.parse_args()
     params = load_params()
     left = [one for one in runs(params) if not one.is_done(params)]
@@ -92,6 +103,22 @@ def main() -> None:
         print(f"{one.folder}: {done} of {params.study.epochs} epochs")
     if left and not arguments.dry_run:
         _train_all(left, params)
+    _report(params)
+
+
+def _report(params: Params) -> None:
+    """Print and draw what all records say, of whole runs and of those under way."""
+    found = (read_record(one.folder, params.stability) for one in runs(params))
+    records = [record for record in found if record is not None]
+    if not records:
+        return
+    write_json(STUDY / "result.json", [record.row() for record in records])
+    first = [record for record in records if record.seed == 1]
+    figures = {"fd": fds(records), "losses": losses(records), "grids": grids(first)}
+    for name, figure in figures.items():
+        save(figure, STUDY / f"{name}.png")
+    print(table(records))
+    print(f"{STUDY}: result.json, fd.png, losses.png, grids.png")
 
 
 def _train_all(left: list[Run], params: Params) -> None:

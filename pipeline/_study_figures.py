@@ -1,0 +1,83 @@
+"""The pictures of a study: fd and losses of every run, and the grids of the first seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from pipeline._figures import BLUE, GREEN, GREY, ORANGE, WIDTH, Numbers, log_scale
+from pipeline._study_report import SEED_EPOCH, Record
+
+_COLOURS = {"joint": ORANGE, "frozen": BLUE, "stabilised": GREEN}
+_EPOCHS = "epoch (of 468 iterations)"
+_WORDS = {"joint": "joint update", "frozen": "D frozen", "stabilised": "R1 and averaged weights"}
+
+
+def fds(records: Sequence[Record]) -> Figure:
+    """fd by epoch of every run; a star where the verdict stops, a cross where it sees an onset."""
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for record in records:
+        epoch, fd = record.epochs["epoch"], record.epochs["fd"]
+        _line(axis, record, epoch, fd)
+        best, onset = record.verdict.best_epoch, record.verdict.onset_epoch
+        if best is not None:
+            axis.plot(best, record.fd_at(best), "*", color="black", markersize=10, zorder=4)
+        if onset is not None:
+            axis.plot(onset, record.fd_at(onset), "X", color="black", markersize=8, zorder=4)
+    log_scale(axis)
+    axis.axvline(SEED_EPOCH, color=GREY, linestyle=":", linewidth=1.2)
+    axis.set(xlabel=_EPOCHS, ylabel="FD-MNIST (lower is better)", xlim=(0, None))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(figure, axis)
+    return figure
+
+
+def losses(records: Sequence[Record]) -> Figure:
+    """Both losses by epoch, medians over windows, of every run."""
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
+    axes = figure.subplots(2, 1, sharex=True)
+    for axis, signal in zip(axes, ("d_loss", "g_loss"), strict=True):
+        for record in records:
+            length = float(record.epochs["step"][0] / record.epochs["epoch"][0])
+            _line(axis, record, record.signals["step"] / length, record.signals[signal])
+        axis.axhline(np.log(2), color=GREY, linestyle=":", linewidth=1)
+        axis.axvline(SEED_EPOCH, color=GREY, linestyle=":", linewidth=1.2)
+        axis.set_ylabel(f"{signal} (nats)")
+    axes[-1].set(xlabel=_EPOCHS, xlim=(0, None))
+    _legend(figure, axes[0])
+    return figure
+
+
+def grids(records: Sequence[Record]) -> Figure:
+    """A row for each run, a column for each epoch that the second text shows."""
+    epochs = sorted({epoch for record in records for epoch in record.grids})
+    shape = (len(records), len(epochs))
+    figure = Figure(figsize=(WIDTH, 1.0 * shape[0] * 8 / shape[1] / 2 + 0.5), layout="compressed")
+    axes = figure.subplots(*shape, squeeze=False)
+    for record, row in zip(records, axes, strict=True):
+        for epoch, axis in zip(epochs, row, strict=True):
+            axis.set(xticks=[], yticks=[])
+            axis.grid(visible=False)
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+            if epoch in record.grids:
+                with Image.open(record.grids[epoch]) as picture:
+                    axis.imshow(np.asarray(picture), vmin=0, vmax=255)
+            if row is axes[0]:
+                axis.set_title(f"epoch {epoch}")
+        row[0].set_ylabel(_WORDS[record.recipe], fontsize=9)
+    return figure
+
+
+def _line(axis: Axes, record: Record, x: Numbers, y: Numbers) -> None:
+    words = _WORDS[record.recipe] if record.seed == 1 else None
+    axis.plot(x, y, color=_COLOURS[record.recipe], linewidth=1.3, alpha=0.85, label=words)
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
