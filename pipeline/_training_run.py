@@ -14,6 +14,7 @@ from dcgan import mnist
 from dcgan.measuring import Meter, measure_epoch
 from dcgan.params import Params
 from dcgan.quality import MEASURES, Evaluation
+from dcgan.runtime import precision_of
 from dcgan.stability import Monitor, Verdict
 from dcgan.training import SIGNALS, GanState, Report, fit
 from pipeline._checkpoints import Checkpoints
@@ -58,6 +59,9 @@ class TrainingRun:
     ) -> None:
         """Open the tracked run, anew or again. `parent` is the key of the run it belongs to."""
         tags = {**tags, "data_hash": data_hash, "config_hash": self.checkpoints.name}
+        tags["precision"] = precision_of(
+            self.params.runtime, self.images.device
+        )  # what auto became
         self.tracked.begin(title, flat(self.params), tags, parent)
         counts = {"train": len(self.data.train_images), "test": len(self.data.test_images)}
         self.tracked.dataset("mnist", data_hash, str(DATA), counts)

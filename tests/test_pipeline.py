@@ -7,7 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
+from dcgan.runtime import precision_of
 from tests.project import Project
 from tests.searches import SHIPPED
 
@@ -80,6 +82,7 @@ def test_the_tracked_run_says_where_it_comes_from(reproduced: Project) -> None:
     commit = reproduced.run("git", "rev-parse", "HEAD~1").strip()
     assert tags["mlflow.source.git.commit"] == commit
     assert tags["git_dirty"] == "no"
+    assert tags["precision"] == precision_of(SHIPPED.runtime, torch.device("cpu"))
     recorded = json.loads((reproduced.folder / "reports/data.json").read_text())
     assert tags["data_hash"] == recorded["hash"]
     params = dict(reproduced.query("select key, value from params"))
@@ -118,7 +121,7 @@ def test_queued_experiments_run_their_own_code_in_parallel_into_the_same_store(
 ) -> None:
     code = reproduced.folder / "pipeline/_provenance.py"
     before = code.read_text()
-    for name, rate in (("left", "0.0015"), ("right", "0.003")):
+    for name, rate in (("left", "0.0015"), ("right", "0.0025")):
         code.write_text(before.replace('"machine": f"', f'"machine": "of {name}" f"'))
         reproduced.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"train.lr_g={rate}")
     code.write_text(before)
