@@ -59,9 +59,7 @@ class TrainingRun:
     ) -> None:
         """Open the tracked run, anew or again. `parent` is the key of the run it belongs to."""
         tags = {**tags, "data_hash": data_hash, "config_hash": self.checkpoints.name}
-        tags["precision"] = precision_of(
-            self.params.runtime, self.images.device
-        )  # what auto became
+        tags["precision"] = precision_of(self.params.runtime, self.images.device)
         self.tracked.begin(title, flat(self.params), tags, parent)
         counts = {"train": len(self.data.train_images), "test": len(self.data.test_images)}
         self.tracked.dataset("mnist", data_hash, str(DATA), counts)
