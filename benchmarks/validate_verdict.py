@@ -4,7 +4,8 @@
 
 Needs the judge (`dvc repro judge`). Every training is recorded in .validation/ as it ends, so an
 interrupted command goes on where it was; judging the records takes seconds and is done anew each
-time. Seeds below `--calibration` are for choosing thresholds and are left out of the table.
+time. Seeds below `--calibration` are for choosing thresholds and are left out of the table. Runs
+that nothing was done to are those of `make study`, as far as reports/study/ has them.
 Prints one JSON line per row.
 """
 
@@ -29,12 +30,13 @@ from dcgan.stability import Monitor, Verdict, fed_monitor
 from dcgan.training import SIGNALS, GanState, fit
 from pipeline._cli import load_params, progress_bar, run, write_whole
 from pipeline._data import load_data
+from pipeline._paths import STUDY
+from pipeline._study_report import read_record
 from pipeline._weights import load_meter
 
 RECORDS = Path(".validation")
 INJECTED_EPOCH = 8  # the end of the healthy part that all failures of a seed share
 HEALTHY_EPOCHS = 20
-REAL_EPOCHS = 40  # of the uninjected runs of the seed's own recipe
 CSV_STRIDE = 13  # four iterations a window: small files, the same medians but for noise
 BLOCKS = 300  # series resampled from healthy runs
 
@@ -79,26 +81,6 @@ def narrow(train: TrainParams, seed: int) -> TrainParams:
     )
 
 
-def of_the_seed(train: TrainParams, seed: int, freeze_discriminator: bool) -> TrainParams:
-    """The seed's own optimisers, rates and dropout, uninjected: both of its updates."""
-    return dataclasses.replace(
-        narrow(train, seed),
-        width=8,
-        batch_size=128,
-        freeze_discriminator=freeze_discriminator,
-        optimizer="rmsprop",
-        lr_d=2e-4,
-        lr_g=1e-4,
-        decay_d=6e-8,
-        decay_g=3e-8,
-        g_dropout=0.4,
-        d_dropout=0.4,
-        sampling="replacement",
-        average_images=0,
-        epochs=REAL_EPOCHS,
-    )
-
-
 class _Trainer:
     """Trains on the real digits and keeps what the verdict needs."""
 
@@ -137,9 +119,6 @@ class _Trainer:
             with write_whole(_start(seed)) as file:
                 torch.save(state.state_dict(), file)
             record.save(_path(kind, seed))
-        elif kind in REAL:
-            train = of_the_seed(self.params.train, seed, freeze_discriminator=kind == "d_frozen")
-            self.train(GanState(train, device), train).save(_path(kind, seed))
         else:
             before = Record.load(_path("start", seed))
             changed, inject = injections(base)[kind]
@@ -260,7 +239,6 @@ def chosen_by_rules(record: Record, verdict: Verdict) -> dict[str, int]:
 
 
 INJECTED = ("healthy", "rate", "g_frozen", "one_digit", "nan")
-REAL = ("joint", "d_frozen")
 EXPECTED: dict[str, tuple[str, ...]] = {
     "healthy": ("stable", "transient"),
     "spike": ("stable", "transient"),
@@ -277,7 +255,7 @@ def judge(seeds: list[int], params: Params) -> None:
     length = params.train.steps_per_epoch
     records = {
         kind: {seed: Record.load(_path(kind, seed)) for seed in seeds if _path(kind, seed).exists()}
-        for kind in (*INJECTED, *REAL)
+        for kind in INJECTED
     }
     healthy = records["healthy"]
     records["spike"] = {seed: spiked(record, seed, length) for seed, record in healthy.items()}
@@ -307,14 +285,31 @@ def judge(seeds: list[int], params: Params) -> None:
     statuses = [verdict.status for verdict in again]
     row = {"row": "resampled healthy", "false_onsets": sum(v.went_wrong for v in again)}
     print(json.dumps(row | {"transient": statuses.count("transient"), "of": len(again)}))
-    for kind in REAL:
-        for seed, record in records[kind].items():
-            verdict, fds = record.monitor(params).verdict(), record.fds()
-            row = {"row": f"the seed's recipe, {kind}", "seed": seed, "status": verdict.status}
-            row |= {"reason": verdict.reason, "best_epoch": verdict.best_epoch}
-            row |= {"fd_best": round(fds.min(), 2), "fd_last": round(fds[-1], 2)}
-            print(json.dumps(row), flush=True)
-    _print_regrets(records, params)
+    runs = [
+        (record, record.monitor(params).verdict())
+        for kind in ("healthy", "rate", "one_digit")
+        for record in records[kind].values()
+    ]
+    for name, (record, verdict) in uninjected(params).items():
+        runs.append((record, verdict))
+        fds = record.fds()
+        row = {"row": f"uninjected, {name}", "status": verdict.status, "reason": verdict.reason}
+        row |= {"best_epoch": verdict.best_epoch, "of": len(fds)}
+        print(json.dumps(row | {"fd_best": round(fds.min(), 2), "fd_last": round(fds[-1], 2)}))
+    _print_regrets(runs)
+
+
+def uninjected(params: Params) -> dict[str, tuple[Record, Verdict]]:
+    """The runs of `make study`, to which nothing was done, as far as they are."""
+    found = {}
+    for folder in sorted(STUDY.glob("*-*")):
+        kept = read_record(folder, params.stability)
+        if kept is not None:
+            signals = np.stack([np.ma.filled(kept.signals[name], np.nan) for name in SIGNALS], 1)
+            rows = zip(kept.epochs["epoch"].tolist(), kept.epochs["fd"].tolist(), strict=True)
+            epochs = [{"epoch": epoch, "fd": fd} for epoch, fd in rows]
+            found[folder.name] = Record(signals, epochs), kept.verdict
+    return found
 
 
 def _print_lead_times(records: dict[int, Record], params: Params, injected: int) -> None:
@@ -334,26 +329,23 @@ def _print_lead_times(records: dict[int, Record], params: Params, injected: int)
         print(json.dumps(row | {"median_epochs": round(float(np.median(values)), 2)}))
 
 
-def _print_regrets(records: dict[str, dict[int, Record]], params: Params) -> None:
+def _print_regrets(runs: list[tuple[Record, Verdict]]) -> None:
     """fd at the chosen epoch minus the smallest fd of the run, for each rule."""
     regrets: dict[str, list[float]] = {}
-    for kind in ("healthy", "rate", "one_digit", *REAL):
-        for record in records[kind].values():
-            fds = record.fds()
-            chosen = chosen_by_rules(record, record.monitor(params).verdict())
-            for rule, index in chosen.items():
-                regrets.setdefault(rule, []).append(float(fds[index] - fds.min()))
+    for record, verdict in runs:
+        fds = record.fds()
+        for rule, index in chosen_by_rules(record, verdict).items():
+            regrets.setdefault(rule, []).append(float(fds[index] - fds.min()))
     for rule, values in sorted(regrets.items(), key=lambda item: np.mean(item[1])):
         row = {"row": "regret in fd", "rule": rule, "runs": len(values)}
         row |= {"mean": round(float(np.mean(values)), 3)}
         print(json.dumps(row | {"worst": round(float(np.max(values)), 3)}))
 
 
-def record_all(seeds: list[int], real_seeds: list[int], workers: int) -> None:
+def record_all(seeds: list[int], workers: int) -> None:
     """Train what is not recorded yet; each run is kept as it ends."""
     starts = [("start", seed) for seed in seeds]
-    rest = [(kind, seed) for seed in real_seeds for kind in REAL]  # the longest first
-    rest += [(kind, seed) for seed in seeds for kind in INJECTED]
+    rest = [(kind, seed) for seed in seeds for kind in INJECTED]
     done = [task for task in starts + rest if _path(*task).exists()]
     context = multiprocessing.get_context("spawn")
     with (
@@ -404,14 +396,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6, help="how many seeds (default 6)")
     parser.add_argument("--full", action="store_true", help="24 seeds")
     parser.add_argument("--calibration", type=int, default=2, help="seeds kept out (default 2)")
-    parser.add_argument("--real-seeds", type=int, default=3, help="of uninjected runs (default 3)")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--judge-calibration", action="store_true", help="judge those kept out")
     parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write one test seed's logs")
     arguments = parser.parse_args()
     seeds = list(range(24 if arguments.full else arguments.seeds))
     test_seeds = seeds[arguments.calibration :]
-    record_all(seeds, test_seeds[: arguments.real_seeds], arguments.workers)
+    record_all(seeds, arguments.workers)
     if arguments.csv:
         write_csvs(arguments.csv, test_seeds[0])
     kept_out = arguments.judge_calibration
