@@ -81,7 +81,10 @@ class PlainPort:
     def iteration(self, images: Tensor) -> tuple[float, float]:
         """One iteration on random ones of `images`, uint8 [N, 28, 28]. Returns both losses."""
         size, latent_dim = self.params.batch_size, self.params.latent_dim
-        real = images[torch.randint(len(images), (size,))].unsqueeze(1).float() / 255
+        real = (
+            images[torch.randint(len(images), (size,), device=images.device)].unsqueeze(1).float()
+            / 255
+        )
         noise = torch.rand(2, size, latent_dim, device=self.device) * 2 - 1
         return self.train_on(real.to(self.device), noise[0], noise[1])
 
