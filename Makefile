@@ -66,6 +66,21 @@ study: .venv/ready  ## the seed's experiment again, measured (resumable, hours)
 replay-search: .venv/ready  ## what does a search cost? replays recorded learning curves
 	python -m benchmarks.replay_search
 
+.PHONY: bench
+bench: .venv/ready  ## how fast is the engine? (a quiet machine, about 20 minutes)
+	dvc repro judge
+	python -m benchmarks.speed
+
+.venv-keras/ready: benchmarks/requirements-keras.txt
+	$(PYTHON) -m venv .venv-keras
+	.venv-keras/bin/python -m pip install --quiet uv
+	.venv-keras/bin/uv pip install --quiet --python .venv-keras/bin/python --requirements $<
+	@touch $@
+
+.PHONY: bench-keras
+bench-keras: .venv-keras/ready  ## the seed's own Keras loop beside the engine, in its own environment
+	.venv-keras/bin/python -m benchmarks.keras_speed
+
 .PHONY: clean
 clean:  ## remove checkpoints of finished runs and caches; data, models and runs stay
 	rm -rf checkpoints .mypy_cache .ruff_cache .pytest_cache

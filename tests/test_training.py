@@ -289,6 +289,26 @@ def test_adam_s_first_step_moves_every_weight_by_the_rate_against_its_own_gradie
     assert ratio.item() == pytest.approx(expected, rel=0.02)
 
 
+def test_adam_s_first_step_moves_the_generator_s_weights_against_their_own_gradients(
+    real: Tensor,
+) -> None:
+    # Gradients of the upsampling kernels are laid out unlike their weights, unless made alike.
+    params = train_params(optimizer="adam", lr_g=0.004, width=4)
+    state = GanState(params, CPU)
+    discriminator, generator = copy.deepcopy(state.discriminator), copy.deepcopy(state.generator)
+    generator_step(state, real, params, seeded(5))
+
+    answers = discriminator(generator.train()(draw_noise(4, params.latent_dim, seeded(5))))
+    loss = generator_loss(params.loss, None, answers)
+    weights = dict(generator.named_parameters())
+    gradients = torch.autograd.grad(loss, [*weights.values()])
+    for (name, old), gradient, new in zip(weights.items(), gradients, state.g_weights, strict=True):
+        clear = gradient.abs() > 1e-5
+        assert clear.any() or name.endswith("bias"), name
+        expected = -0.004 * gradient[clear].sign()
+        torch.testing.assert_close((new - old)[clear], expected, rtol=0.01, atol=0)
+
+
 def test_an_iteration_s_signals_stand_in_their_documented_order(images: Tensor) -> None:
     params = train_params()
     state, other = GanState(params, CPU), GanState(params, CPU)

@@ -14,7 +14,7 @@ from dcgan.params import JudgeParams
 from dcgan.runtime import random_generator
 
 NUM_FEATURES = 64
-_BATCH = 1000  # of inference; small enough to stay in a CPU's cache
+_BATCH = 125  # of inference; small enough to stay in a CPU's cache
 
 
 class Judge(nn.Module):

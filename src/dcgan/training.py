@@ -230,13 +230,16 @@ def _update(
     group["lr"] = lr
     weights = group["params"]
     for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-        weight.grad = gradient
+        # The fused Adam pairs values by their places in memory, so both must be laid out alike.
+        alike = gradient.stride() == weight.stride()
+        weight.grad = gradient if alike else torch.empty_like(weight).copy_(gradient)
     gradients = [weight.grad for weight in measured if weight.grad is not None]
-    before = [weight.detach().clone() for weight in measured]
+    moved = [weight.detach().clone() for weight in measured]
+    norm = _norm(moved)
     optimizer.step()
-    moved = [weight.detach() - old for weight, old in zip(measured, before, strict=True)]
+    torch._foreach_sub_(moved, [weight.detach() for weight in measured])
     optimizer.zero_grad()
-    return _norm(gradients), _norm(moved) / _norm(before)
+    return _norm(gradients), _norm(moved) / norm
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:
@@ -246,7 +249,7 @@ def _norm(tensors: list[Tensor]) -> Tensor:
 
 def _optimizer(params: TrainParams, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
     if params.optimizer == "adam":
-        return torch.optim.Adam(weights, betas=(params.beta1, params.beta2))
+        return torch.optim.Adam(weights, betas=(params.beta1, params.beta2), fused=True)
     return torch.optim.RMSprop(weights, alpha=0.9, eps=1e-7)  # Keras's constants
 
 
