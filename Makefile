@@ -40,6 +40,10 @@ ui: .venv/ready  ## the MLflow UI on http://127.0.0.1:5000
 test: .venv/ready  ## all tests
 	python -m pytest -n 2 --dist loadfile
 
+.PHONY: test-faults
+test-faults: .venv/ready  ## kills, crowds, dead servers, full disks, bad input: the long form
+	FAULTS=long python -m pytest -n 2 --dist loadfile tests/faults
+
 .PHONY: check
 check: .venv/ready  ## style, types, import directions
 	ruff check .

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import uuid
@@ -60,7 +61,8 @@ class Checkpoints:
                 f"or end it (`kill {number}`), and start again"
             ) from None
         with lock:
-            owner.write_text(f"{os.getpid()}\n")
+            with write_whole(owner) as file:
+                file.write(f"{os.getpid()}\n".encode())
             yield
 
     @property
@@ -73,8 +75,10 @@ class Checkpoints:
 
     def save(self, values: dict[str, Any]) -> None:
         """Replace the newest state."""
+        packed = io.BytesIO()  # torch would hide that the disk is full
+        torch.save(values, packed)
         with write_whole(self._state) as file:
-            torch.save(values, file)
+            file.write(packed.getbuffer())
 
     def load(self) -> dict[str, Any] | None:
         """The newest state, or None at the first start. Nothing but tensors and plain values."""
@@ -83,10 +87,14 @@ class Checkpoints:
         try:
             values: dict[str, Any] = torch.load(self._state, weights_only=True)
         except Exception:  # torch raises many kinds for a broken or hostile file
-            raise UserError(
-                f"{self._state}: corrupt, or not a checkpoint; delete it to train from the start"
-            ) from None
+            raise self.corrupt() from None
         return values
+
+    def corrupt(self) -> UserError:
+        """What to raise for a state that is not one of this run."""
+        return UserError(
+            f"{self._state}: corrupt, or not a checkpoint; delete it to train from the start"
+        )
 
     def generator(self, epoch: int) -> Path:
         """Where the weights of an epoch's generator lie."""

@@ -1,32 +1,42 @@
 """What every command shares: how it ends, what it reads, and how it writes."""
 
+import argparse
 import contextlib
 import errno
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from types import FrameType
+from typing import IO, Any, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from tqdm import tqdm
 
 from dcgan.params import Params
+from pipeline._orphan import end_with_dvc
+from pipeline._partial import clear_abandoned, prefix_and_suffix
 
 PARAMS_FILE = Path("params.yaml")
-# Full or read-only disks, missing rights, a file where a folder should be or the reverse.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Full or read-only disks, missing rights, a file where a folder should be or the reverse, names
+# that cannot be, files that vanish.
 _OF_THE_MACHINE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
+    *FULL,
     errno.EACCES,
     errno.EROFS,
     errno.EPERM,
     errno.EEXIST,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.EBUSY,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
 )
 
 
@@ -40,17 +50,44 @@ class UserError(Exception):
 
 def run(main: Callable[[], None]) -> None:
     """Run a command. Errors of the user or of the machine become one line and an exit status."""
+    end_with_dvc()
+    # As Ctrl-C does: what is half-written is cleared away.
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         main()
     except UserError as error:
         sys.exit(_say(str(error), error.exit_status))
-    except KeyboardInterrupt:
-        sys.exit(_say("interrupted; the same command continues", 130))
+    except KeyboardInterrupt as interrupt:
+        (number,) = interrupt.args or (signal.SIGINT,)
+        sys.exit(_say("interrupted; the same command continues", 128 + number))
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:
             raise
         where = error.filename or "the disk"
         sys.exit(_say(f"{where}: {error.strerror}; nothing half-written was left", 1))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose errors are one line, too."""
+
+    def __init__(self, module: str, description: str | None, **options: Any) -> None:
+        super().__init__(
+            prog=f"python -m pipeline.{module}",
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **options,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        shown = " ".join(message.split())
+        shown = shown if len(shown) <= 300 else shown[:297] + "..."
+        raise UserError(f"{shown}; `{self.prog} --help` tells more", 2)
 
 
 def _say(message: str, status: int) -> int:
@@ -86,16 +123,34 @@ def progress_bar(**options: Any) -> "tqdm[Any]":
 def write_whole(path: Path) -> Iterator[IO[bytes]]:
     """Open `path` for writing so that it appears whole or not at all, parent folders included."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    if path.exists() and not path.is_file():  # such as /dev/stdout, which must not be replaced
+        with naming(path), path.open("wb") as device:
+            yield device
+        return
+    clear_abandoned(path.parent)
+    prefix, suffix = prefix_and_suffix(path.name)
+    with naming(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let the error of a full disk say what was being written; by itself, it names nothing."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            error.filename, error.filename2 = str(path), None
         raise
 
 

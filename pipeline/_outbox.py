@@ -10,6 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from pipeline._cli import UserError, write_json
+from pipeline._folders import folder_whole
 
 
 class Outbox:
@@ -22,20 +23,28 @@ class Outbox:
         self._folder = folder
         self.lock = FileLock(folder / "lock", timeout=10)  # held by whoever sends
 
-    def put(self, kind: str, files: dict[str, Path] | None = None, **values: Any) -> None:
-        """Queue an entry with copies of `files`, by name."""
+    def put(self, kind: str, files: dict[str, Path | bytes] | None = None, **values: Any) -> None:
+        """Queue an entry with `files` by name: copies of files, or their content."""
         # The time, so that the order holds between processes; a clock set back does not break it.
         number = max([time.time_ns(), *(int(folder.name) + 1 for folder in self._waiting())])
-        parts = self._folder / f".{number}.partial"
-        parts.mkdir(parents=True)
-        try:
+        with folder_whole(self._folder / str(number)) as parts:
             for name, source in (files or {}).items():
-                shutil.copyfile(source, parts / name)
+                content = source if isinstance(source, bytes) else source.read_bytes()
+                (parts / name).write_bytes(content)
             write_json(parts / "entry.json", {"kind": kind, **values})
-            parts.rename(self._folder / str(number))
-        except BaseException:
-            shutil.rmtree(parts, ignore_errors=True)
-            raise
+
+    def time_of(self, name: str, content: dict[str, Any]) -> int:
+        """When what is told under `name` was first told as it is now, in ms since 1970."""
+        file = self._folder / f"{name}.json"
+        try:
+            known = json.loads(file.read_text())
+            if known["content"] == content:
+                return int(known["time"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            pass
+        now = time.time_ns() // 1_000_000
+        write_json(file, {"content": content, "time": now})
+        return now
 
     def entries(self) -> Iterator[tuple[dict[str, Any], Path]]:
         """What waits, oldest first; each is removed when the next one is asked for.

@@ -47,7 +47,7 @@ def read_outcome() -> Outcome:
     grid_steps, grids = _read_grids(SAMPLES)
     return Outcome(
         best=load_generator(GENERATOR_BEST),
-        last=load_generator(GENERATOR_LAST),
+        last=load_generator(GENERATOR_LAST, may_be_broken=True),
         steps=_read_columns(STEPS, ("step", *SIGNALS)),
         epochs=_read_columns(EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_ema",)),
         grid_steps=grid_steps,

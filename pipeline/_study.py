@@ -427,9 +427,11 @@ def _said_in_a_line(url: str) -> Iterator[None]:
             raise UserError("this study is not in that storage; see --study") from None
         try:
             shown = make_url(url).render_as_string(hide_password=True)
-        except SQLAlchemyError:
+        except (SQLAlchemyError, ValueError):
             shown = "--storage"
-        raise UserError(f"{shown}: cannot be used: {brief(error)}") from None
+        # The text of a ValueError may hold a piece of a password.
+        reason = "it is no address" if isinstance(error, ValueError) else brief(error)
+        raise UserError(f"{shown}: cannot be used: {reason}") from None
 
 
 def _alive(number: int) -> bool:

@@ -8,13 +8,13 @@ moment everything arrives exactly once.
 """
 
 import dataclasses
+import io
 import json
 import logging
 import math
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +27,9 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
+# "Retry-After: 3600" would stop the training for that hour.
+os.environ.setdefault("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false")
 
 import numpy as np
 import psutil
@@ -36,7 +39,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from PIL import Image
-from sqlalchemy import make_url
+from sqlalchemy import NullPool, create_engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from dcgan.params import MeasureParams
@@ -54,7 +57,8 @@ FAILURES = (MlflowException, SQLAlchemyError, OSError, LockTimeout, ImportError,
 _KEY_TAG = "run_key"  # our own name of a run, known before any server has been asked
 _PROCESS_TAG = "process"
 _NOT_FINITE_TAG = "not_finite/"  # and a metric's name: the step at which it first was not
-_RETRY_SECONDS = 60.0
+_RETRY_SECONDS = 60.0  # and no less than so many times what the failure took:
+_RETRY_FACTOR = 30  # a server that never answers costs about 3 % of a run
 _BATCH = 1000  # metrics that MLflow takes in one call
 
 
@@ -67,8 +71,12 @@ def connect() -> tuple[MlflowClient, str]:
     """A client and the id of this project's experiment, which the first call creates."""
     # Several processes that create one cold SQLite database at once crash each other.
     with FileLock(OUTBOX / "mlflow.lock", timeout=60):
-        client = MlflowClient(tracking_uri=tracking_uri())
-        found = client.get_experiment_by_name(EXPERIMENT)
+        try:
+            _ask_database(tracking_uri())
+            client = MlflowClient(tracking_uri=tracking_uri())
+            found = client.get_experiment_by_name(EXPERIMENT)
+        except ValueError:  # its text may hold a piece of a password
+            raise UserError("MLFLOW_TRACKING_URI is no address that can be used") from None
         if found is not None:
             return client, found.experiment_id
         local = "MLFLOW_TRACKING_URI" not in os.environ
@@ -76,10 +84,23 @@ def connect() -> tuple[MlflowClient, str]:
         return client, client.create_experiment(EXPERIMENT, artifact_location=place)
 
 
+def _ask_database(address: str) -> None:
+    """Raise at once if a database cannot be opened; MLflow would try for a hundred seconds."""
+    if not address.startswith(("sqlite", "postgresql", "mysql", "mssql")):
+        return
+    url = make_url(address)
+    if url.drivername.startswith("sqlite") and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)  # as MLflow does
+    create_engine(url, poolclass=NullPool).connect().close()
+
+
 class TrackedRun:
     """One MLflow run, addressed by a key of our own; every call returns at once, sent or not."""
 
     def __init__(self, key: str) -> None:
+        # It names a folder and stands in a query, and may come from a file of strangers.
+        if not re.fullmatch(r"[\w-]{1,200}", key):
+            raise UserError(f"{key[:50]!r} is no key of a run; `dvc repro train` makes one")
         self._key = key
         self._outbox = Outbox(OUTBOX / key)
         self._sender: _Sender | None = None
@@ -118,16 +139,27 @@ class TrackedRun:
             "metrics", names=list(names), steps=list(steps), rows=columns, time=time_ms
         )
 
+    def figures(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        """Figures of a finished work under `group/`; told again after a kill, they count once."""
+        told = {"names": list(values), "steps": [step], "values": [*map(_text, values.values())]}
+        self.metrics(
+            [f"{group}/{name}" for name in values],
+            [step],
+            [list(values.values())],
+            self._outbox.time_of(group, told),
+        )
+
     def tags(self, values: Mapping[str, object]) -> None:
         """Set tags."""
         self._outbox.put("tags", tags={key: str(value) for key, value in values.items()})
 
     def image(self, key: str, step: int, pixels: "np.ndarray[Any, Any]", time_ms: int) -> None:
         """A grey picture, uint8 [H, W], in the image grid under `key` at `step`."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "image.png"
-            Image.fromarray(pixels).save(file)
-            self._outbox.put("image", {"image.png": file}, key=key, step=step, time=time_ms)
+        packed = io.BytesIO()
+        Image.fromarray(pixels).save(packed, "PNG")
+        self._outbox.put(
+            "image", {"image.png": packed.getvalue()}, key=key, step=step, time=time_ms
+        )
 
     def artifact(self, file: Path, folder: str = "") -> None:
         """A file, as it is now, among the run's artifacts."""
@@ -140,7 +172,7 @@ class TrackedRun:
     def model(self, generator: Path, judge: Path, reference: Path, measure: MeasureParams) -> None:
         """An exported generator for the registry, with all it takes to compare it there."""
         files = {"generator": generator, "judge": judge, "reference": reference}
-        attached = {f"{name}.safetensors": file for name, file in files.items()}
+        attached: dict[str, Path | bytes] = {f"{name}.safetensors": f for name, f in files.items()}
         self._outbox.put("model", attached, measure=dataclasses.asdict(measure))
 
     def end(self, status: str) -> None:
@@ -148,12 +180,13 @@ class TrackedRun:
         self._outbox.put("end", status=status, time=now_ms())
 
     def flush(self, at_once: bool = False) -> bool:
-        """Send what waits; True if nothing is left. After a failure, a minute passes first.
+        """Send what waits; True if nothing is left. After a failure, a minute or more passes.
 
         Args:
-            at_once: do not wait for that minute.
+            at_once: do not wait for that.
         """
-        if not at_once and time.monotonic() < self._retry_at:
+        began = time.monotonic()
+        if not at_once and began < self._retry_at:
             return False
         try:
             self.send()
@@ -164,7 +197,8 @@ class TrackedRun:
                     "`python -m pipeline.sync` sends what is missing",
                     file=sys.stderr,
                 )
-            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            now = time.monotonic()
+            self._retry_at = now + max(_RETRY_SECONDS, _RETRY_FACTOR * (now - began))
             return False
         self._retry_at = 0.0
         return True
@@ -362,7 +396,8 @@ def now_ms() -> int:
 def brief(error: BaseException) -> str:
     """The first line of an error, without addresses, which may hold a password."""
     line = (str(error).splitlines() or [""])[0]
-    safe = re.sub(r"[\w+.-]+://\S+", "the server", line)[:160]
+    safe = re.sub(r"\?\S*", "", re.sub(r"[\w+.-]+://(.*@)?\S*", "the server", line))
+    safe = safe.replace(tracking_uri(), "the server")[:160]
     return safe if isinstance(error, UserError) else f"{type(error).__name__}: {safe}"
 
 

@@ -49,10 +49,16 @@ class TrainingRun:
         saved = self.checkpoints.load()
         if saved is None:
             return
-        self.state.load_state_dict(saved["state"])
-        self.history = History(**saved["history"])
-        for first_step, last_step, figures in self.history.pieces():
-            self._judge(first_step, last_step, figures)
+        try:
+            self.state.load_state_dict(saved["state"])
+            self.history = History(**saved["history"])
+            for first_step, last_step, figures in self.history.pieces():
+                self._judge(first_step, last_step, figures)
+            whole = self.state.step == self.history.saved_step == len(self.history.signals)
+        except Exception:  # a file made by other code, or by a stranger, may hold anything
+            whole = False
+        if not whole:
+            raise self.checkpoints.corrupt()
 
     def begin(
         self, title: str, data_hash: str, tags: Mapping[str, str], parent: str | None = None

@@ -1,6 +1,5 @@
 """Stage `evaluate`: all figures of the best and the last generator, and the pictures of the run."""
 
-import argparse
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,13 +15,13 @@ from dcgan.mnist import NUM_CLASSES, Mnist
 from dcgan.networks import Generator
 from dcgan.sampling import to_bytes
 from pipeline import _figures
-from pipeline._cli import UserError, load_params, progress_bar, read_json, run, write_json
+from pipeline._cli import Parser, UserError, load_params, progress_bar, read_json, run, write_json
 from pipeline._data import load_data
 from pipeline._device import set_up
 from pipeline._folders import folder_whole
 from pipeline._outcome import Outcome, read_outcome
 from pipeline._paths import FIGURES, JUDGE_REPORT, METRICS
-from pipeline._tracking import TrackedRun, now_ms
+from pipeline._tracking import TrackedRun
 from pipeline._weights import load_meter
 
 Figures = dict[str, float]
@@ -34,7 +33,7 @@ _COMPARED = 500  # samples and test digits whose distance to the training digits
 
 
 def main() -> None:
-    argparse.ArgumentParser(prog="python -m pipeline.evaluate", description=__doc__).parse_args()
+    Parser("evaluate", __doc__).parse_args()
     params = load_params()
     scale = read_scale()
     outcome = read_outcome()
@@ -199,11 +198,8 @@ def track(run_key: str, best: Figures, last: Figures) -> None:
     """Add everything to the run that was trained, as far as the tracker can be reached."""
     tracked = TrackedRun(run_key)
     for group, figures in (("final", best), ("last", last)):
-        names = [name for name in figures if name != "step"]
-        values = [figures[name] for name in names]
-        tracked.metrics(
-            [f"{group}/{name}" for name in names], [int(figures["step"])], [values], now_ms()
-        )
+        told = {name: value for name, value in figures.items() if name != "step"}
+        tracked.figures(group, int(figures["step"]), told)
     tracked.artifact(METRICS, "reports")
     for picture in sorted(FIGURES.iterdir()):
         tracked.artifact(picture, "figures")

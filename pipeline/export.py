@@ -1,6 +1,6 @@
 """Stage `export`: the best generator for use elsewhere, with its card, and into the registry."""
 
-import argparse
+import io
 import shutil
 import warnings
 from math import inf
@@ -14,7 +14,7 @@ from PIL import Image
 
 from dcgan.networks import Generator
 from dcgan.sampling import fixed_noise, generate, to_bytes
-from pipeline._cli import UserError, load_params, read_json, run
+from pipeline._cli import Parser, UserError, load_params, read_json, run
 from pipeline._device import set_up
 from pipeline._folders import folder_whole
 from pipeline._model_card import Facts, model_card
@@ -37,7 +37,7 @@ CPU = torch.device("cpu")  # what is exported computes anywhere; what it is comp
 
 
 def main() -> None:
-    argparse.ArgumentParser(prog="python -m pipeline.export", description=__doc__).parse_args()
+    Parser("export", __doc__).parse_args()
     params = load_params()
     set_up(params.runtime)
     generator, about = load_generator(GENERATOR_BEST)
@@ -99,8 +99,9 @@ def export(generator: Generator, folder: Path) -> None:
         # Line by line it names the source files, and so the folders, of the machine it is made on.
         for node in program.graph.nodes:
             node.meta.pop("stack_trace", None)
-        with (folder / "generator.pt2").open("wb") as file:
-            torch.export.save(program, file)
+        packed = io.BytesIO()  # torch would hide that the disk is full
+        torch.export.save(program, packed)
+        (folder / "generator.pt2").write_bytes(packed.getbuffer())
         torch.onnx.export(
             program,
             (),

@@ -5,9 +5,7 @@ npm package. Whatever the source, the files must be MNIST's byte for byte, which
 anything parses them; only a folder of yours may hold another 28x28 data set (data.verify: false).
 """
 
-import argparse
 import contextlib
-import errno
 import os
 import re
 import shutil
@@ -21,14 +19,23 @@ from filelock import FileLock, Timeout
 from dcgan import mnist
 from dcgan.params import DataParams
 from pipeline import _sources
-from pipeline._cli import UserError, load_params, read_json, run, write_json, write_whole
+from pipeline._cli import (
+    FULL,
+    Parser,
+    UserError,
+    load_params,
+    read_json,
+    run,
+    write_json,
+    write_whole,
+)
 from pipeline._paths import DATA, DATA_REPORT
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        prog="python -m pipeline.fetch",
-        description="Put the four MNIST files into data/mnist, from the first source that has "
+    Parser(
+        "fetch",
+        "Put the four MNIST files into data/mnist, from the first source that has "
         "them, and a description into reports/data.json. The section `data` of params.yaml says "
         "where to look.",
     ).parse_args()
@@ -112,7 +119,7 @@ def _replace_data(params: DataParams) -> str:
             # A source fails in any way it likes, and the next one may still be good; not so on a
             # full disk.
             except Exception as error:
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if isinstance(error, OSError) and error.errno in FULL:
                     raise
                 reasons[name] = _reason(error)
                 print(f"no ({reasons[name]})")
@@ -187,7 +194,7 @@ def _assemble(files: _sources.Files, folder: Path, verify: bool) -> None:
 def _reason(error: Exception) -> str:
     """One short line, without the user and password that an address may hold."""
     text = str(error) if isinstance(error, ValueError | OSError) else repr(error)
-    line = re.sub(r"//[^/@\s]*@", "//", " ".join(text.split()))
+    line = re.sub(r"//\S*@", "//", " ".join(text.split()))
     return line if len(line) <= 300 else line[:297] + "..."
 
 

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO
 
 import numpy as np
 import onnxruntime
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import ndtr, ndtri
 
-from pipeline._cli import UserError, run, write_whole
+from pipeline._cli import Parser, UserError, run, write_whole
 from pipeline._paths import EXPORT
 from pipeline._pictures import tile
 
@@ -158,17 +158,11 @@ def _layout(num: int | None, grid: tuple[int, int | None] | None, default: int) 
     return num, columns or math.ceil(math.sqrt(num))
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; `{self.prog} --help` tells more", 2)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m pipeline.generate",
-        description=__doc__,
+def _parser() -> Parser:
+    parser = Parser(
+        "generate",
+        __doc__,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     number, frames = _whole(1, MAX_NUM), _whole(2, MAX_FRAMES)
     parser.add_argument("--num", type=number, help="how many digits (default 64; of a walk 1)")

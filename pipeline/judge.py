@@ -1,20 +1,28 @@
 """Stage `judge`: train the digit classifier that measures samples, and measure the real digits."""
 
-import argparse
-
 from dcgan import judge as judging
 from dcgan.measuring import Meter, reference, scale
-from pipeline._cli import UserError, load_params, progress_bar, run, write_json
+from pipeline._cli import Parser, UserError, load_params, progress_bar, run, write_json
 from pipeline._data import load_data
 from pipeline._device import set_up
-from pipeline._paths import JUDGE, JUDGE_REPORT, REFERENCE
+from pipeline._paths import DATA, JUDGE, JUDGE_REPORT, REFERENCE
 from pipeline._weights import save_tensors
+
+MIN_TRAINING, MIN_TEST = 100, 20  # ten groups of two, and neighbours within a half
 
 
 def main() -> None:
-    argparse.ArgumentParser(prog="python -m pipeline.judge", description=__doc__).parse_args()
+    Parser("judge", __doc__).parse_args()
     params = load_params()
     data = load_data()
+    for name, images, least in (
+        ("training", data.train_images, MIN_TRAINING),
+        ("test", data.test_images, MIN_TEST),
+    ):
+        if len(images) < least:
+            raise UserError(
+                f"{DATA}: {len(images)} {name} images; the judge's figures need at least {least}"
+            )
     device = set_up(params.runtime)
     with progress_bar(total=params.judge.epochs, desc="judge", unit="epoch") as bar:
         for report in judging.fit(data, params.judge, device):

@@ -6,21 +6,19 @@ does not name stays as it is there. Every further argument goes to `dvc exp run`
 recipe continues with the same command; `dvc exp show` and the MLflow UI compare the results.
 """
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
-from pipeline._cli import read_yaml, run
+from pipeline._cli import Parser, read_yaml, run
 
 RECIPES = {file.stem: file for file in (Path(__file__).parent / "recipes").glob("*.yaml")}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.recipe",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "recipe",
+        __doc__,
         allow_abbrev=False,  # `--dry` is dvc's
     )
     parser.add_argument("recipe", choices=sorted(RECIPES))

@@ -18,7 +18,7 @@ from dcgan.alarms import SIGNALS
 from dcgan.params import StabilityParams
 from dcgan.quality import MEASURES
 from dcgan.stability import Verdict, judge_run
-from pipeline._cli import UserError, load_params, run, write_json, write_whole
+from pipeline._cli import Parser, UserError, load_params, run, write_json, write_whole
 from pipeline._columns import Columns, from_histories, read_csv, read_header
 
 PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"  # from whatever folder one calls
@@ -56,10 +56,9 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.stop",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "stop",
+        __doc__,
     )
     parser.add_argument("steps", nargs="?", type=Path, metavar="steps.csv")
     parser.add_argument("epochs", nargs="?", type=Path, metavar="epochs.csv")
@@ -82,8 +81,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if bool(arguments.run) == bool(arguments.steps):
         raise UserError("give either steps.csv or --run RUN_ID", 2)
-    if arguments.steps_per_epoch is not None and arguments.steps_per_epoch < 1:
-        raise UserError("--steps-per-epoch: must be at least 1", 2)
+    if arguments.steps_per_epoch is not None and not 1 <= arguments.steps_per_epoch <= 10**9:
+        raise UserError("--steps-per-epoch: must be a whole number from 1 to 1e+09", 2)
     return arguments
 
 

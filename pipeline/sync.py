@@ -3,18 +3,15 @@
 Exit status 1 says that something is still missing; the same command goes on from there.
 """
 
-import argparse
-
-from pipeline._cli import UserError, run
+from pipeline._cli import Parser, UserError, run
 from pipeline._paths import OUTBOX
 from pipeline._tracking import FAILURES, TrackedRun, brief, close_dead_runs, connect
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        prog="python -m pipeline.sync",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    Parser(
+        "sync",
+        __doc__,
     ).parse_args()
     folders = sorted(OUTBOX.iterdir()) if OUTBOX.is_dir() else []
     runs = {folder.name: TrackedRun(folder.name) for folder in folders if folder.is_dir()}

@@ -3,7 +3,6 @@
 Ended by Ctrl-C, SIGTERM or a kill, the same command continues it from its newest checkpoint.
 """
 
-import argparse
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from dcgan import mnist
 from pipeline import _provenance
 from pipeline._checkpoints import Checkpoints, run_hash
 from pipeline._cli import (
+    Parser,
     UserError,
     load_params,
     progress_bar,
@@ -28,7 +28,7 @@ from pipeline._weights import load_meter
 
 
 def main() -> None:
-    argparse.ArgumentParser(prog="python -m pipeline.train", description=__doc__).parse_args()
+    Parser("train", __doc__).parse_args()
     params = load_params()
     data = load_data()
     device = set_up(params.runtime)

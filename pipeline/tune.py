@@ -28,7 +28,7 @@ from dcgan.params import Params, RateRange, TuneParams
 from dcgan.training import GanState, fit
 from pipeline import _provenance
 from pipeline._apply import apply
-from pipeline._cli import PARAMS_FILE, UserError, load_params, progress_bar, run
+from pipeline._cli import PARAMS_FILE, Parser, UserError, load_params, progress_bar, run
 from pipeline._confirm import (
     Candidate,
     candidates,
@@ -44,7 +44,7 @@ from pipeline._folders import folder_whole
 from pipeline._interrupt import Interrupt
 from pipeline._paths import DATA, JUDGE, TUNE
 from pipeline._study import DEFAULT_STORAGE, FAILURES, Known, Study
-from pipeline._tracking import TrackedRun, brief, close_dead_runs, now_ms
+from pipeline._tracking import TrackedRun, brief, close_dead_runs
 from pipeline._training_run import flat
 from pipeline._trials import Job
 from pipeline._tune_figures import draw
@@ -83,10 +83,9 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.tune",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "tune",
+        __doc__,
     )
     parser.add_argument("--trials", type=int, help="trials in all (default: tune.trials)")
     parser.add_argument(
@@ -124,6 +123,8 @@ def _with(params: Params, arguments: argparse.Namespace) -> Params:
     except ValueError as error:
         key = next((f"--{name}" for name in given if f"tune.{name}:" in str(error)), "params.yaml")
         raise UserError(f"{key}: {error}", 2) from None
+    if arguments.study is not None and not re.fullmatch(r"[\w.-]{1,100}", arguments.study):
+        raise UserError("--study: a name of at most 100 letters, digits, '.', '_' and '-'", 2)
     tune, train = params.tune, params.train
     for name in ("lr_g", "ratio", "epochs"):
         part = getattr(tune, name)
@@ -337,12 +338,13 @@ class _Search:
         for file in files:
             self.tracked.artifact(file, "tune")
         told = result(found)
-        numbers = {f"tune/{key}": float(value) for key, value in told["cost"].items()}
+        done = len(found.trials)
+        self.tracked.figures("tune", done, told["cost"])
         best = told["chosen"] or told["best_trial"] or {}
-        for key in ("lr_g", "lr_d", "epochs", "epoch", "fd"):
-            if best.get(key) is not None:
-                numbers[f"best/{key}"] = float(best[key])
-        self.tracked.metrics(numbers, [len(found.trials)], [[*numbers.values()]], now_ms())
+        keys = [
+            key for key in ("lr_g", "lr_d", "epochs", "epoch", "fd") if best.get(key) is not None
+        ]
+        self.tracked.figures("best", done, {key: best[key] for key in keys})
         self.tracked.tags(
             {
                 "outcome": found.outcomes,

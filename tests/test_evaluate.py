@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,8 @@ class Recorder:
         self.flushed = False
         tracked.append(self)
 
-    def metrics(
-        self, names: Iterable[str], steps: Sequence[int], rows: Sequence[Any], time_ms: int
-    ) -> None:
-        assert time_ms > 1_600_000_000_000
-        for step, row in zip(steps, rows, strict=True):
-            self.values |= {(n, step): value for n, value in zip(names, row, strict=True)}
+    def figures(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        self.values |= {(f"{group}/{name}", step): value for name, value in values.items()}
 
     def artifact(self, file: Path, folder: str = "") -> None:
         assert file.stat().st_size > 0

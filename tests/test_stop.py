@@ -220,7 +220,7 @@ def test_a_bad_epochs_file_is_one_clear_line(
         (["steps.csv", "--map", "d_loss"], "--map d_loss: must be OURS=THEIRS"),
         (["steps.csv", "--map", "loss=x"], "OURS is one of step, d_grad_norm"),
         (["steps.csv", "--map", "d_loss=x"], "no file has a column x"),
-        (["steps.csv", "--steps-per-epoch", "0"], "must be at least 1"),
+        (["steps.csv", "--steps-per-epoch", "0"], "must be a whole number from 1"),
         (["absent.csv"], "absent.csv: cannot be read: No such file"),
         (["."], "cannot be read"),
     ],

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.judge import Judge, features_and_logits
+from dcgan.judge import NUM_FEATURES, Judge, features_and_logits
 from dcgan.metrics import (
     class_figures,
     frechet_distance,
@@ -45,6 +45,16 @@ class Reference:
     train: Tensor
     test: Tensor
     radii: Tensor
+
+    def check(self) -> None:
+        """Raise ValueError unless all is finite and of the shapes above."""
+        d, count = NUM_FEATURES, len(self.train)
+        wanted = {"mean": (d,), "cov": (d, d), "share": (10,), "test": (count, d)}
+        wanted |= {"train": (count, d), "radii": (min(len(self.radii), count),)}
+        for name, shape in wanted.items():
+            tensor = getattr(self, name)
+            if tuple(tensor.shape) != shape or not tensor.isfinite().all():
+                raise ValueError(f"{name} is not finite numbers of shape {list(shape)}")
 
 
 def reference(judge: Judge, data: Mnist, params: MeasureParams) -> Reference:

@@ -1,0 +1,31 @@
+"""Names of what is being written: they tell what a killed process has left, which is cleared."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import psutil
+
+_SUFFIX = ".partial"
+
+
+def prefix_and_suffix(name: str) -> tuple[str, str]:
+    """For `tempfile`: what a file or folder is called until it is whole and gets its `name`."""
+    return f".{name}.{_process(os.getpid())}.", _SUFFIX
+
+
+def clear_abandoned(folder: Path) -> None:
+    """Remove what processes of this machine were writing into `folder` when they were killed."""
+    for path in folder.glob(f".*{_SUFFIX}"):
+        found = re.search(rf"\.{re.escape(_process(''))}(\d+)\.\w+\{_SUFFIX}$", path.name)
+        if found is None or psutil.pid_exists(int(found[1])):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _process(number: object) -> str:
+    return f"{os.uname().nodename}-{number}"

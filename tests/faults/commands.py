@@ -1,0 +1,50 @@
+"""Real commands, run in the process of the test: their imports take longer than their work."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import _checkpoints, _cli, _registry, _tracking, sync
+
+DEAD = "http://127.0.0.1:9"  # nothing listens there
+
+
+def enter(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let commands work in a clone."""
+    patch.chdir(folder)
+    for name in list(os.environ):
+        if name.startswith(("DVC_", "MLFLOW_TRACKING")):
+            patch.delenv(name)
+    patch.setattr(_checkpoints, "CHECKPOINTS", folder / "checkpoints")
+    patch.setattr(_tracking, "ROOT", folder)
+    for module in (_tracking, _registry, sync):
+        patch.setattr(module, "OUTBOX", folder / ".tracking")
+
+
+def status_of(main: Callable[[], None], *arguments: str) -> int:
+    """Run a command; returns its exit status. An error that it does not turn into one is raised."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["command", *arguments])
+        try:
+            _cli.run(main)
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0
+
+
+def refusal(
+    capsys: pytest.CaptureFixture[str], main: Callable[[], None], *arguments: str, status: int = 1
+) -> str:
+    """The one line with which a command ends that must not work."""
+    capsys.readouterr()
+    assert status_of(main, *arguments) == status, capsys.readouterr()
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, errors
+    assert errors.endswith(f"{lines[0]}\n"), errors
+    assert len(lines[0]) < 600
+    return lines[0]
