@@ -6,7 +6,6 @@ in the tracker and in reports/study/<recipe>-<seed>/, which grows with each epoc
 SIGTERM or a kill, the same command continues every run where it was, and repeats none.
 """
 
-import argparse
 import dataclasses
 import multiprocessing
 import os
@@ -25,6 +24,7 @@ from dcgan.params import Params
 from pipeline import _provenance
 from pipeline._checkpoints import Checkpoints, run_hash
 from pipeline._cli import (
+    Parser,
     UserError,
     load_params,
     progress_bar,
@@ -89,11 +89,7 @@ def runs(params: Params) -> list[Run]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.seed_study",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("seed_study", __doc__)
     parser.add_argument("--dry-run", action="store_true", help="train nothing: tell what is known")
     arguments = parser.parse_args()
     params = load_params()
