@@ -114,9 +114,11 @@ def save(figure: Figure, path: Path) -> None:
 def losses(course: Course) -> Figure:
     """Both losses over what the discriminator answers, by epoch."""
     figure, (upper, lower) = _panels(4.9, (3, 2))
-    _signal(upper, course, "d_loss", ORANGE, "discriminator")
-    _signal(upper, course, "g_loss", BLUE, "generator")
-    log_scale(upper)
+    curves = [
+        _signal(upper, course, "d_loss", ORANGE, "discriminator"),
+        _signal(upper, course, "g_loss", BLUE, "generator"),
+    ]
+    _log_scale_around(upper, curves)
     upper.axhline(math.log(2), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
     _note(upper, math.log(2), "ln 2")
     upper.set_ylabel("loss (nats)")
@@ -133,9 +135,11 @@ def gradients(course: Course) -> Figure:
     figure, axes = _panels(4.9, (1, 1))
     words = {"grad_norm": "gradient norm", "update_ratio": "update ratio"}
     for axis, (signal, label) in zip(axes, words.items(), strict=True):
-        _signal(axis, course, f"d_{signal}", ORANGE, "discriminator")
-        _signal(axis, course, f"g_{signal}", BLUE, "generator")
-        log_scale(axis)
+        curves = [
+            _signal(axis, course, f"d_{signal}", ORANGE, "discriminator"),
+            _signal(axis, course, f"g_{signal}", BLUE, "generator"),
+        ]
+        _log_scale_around(axis, curves)
         axis.set_ylabel(label)
     _by_epoch(figure, course)
     return figure
@@ -250,10 +254,21 @@ def _panels(height: float, ratios: tuple[int, int]) -> tuple[Figure, tuple[Axes,
     return figure, (upper, lower)
 
 
-def _signal(axis: Axes, course: Course, name: str, colour: str, label: str) -> None:
+def _signal(axis: Axes, course: Course, name: str, colour: str, label: str) -> Bands:
     curve = bands(course.steps["step"] / course.steps_per_epoch, course.steps[name])
     axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
     axis.plot(curve.x, curve.middle, color=colour, label=label)
+    return curve
+
+
+def _log_scale_around(axis: Axes, curves: Sequence[Bands]) -> None:
+    """A logarithmic axis that shows the curves; single iterations far from them may leave it."""
+    axis.set_yscale("log")
+    middles = [float(y) for curve in curves for y in _positive(curve.middle).compressed()]
+    if middles:
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(low, min(middles) / 3), min(high, max(middles) * 3))
+    log_scale(axis)
 
 
 def _dots(axis: Axes, x: Numbers, values: Numbers, label: str | None) -> None:
@@ -326,8 +341,9 @@ def _scale_lines(axis: Axes, known: Mapping[str, float]) -> None:
             continue
         axis.axhline(value, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
         words = name.replace("_", " ")
-        # Two lines too near for two notes share one.
-        if notes and math.log(value / notes[-1][0]) < 0.08 * math.log(high / low):
+        # Two lines too near for two notes share one, which is the taller the more there are in it.
+        height = 0.04 * (2 + notes[-1][1].count("\n")) if notes else 0.0
+        if notes and math.log(value / notes[-1][0]) < height * math.log(high / low):
             notes[-1] = (math.sqrt(value * notes[-1][0]), f"{words},\n{notes[-1][1]}")
         else:
             notes.append((value, words))

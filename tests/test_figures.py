@@ -162,6 +162,17 @@ def test_known_sets_in_range_are_named_beside_the_distance() -> None:
     assert notes == {"test", "nines removed,\nblurred"}
 
 
+@pytest.mark.parametrize("figure_of", [_figures.losses, _figures.gradients])
+def test_single_iterations_far_away_do_not_flatten_the_curves(
+    figure_of: Callable[[Course], _figures.Figure],
+) -> None:
+    run = course(4, 468)
+    for name in ("d_loss", "d_grad_norm"):
+        run.steps[name][7], run.steps[name][11] = 1e-7, 1e7
+    low, high = figure_of(run).axes[0].get_ylim()
+    assert 0.1 < low < high < 10  # the curves are near 1
+
+
 def test_the_numbers_of_a_logarithmic_axis_do_not_run_into_each_other() -> None:
     run = course(3, 4)
     spread = np.array([0.03, 0.02, 0.04])  # that of test digits is 100 times lower
