@@ -56,7 +56,7 @@ def grids(records: Sequence[Record]) -> Figure:
     """A row for each run, a column for each epoch that the second text shows."""
     epochs = sorted({epoch for record in records for epoch in record.grids})
     shape = (len(records), len(epochs))
-    figure = Figure(figsize=(WIDTH, 1.0 * shape[0] * 8 / shape[1] / 2 + 0.5), layout="compressed")
+    figure = Figure(figsize=(WIDTH, WIDTH / 2 * shape[0] / shape[1] + 0.3), layout="compressed")
     axes = figure.subplots(*shape, squeeze=False)
     for record, row in zip(records, axes, strict=True):
         for epoch, axis in zip(epochs, row, strict=True):
@@ -67,9 +67,9 @@ def grids(records: Sequence[Record]) -> Figure:
             if epoch in record.grids:
                 with Image.open(record.grids[epoch]) as picture:
                     axis.imshow(np.asarray(picture), vmin=0, vmax=255)
-            if row is axes[0]:
-                axis.set_title(f"epoch {epoch}")
         row[0].set_ylabel(_WORDS[record.recipe], fontsize=9)
+    for epoch, axis in zip(epochs, axes[0], strict=True):
+        axis.set_title(f"epoch {epoch}")
     return figure
 
 

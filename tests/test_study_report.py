@@ -4,8 +4,11 @@ import csv
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dcgan.training import SIGNALS
+from pipeline._records import grid_file
+from pipeline._study_figures import grids
 from pipeline._study_report import read_record, table
 from tests.searches import SHIPPED
 
@@ -71,3 +74,17 @@ def test_a_run_without_an_epoch_has_no_record(tmp_path: Path, made: bool) -> Non
     if made:
         write_record(folder, [])
     assert read_record(folder, SHIPPED.stability) is None
+
+
+def test_a_column_of_grids_is_an_epoch_and_a_row_a_recipe(tmp_path: Path) -> None:
+    records = []
+    for recipe, epochs in (("joint", (1, 10)), ("frozen", (1, 10, 30))):
+        folder = write_record(tmp_path / f"{recipe}-1", [3.0, 2.0, 1.0])
+        for epoch in epochs:
+            Image.new("L", (238, 118)).save(grid_file(folder, epoch))
+        record = read_record(folder, SHIPPED.stability)
+        assert record is not None
+        records.append(record)
+    axes = grids(records).axes
+    assert [axis.get_title() for axis in axes[:3]] == ["epoch 1", "epoch 10", "epoch 30"]
+    assert [len(axis.images) for axis in axes] == [1, 1, 0, 1, 1, 1]
