@@ -91,7 +91,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _say(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)  # one line, whatever it quotes
     return status
 
 
