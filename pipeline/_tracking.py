@@ -210,6 +210,16 @@ class TrackedRun:
             for entry, folder in self._outbox.entries():
                 self._sender.send(entry, folder)
 
+    def wait_until_known(self, seconds: float) -> None:
+        """Wait until another process has created this run; two at once would create two."""
+        deadline = time.monotonic() + seconds
+        try:
+            client, experiment = connect()
+            while find_run(client, experiment, self._key) is None and time.monotonic() < deadline:
+                time.sleep(0.5)
+        except FAILURES:
+            return  # then nobody has, and sending says so
+
     def waiting(self) -> int:
         """How many entries wait to be sent."""
         return len(self._outbox)

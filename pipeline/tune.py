@@ -52,6 +52,7 @@ from pipeline._tune_report import Findings, result, table, write
 from pipeline._weights import load_meter
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_FIRST_SECONDS = 20.0  # that a command which joins waits for the first one's tracked run
 _SEARCHED = ("lr_g", "lr_d", "epochs", "stop", "sample_every")
 
 
@@ -226,9 +227,11 @@ class _Search:
                 "--study"
             )
         self.again = Study(self.storage, f"{self.name}-confirm", _without_pruner(tune), create=True)
+        joins = False
         for study in (self.study, self.again):
             study.reap()
             owner = study.others_at_work()
+            joins = joins or owner is not None
             if owner is not None and not join:
                 raise UserError(f"study {study.name}: {owner} is at work on it; --join takes part")
             if owner is None:
@@ -242,6 +245,8 @@ class _Search:
         self.tracked = TrackedRun(f"tune-{self.study.uid}")
         searched = {f"tune.{key}": value for key, value in _flat(dataclasses.asdict(tune)).items()}
         tags = {**_provenance.tags(), "study": self.name, "config_hash": self.recipe}
+        if joins:
+            self.tracked.wait_until_known(_FIRST_SECONDS)
         self.tracked.begin(self.name, {**flat(self.params), **searched}, tags)
         self.tracked.flush(at_once=True)
 
