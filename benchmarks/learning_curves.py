@@ -97,7 +97,7 @@ def write_table(rows: list[Row]) -> None:
 
 
 def train_params(base: TrainParams, training: Training) -> TrainParams:
-    """The present recipe, narrow, with the rates of `training`."""
+    """The present recipe, narrow, with the rates of `training`; one dropout for the whole map."""
     return dataclasses.replace(
         base,
         seed=training.seed,
@@ -107,6 +107,7 @@ def train_params(base: TrainParams, training: Training) -> TrainParams:
         sample_every=0,
         lr_g=training.lr_g,
         lr_d=training.lr_g * training.ratio,
+        d_dropout=0.2,
         average_images=STEPS_PER_EPOCH * base.batch_size,
         freeze_discriminator=training.recipe == "frozen",
         stop="never",

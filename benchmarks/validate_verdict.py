@@ -31,7 +31,7 @@ from dcgan.training import SIGNALS, GanState, fit
 from pipeline._cli import load_params, progress_bar, run, write_whole
 from pipeline._data import load_data
 from pipeline._paths import STUDY
-from pipeline._study_report import read_record
+from pipeline._seed_study_report import read_record
 from pipeline._weights import load_meter
 
 RECORDS = Path(".validation")

@@ -67,10 +67,14 @@ class History:
         """Write reports/steps.csv, reports/epochs.csv and models/samples.npz."""
         rows = ([i, *row] for i, row in enumerate(self.signals.tolist(), start=1))
         write_csv(STEPS, ["step", *SIGNALS], rows)
-        names = list(self.epochs[0]) if self.epochs else ["epoch", "step", "fd"]
-        write_csv(EPOCHS, names, ([row[name] for name in names] for row in self.epochs))
+        self.write_epochs(EPOCHS)
         with write_whole(SAMPLES) as file:
             np.savez_compressed(file, steps=np.array(self.grid_steps), grids=self.grids.numpy())
+
+    def write_epochs(self, path: Path) -> None:
+        """Write the figures as a table of a row for each epoch."""
+        names = list(self.epochs[0]) if self.epochs else ["epoch", "step", "fd"]
+        write_csv(path, names, ([row[name] for name in names] for row in self.epochs))
 
 
 def write_csv(path: Path, names: list[str], rows: Iterable[Iterable[float]]) -> None:

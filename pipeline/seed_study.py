@@ -7,6 +7,8 @@ SIGTERM or a kill, the same command continues every run where it was, and repeat
 """
 
 import dataclasses
+import hashlib
+import json
 import multiprocessing
 import os
 import shutil
@@ -19,6 +21,8 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dcgan import mnist
 from dcgan.params import Params
 from pipeline import _provenance
@@ -28,7 +32,6 @@ from pipeline._cli import (
     UserError,
     load_params,
     progress_bar,
-    read_json,
     read_yaml,
     run,
     write_json,
@@ -38,9 +41,9 @@ from pipeline._device import set_up
 from pipeline._figures import save
 from pipeline._interrupt import Interrupt
 from pipeline._paths import DATA, JUDGE, STUDY
-from pipeline._records import epochs_done, finish_record, write_record
-from pipeline._study_figures import fds, grids, losses
-from pipeline._study_report import read_record, table
+from pipeline._seed_study_figures import fds, grids, losses
+from pipeline._seed_study_records import epochs_done, finish_record, write_record
+from pipeline._seed_study_report import read_record, table
 from pipeline._tracking import close_dead_runs
 from pipeline._training_run import TrainingRun
 from pipeline._weights import load_meter
@@ -76,10 +79,18 @@ class Run:
         return Params.from_mapping(whole)
 
     def is_done(self, params: Params) -> bool:
-        """Whether its record is whole, and of the same parameters."""
-        done = self.folder / "run.json"
-        wanted = dataclasses.asdict(self.params(params).train)
-        return done.exists() and bool(read_json(done, "train")["train"] == wanted)
+        """Whether its record is whole, of the same parameters and measured by the same judge."""
+        try:
+            record = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+            found = record["train"], record["judge"]
+        except FileNotFoundError:
+            return False
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{self.folder}/run.json: not a record of this study; delete {self.folder}, then "
+                "the same command makes it anew"
+            ) from None
+        return found == (dataclasses.asdict(self.params(params).train), _judge())
 
 
 def runs(params: Params) -> list[Run]:
@@ -88,17 +99,20 @@ def runs(params: Params) -> list[Run]:
     return [Run(recipe, seed) for seed in seeds for recipe in RECIPES]
 
 
+def _judge() -> str:
+    """What tells this judge from others: figures by two judges do not compare."""
+    return hashlib.sha256(JUDGE.read_bytes()).hexdigest()
+
+
 def main() -> None:
     parser = Parser("seed_study", __doc__)
     parser.add_argument("--dry-run", action="store_true", help="train nothing: tell what is known")
     arguments = parser.parse_args()
     params = load_params()
-    left = [one for one in runs(params) if not one.is_done(params)]
     for one in runs(params):
-        done = 0 if one in left and not one.folder.exists() else epochs_done(one.folder)
-        print(f"{one.folder}: {done} of {params.study.epochs} epochs")
-    if left and not arguments.dry_run:
-        _train_all(left, params)
+        print(f"{one.folder}: {epochs_done(one.folder)} of {params.study.epochs} epochs")
+    if not arguments.dry_run:
+        _train_all(params)
     _report(params)
 
 
@@ -117,9 +131,17 @@ def _report(params: Params) -> None:
     print(f"{STUDY}: result.json, fd.png, losses.png, grids.png")
 
 
-def _train_all(left: list[Run], params: Params) -> None:
+def _train_all(params: Params) -> None:
     """Train what is left, `study.workers` at a time."""
     load_data()  # what is missing is told once, before any worker starts
+    load_meter(params.measure, torch.device("cpu"))
+    left = [one for one in runs(params) if not one.is_done(params)]
+    for one in left:
+        if (one.folder / "run.json").exists():
+            print(f"{one.folder}: of other parameters or another judge; it is made anew")
+            shutil.rmtree(one.folder)
+    if not left:
+        return
     close_dead_runs()
     threads = max((os.cpu_count() or 1) // params.study.workers, 1)
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -213,6 +235,7 @@ def _train(one: Run, params: Params) -> None:
             "seconds": round(training.history.seconds),
             "device": str(device),
             "run_key": checkpoints.key,
+            "judge": _judge(),
             "train": dataclasses.asdict(params.train),
         }
         finish_record(one.folder, facts)

@@ -1,6 +1,8 @@
 """The seed's experiment through the real command, on synthetic digits and at a tiny size."""
 
 import csv
+import dataclasses
+import hashlib
 import json
 import signal
 import time
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from pipeline._cli import UserError
 from pipeline.seed_study import RECIPES, Run, runs
 from tests.project import Project
 from tests.searches import SHIPPED
@@ -34,6 +37,41 @@ def test_a_study_cut_short_is_one_of_fewer_seeds() -> None:
     first = runs(SHIPPED)[: len(RECIPES)]
     assert {one.recipe for one in first} == set(RECIPES)
     assert {one.seed for one in first} == {1}
+
+
+def kept(folder: Path, **changes: object) -> None:
+    """Keep the first run's record as if it were whole and judged by the bytes b"judge"."""
+    Path("models").mkdir()
+    Path("models/judge.safetensors").write_bytes(b"judge")
+    train = dataclasses.asdict(runs(SHIPPED)[0].params(SHIPPED).train)
+    judge = hashlib.sha256(b"judge").hexdigest()
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"train": train, "judge": judge} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "done"),
+    [({}, True), ({"judge": "another"}, False), ({"train": {"width": 64}}, False)],
+)
+def test_a_record_counts_with_the_same_parameters_and_the_same_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], done: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = runs(SHIPPED)[0]
+    kept(first.folder, **changes)
+    assert first.is_done(SHIPPED) is done
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"train": 1}', "\0"])
+def test_a_spoiled_record_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = runs(SHIPPED)[0]
+    kept(first.folder)
+    (first.folder / "run.json").write_text(text)
+    with pytest.raises(UserError, match=rf"{first.folder}/run\.json: .* delete"):
+        first.is_done(SHIPPED)
 
 
 @pytest.fixture

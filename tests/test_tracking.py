@@ -4,6 +4,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -167,6 +168,24 @@ def test_a_run_that_goes_on_is_the_same_run(key: str) -> None:
     _, second = run_of(key)
     assert second.info.run_id == first.info.run_id
     assert (first.info.status, second.info.status) == ("KILLED", "RUNNING")
+
+
+def test_who_joins_a_run_waits_until_its_maker_has_created_it(key: str) -> None:
+    maker = threading.Timer(1.0, lambda: begun(key).flush())
+    maker.start()
+    TrackedRun(key).wait_until_known(60)
+    run_of(key)  # is there
+    maker.join()
+
+
+def test_who_joins_a_run_that_nobody_makes_waits_no_longer_than_told(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    TrackedRun(key).wait_until_known(20)
+    assert 20 <= clock[0] < 21
 
 
 def test_a_run_goes_on_with_another_value_of_a_parameter(key: str) -> None:

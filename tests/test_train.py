@@ -7,12 +7,10 @@ process that trains takes longer than its training.
 import csv
 import dataclasses
 import json
-import os
 import shutil
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import nan
 from pathlib import Path
 from subprocess import Popen
@@ -21,7 +19,8 @@ from typing import Any
 import pytest
 
 from dcgan.training import Report, fit
-from pipeline import _checkpoints, _cli, _tracking, fetch, judge, stop, sync, train
+from pipeline import fetch, judge, stop, sync, train
+from tests.commands import DEAD, enter, status_of
 from tests.project import Project
 
 pytestmark = pytest.mark.slow  # processes, and a new database, which takes MLflow some seconds
@@ -34,7 +33,6 @@ RESULTS = (
     "reports/steps.csv",
     "reports/stop.json",
 )
-DEAD = "http://127.0.0.1:9"  # nothing listens there
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +41,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("train") / "clone")
     project.set_params({"train": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH}})
     with pytest.MonkeyPatch.context() as patch:
-        enter(project, patch)
+        enter(project.folder, patch)
         for stage in (fetch, judge):
             assert status_of(stage.main) == 0
     return project
@@ -53,7 +51,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def uninterrupted(prepared: Project) -> dict[str, bytes]:
     """What a run leaves that nothing disturbs."""
     with pytest.MonkeyPatch.context() as patch:
-        enter(prepared, patch)
+        enter(prepared.folder, patch)
         assert status_of(train.main) == 0
     return {name: (prepared.folder / name).read_bytes() for name in RESULTS}
 
@@ -66,33 +64,10 @@ def project(prepared: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proj
     shutil.rmtree(prepared.folder / "checkpoints", ignore_errors=True)
     for name in (*RESULTS, "models/run.json"):
         (prepared.folder / name).unlink(missing_ok=True)
-    enter(prepared, monkeypatch)
+    enter(prepared.folder, monkeypatch)
     yield prepared
     for name, content in contents.items():
         (prepared.folder / name).write_bytes(content)
-
-
-def enter(project: Project, patch: pytest.MonkeyPatch) -> None:
-    """Let commands that are run in this process work in the clone."""
-    patch.chdir(project.folder)
-    for name in os.environ:
-        if name.startswith(("DVC_", "MLFLOW_TRACKING")):
-            patch.delenv(name)
-    patch.setattr(_checkpoints, "CHECKPOINTS", project.folder / "checkpoints")
-    patch.setattr(_tracking, "ROOT", project.folder)
-    for module in (_tracking, sync):
-        patch.setattr(module, "OUTBOX", project.folder / ".tracking")
-
-
-def status_of(main: Callable[[], None], *arguments: str) -> int:
-    """Run a command in this process; returns its exit status."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["command", *arguments])
-        try:
-            _cli.run(main)
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
 
 
 def tracked(project: Project) -> tuple[str, str]:

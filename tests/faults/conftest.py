@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import evaluate, fetch, judge, train
-from tests.faults.commands import DEAD, enter, status_of
+from tests.commands import DEAD, enter, status_of
 from tests.project import Project
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import evaluate, export, fetch, generate, judge, train
-from tests.faults.commands import enter, status_of
+from tests.commands import enter, status_of
 from tests.faults.disks import filled, small_disk
 from tests.faults.length import times
 from tests.project import Project

@@ -11,7 +11,7 @@ import torch
 
 from dcgan.training import SIGNALS, GanState, Report
 from pipeline import evaluate, fetch, judge, train
-from tests.faults.commands import DEAD, enter, status_of
+from tests.commands import DEAD, enter, status_of
 from tests.faults.length import times
 from tests.project import Project
 

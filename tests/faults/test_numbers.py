@@ -14,7 +14,7 @@ from dcgan import training
 from dcgan.training import GanState, Report, fit
 from pipeline import train
 from pipeline._weights import load_generator
-from tests.faults.commands import status_of
+from tests.commands import status_of
 
 STEP = 47  # of 60; two of three epochs are done
 

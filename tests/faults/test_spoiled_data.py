@@ -1,11 +1,11 @@
 """Data sets of strangers that are tiny, lopsided, spoiled: refused by name, or used."""
 
 import gzip
-import json
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from dcgan.mnist import FILES, load, to_idx
 from pipeline import evaluate, fetch, judge, train
-from tests.faults.commands import status_of
+from tests.commands import status_of
 from tests.faults.length import times
 from tests.idx import draw_digits, write_idx_dataset
 from tests.project import SMALL
@@ -72,6 +72,17 @@ def test_whatever_is_done_to_a_file_it_is_refused_by_name_or_still_right(
     attacked(attacks, f"spoiled files, {refused} of them refused")
 
 
+def all_work_or_one_refuses(capsys: pytest.CaptureFixture[str], *stages: ModuleType) -> bool:
+    """Run stages in turn. One that does not work must say why in one line; returns whether none."""
+    for stage in stages:
+        status = status_of(stage.main)
+        errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+        assert len(errors) == bool(status), errors
+        if status:
+            return False
+    return True
+
+
 SMALLEST = [((20, 10), 2), ((11, 1), 2), ((300, 3), 50), ((99, 300), 50), ((100, 20), 99)]
 
 
@@ -83,12 +94,7 @@ def test_the_smallest_data_sets_come_to_an_end_or_to_one_line(
     change(Path.cwd(), "judge", {"batch_size": sizes, "min_accuracy": 0.0, "epochs": 1})
     change(Path.cwd(), "train", {"batch_size": sizes, "epochs": 1, "steps_per_epoch": 1})
     shutil.rmtree("checkpoints")
-    for stage in (fetch, judge, train, evaluate):
-        status = status_of(stage.main)
-        errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
-        assert len(errors) == bool(status), errors
-        if status:
-            return
+    all_work_or_one_refuses(capsys, fetch, judge, train, evaluate)
 
 
 def test_images_without_any_ink_are_one_line_or_used(
@@ -100,14 +106,8 @@ def test_images_without_any_ink_are_one_line_or_used(
     (given / "train-labels-idx1-ubyte").write_bytes(to_idx(labels))
     change(Path.cwd(), "judge", {"min_accuracy": 0.0})
     shutil.rmtree("checkpoints")
-    for stage in (fetch, judge, train, evaluate):
-        status = status_of(stage.main)
-        errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
-        assert len(errors) == bool(status), errors
-        if status:
-            return
-    for values in json.loads(Path("reports/metrics.json").read_text()).values():
-        assert "NaN" not in json.dumps(values)
+    if all_work_or_one_refuses(capsys, fetch, judge, train, evaluate):
+        assert "NaN" not in Path("reports/metrics.json").read_text()
 
 
 EXTREME = [
@@ -129,10 +129,5 @@ def test_good_but_extreme_parameters_work_or_are_one_line(
     clone: Path, capsys: pytest.CaptureFixture[str], values: dict[str, object]
 ) -> None:
     change(clone, "train", {**SMALL["train"], **values})
-    for stage in (train, evaluate):
-        status = status_of(stage.main)
-        errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
-        assert len(errors) == bool(status), errors
-        if status:
-            return
-    assert Path("reports/figures/fd.png").exists()
+    if all_work_or_one_refuses(capsys, train, evaluate):
+        assert Path("reports/figures/fd.png").exists()

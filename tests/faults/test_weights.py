@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pipeline import evaluate, export, train
-from tests.faults.commands import refusal
+from tests.commands import refusal
 from tests.project import REPOSITORY
 
 GENERATOR, JUDGE = Path("models/generator_best.safetensors"), Path("models/judge.safetensors")

@@ -19,8 +19,7 @@ _GRID = 32  # digits
 def write_record(folder: Path, history: History, window: int) -> None:
     """Write epochs.csv, signals.csv (medians over `window` iterations, all that the verdict looks
     at) and the grids of `GRID_EPOCHS` that are new."""
-    names = list(history.epochs[0]) if history.epochs else ["epoch", "step", "fd"]
-    write_csv(folder / "epochs.csv", names, ([row[n] for n in names] for row in history.epochs))
+    history.write_epochs(folder / "epochs.csv")
     signals = history.signals.numpy()
     whole = len(signals) // window * window
     medians = np.median(signals[:whole].reshape(-1, window, len(SIGNALS)), axis=1)

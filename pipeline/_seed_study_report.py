@@ -10,7 +10,7 @@ from dcgan.quality import MEASURES
 from dcgan.stability import Verdict, judge_run
 from dcgan.training import SIGNALS
 from pipeline._columns import Columns, read_csv
-from pipeline._records import GRID_EPOCHS, epochs_done, grid_file
+from pipeline._seed_study_records import GRID_EPOCHS, epochs_done, grid_file
 
 SEED_EPOCH = 32
 """Where the second text saw its best pictures."""

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from pipeline._figures import BLUE, GREEN, GREY, ORANGE, WIDTH, Numbers, log_scale
-from pipeline._study_report import SEED_EPOCH, Record
+from pipeline._seed_study_report import SEED_EPOCH, Record
 
 _COLOURS = {"joint": ORANGE, "frozen": BLUE, "stabilised": GREEN}
 _EPOCHS = "epoch (of 468 iterations)"

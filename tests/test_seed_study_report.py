@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from dcgan.training import SIGNALS
-from pipeline._records import grid_file
-from pipeline._study_figures import grids
-from pipeline._study_report import read_record, table
+from pipeline._seed_study_figures import grids
+from pipeline._seed_study_records import grid_file
+from pipeline._seed_study_report import read_record, table
 from tests.searches import SHIPPED
 
 LENGTH, WINDOWS = 468, 9
