@@ -51,6 +51,10 @@ check: .venv/ready  ## style, types, import directions
 	mypy
 	python -m pytest tests/test_import_directions.py
 
+.PHONY: audit
+audit: .venv/ready  ## are there known vulnerabilities in the pinned packages? (asks pypi.org)
+	uv tool run pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
 .PHONY: validate-verdict
 validate-verdict: .venv/ready  ## does the verdict tell what happened? (resumable, tens of minutes)
 	dvc repro judge

@@ -3,9 +3,10 @@
     make replay-search            (or: python -m benchmarks.replay_search --help)
 
 Reads benchmarks/learning_curves.csv (`benchmarks.learning_curves` recorded it). A strategy proposes
-rates, gets the recorded curve of the nearest ones, of a seed by chance, and pays for each epoch
-that it trains. Counted are the epochs trained until the stop that it would name, rates and epoch,
-has a regret of at most 5 %: its fd, as a mean over seeds, is within 5 % of the table's best.
+rates, gets the recorded curve of the nearest ones, and pays for each epoch that it trains. All
+trials of a search train with one seed, as those of pipeline.tune; every other replay is on the
+other seed's map. Counted are the epochs trained until the stop that it would name, rates and epoch,
+has a regret of at most 5 %: its smoothed fd is within 5 % of the best in that map.
 Prints a JSON line for each recipe and strategy and draws docs/images/tuning.png.
 """
 
@@ -82,6 +83,10 @@ class Map:
             for rates, curves in self.curves.items()
             for epoch in range(1, EPOCHS + 1)
         }
+
+    def of_seed(self, seed: int) -> "Map":
+        """The map of one seed, which is what a search sees: all its trials train with the same."""
+        return Map({rates: [curves[seed % len(curves)]] for rates, curves in self.curves.items()})
 
     def regret(self, rates: Rates, epoch: int) -> float:
         """How much worse a stop is than the best, as a share."""
@@ -173,8 +178,7 @@ class Cost:
 
 def replay(recorded: Map, strategy: Strategy, shipped: TuneParams, seed: int) -> Cost:
     """One search."""
-    tune = strategy.tune(shipped)
-    rng = np.random.default_rng(seed)
+    tune, recorded = strategy.tune(shipped), recorded.of_seed(seed)
     sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
     if strategy.sampler == "tpe":
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=tune.startup_trials)
@@ -185,45 +189,58 @@ def replay(recorded: Map, strategy: Strategy, shipped: TuneParams, seed: int) ->
         lr_g = trial.suggest_float("lr_g", *recorded.range(0), log=True)
         ratio = trial.suggest_float("ratio", *recorded.range(1), log=True)
         rates = recorded.nearest(lr_g, ratio)
-        curves = recorded.curves[rates]
-        curve = curves[rng.integers(len(curves))]
-        length = EPOCHS
+        (curve,) = recorded.curves[rates]
         if strategy.mode == "sampled":
-            length = trial.suggest_int("epochs", 1, EPOCHS)
-            epochs, value, best_epoch, pruned = _plain_run(curve, length)
+            run = _plain_run(curve, trial.suggest_int("epochs", 1, EPOCHS))
         else:
-            epochs, value, best_epoch, pruned = _whole_run(curve, trial)
-        state = optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE
-        study.tell(trial, None if pruned else value, state=state)
-        spent, number = spent + epochs, number + 1
-        if not pruned and value < named[0]:
-            named = (value, rates, best_epoch)
-            if best_epoch and recorded.regret(rates, best_epoch) <= REGRET:
-                return Cost(spent, number)
+            run = _whole_run(curve, trial)
+        state = optuna.trial.TrialState.PRUNED if run.pruned else optuna.trial.TrialState.COMPLETE
+        study.tell(trial, None if run.pruned else run.value, state=state)
+        spent, number = spent + run.epochs, number + 1
+        named = min([named, *((fd, rates, epoch) for epoch, fd in run.stops.items())])
+        if named[2] and recorded.regret(*named[1:]) <= REGRET:
+            return Cost(spent, number)
     return Cost(math.inf, math.inf)
 
 
-def _plain_run(curve: Curve, length: int) -> tuple[int, float, int, bool]:
-    """A run of one length, worth its end: epochs trained, value, epoch, never cut."""
+@dataclass(frozen=True)
+class Run:
+    """What one trial leaves: epochs paid for, value, whether it was cut, smoothed fd by stop."""
+
+    epochs: int
+    value: float
+    pruned: bool
+    stops: dict[int, float]
+
+
+def _plain_run(curve: Curve, length: int) -> Run:
+    """A run of one length, worth its end; a stop is its end alone."""
     if length > len(curve.fds):
-        return min(len(curve.fds) + 1, length), FAILED_FD, 0, False
-    return length, float(median_of_three(np.array(curve.fds[:length]))[-1]), length, False
+        return Run(len(curve.fds) + 1, FAILED_FD, pruned=False, stops={})
+    value = float(median_of_three(np.array(curve.fds[:length]))[-1])
+    return Run(length, value, pruned=False, stops={length: value})
 
 
-def _whole_run(curve: Curve, trial: optuna.Trial) -> tuple[int, float, int, bool]:
+def _whole_run(curve: Curve, trial: optuna.Trial) -> Run:
     """A run that reports its best after every epoch, and ends when cut or gone wrong."""
     for epoch, best in enumerate(curve.best, start=1):
         if epoch == curve.known_at:
-            value, best_epoch = best or (FAILED_FD, 0)
+            value = best[0] if best else FAILED_FD
             for later in range(epoch, EPOCHS + 1):
                 trial.report(value, later)
-            return epoch, value, best_epoch, False
+            return Run(epoch, value, pruned=False, stops=_stops(curve, epoch, curve.onset))
         if best is not None:
             trial.report(best[0], epoch)
             if trial.should_prune():
-                return epoch, *best, True
-    value, best_epoch = curve.best[-1] or (FAILED_FD, 0)
-    return len(curve.best), value, best_epoch, False
+                return Run(epoch, best[0], pruned=True, stops=_stops(curve, epoch))
+    value = curve.best[-1][0] if curve.best[-1] else FAILED_FD
+    return Run(len(curve.best), value, pruned=False, stops=_stops(curve, len(curve.best)))
+
+
+def _stops(curve: Curve, trained: int, onset: int | None = None) -> dict[int, float]:
+    """Smoothed fd of each epoch that was trained, before the onset if one is known."""
+    fds = median_of_three(np.array(curve.fds[:trained])) if curve.fds else np.empty(0)
+    return {epoch: fd for epoch, fd in enumerate(fds.tolist(), 1) if epoch < (onset or math.inf)}
 
 
 _Task = tuple[str, int, int]  # recipe, index of the strategy, seed

@@ -55,13 +55,23 @@ def test_every_strategy_finds_the_stop_and_pays_for_what_it_trains() -> None:
 def test_an_onset_is_paid_for_until_it_is_known() -> None:
     table = Map({GOOD: [curve(FALLING, onset=9, known_at=11)]})
     cost = replay(table, STRATEGIES[strategy("every epoch, TPE")], TUNE, seed=0)
-    assert cost == Cost(11, 1)
+    assert cost == Cost(11, 1)  # it named a stop before the onset, or it would have gone on
 
 
-def test_a_search_for_what_no_seeds_agree_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_sees_one_seed_and_is_scored_by_it() -> None:
+    table = Map({GOOD: [curve(FALLING), curve(WORSE)], BAD: [curve(WORSE), curve(FALLING)]})
+    random = STRATEGIES[strategy("every epoch, random")]
+    for seed in range(6):
+        assert math.isfinite(replay(table, random, TUNE, seed).epochs)
+        assert table.of_seed(seed).regret(BAD if seed % 2 else GOOD, EPOCHS) == 0
+
+
+def test_a_search_that_finds_nothing_good_enough_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("benchmarks.replay_search.MOST_EPOCHS", 60)
-    table = Map({GOOD: [curve(FALLING), curve([5.0, *FALLING[1:]], 2, 3)], BAD: [curve(WORSE)]})
-    table.truth[GOOD, 1] = 0.1  # a best that no run of a whole length names
+    table = Map({GOOD: [curve(FALLING)], BAD: [curve(WORSE)]})
+    monkeypatch.setattr(Map, "regret", lambda *_: 1.0)
     assert replay(table, STRATEGIES[3], TUNE, seed=0) == Cost(math.inf, math.inf)
 
 
