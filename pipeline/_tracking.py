@@ -378,8 +378,13 @@ def close_dead_runs() -> int:
     try:
         client, experiment = connect()
         for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-            host, _, number = run.data.tags.get(_PROCESS_TAG, "").partition(":")
-            if host == os.uname().nodename and not psutil.pid_exists(int(number)):
+            process = run.data.tags.get(_PROCESS_TAG, "")
+            host, _, number = process.partition(":")
+            if host != os.uname().nodename or psutil.pid_exists(int(number)):
+                continue
+            # It may have ended the run, or another may have taken it up, since the search.
+            now = client.get_run(run.info.run_id)
+            if now.info.status == "RUNNING" and now.data.tags.get(_PROCESS_TAG) == process:
                 client.set_terminated(run.info.run_id, "KILLED")
                 closed += 1
     except FAILURES:

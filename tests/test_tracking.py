@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
@@ -334,6 +335,27 @@ def test_a_run_whose_process_is_gone_is_marked_killed_and_no_other(root: Path) -
         "unknown": "RUNNING",
         "finished": "FINISHED",
     }
+
+
+@pytest.mark.parametrize("taken_up", [False, True])
+def test_a_run_that_ends_or_goes_on_while_dead_ones_are_looked_for_is_left_alone(
+    key: str, monkeypatch: pytest.MonkeyPatch, taken_up: bool
+) -> None:
+    run = begun(key)
+    assert run.flush()
+
+    def process_ends(number: int) -> bool:
+        if number != os.getpid():
+            return False
+        if taken_up:
+            run.tags({"process": f"{os.uname().nodename}:1"})
+        else:
+            run.end("FINISHED")
+        return not run.flush()
+
+    monkeypatch.setattr(psutil, "pid_exists", process_ends)
+    close_dead_runs()
+    assert run_of(key)[1].info.status == ("RUNNING" if taken_up else "FINISHED")
 
 
 def test_without_a_server_dead_runs_wait(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
