@@ -1,7 +1,9 @@
-"""The verdict on logs of real trainings, as `benchmarks.validate_verdict --csv` wrote them.
+"""The verdict on logs of real trainings.
 
-One seed that no threshold was chosen by; failures injected after epoch 8 of 468 iterations; every
-13th iteration is kept.
+As `benchmarks.validate_verdict --csv` wrote them: one seed that no threshold was chosen by;
+failures injected after epoch 8 of 468 iterations; every 13th iteration is kept. `joint` and
+`frozen` are what `make study` recorded of the second text's recipe at width 8, seed 1; nothing was
+injected there.
 """
 
 from pathlib import Path
@@ -33,6 +35,8 @@ def verdict(kind: str, alone: tuple[str, ...] = SIGNALS) -> Verdict:
         ("g_frozen", "stall"),
         ("one_digit", "onset"),
         ("nan", "diverged"),
+        ("joint", "silent"),
+        ("frozen", "stable"),
     ],
 )
 def test_each_recorded_failure_is_told_for_what_it_is(kind: str, status: str) -> None:
@@ -45,6 +49,13 @@ def test_an_injected_failure_is_found_within_an_epoch_and_the_best_is_before_it(
     assert found.onset_step is not None
     assert INJECTED < found.onset_step <= INJECTED + EPOCH
     assert found.best_epoch == 8
+
+
+def test_the_joint_update_turns_for_the_worse_and_the_frozen_one_does_not() -> None:
+    joint, frozen = verdict("joint"), verdict("frozen")
+    assert (joint.best_epoch, joint.onset_epoch, joint.confirm_epoch) == (26, 47, 49)
+    assert frozen.best_epoch == 60
+    assert verdict("joint", ("d_loss", "g_loss")).best_epoch == 26
 
 
 def test_a_value_that_is_not_finite_is_found_at_its_step() -> None:
