@@ -54,8 +54,6 @@ EXPERIMENT = "dcgan"
 # What sending can fail with. ImportError: the address asks for a driver that is not installed;
 # UserError: a queued model is one that this code cannot load.
 FAILURES = (MlflowException, SQLAlchemyError, OSError, LockTimeout, ImportError, UserError)
-# The UI opens an experiment of no kind among language models' traces, where no run is to be seen.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
 _KEY_TAG = "run_key"  # our own name of a run, known before any server has been asked
 _PROCESS_TAG = "process"
 _NOT_FINITE_TAG = "not_finite/"  # and a metric's name: the step at which it first was not
@@ -83,7 +81,7 @@ def connect() -> tuple[MlflowClient, str]:
             return client, found.experiment_id
         local = "MLFLOW_TRACKING_URI" not in os.environ
         place = (ROOT / "mlartifacts").as_uri() if local else None
-        return client, client.create_experiment(EXPERIMENT, place, _KIND)
+        return client, client.create_experiment(EXPERIMENT, artifact_location=place)
 
 
 def _ask_database(address: str) -> None:

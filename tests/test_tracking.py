@@ -90,12 +90,6 @@ def test_a_run_arrives_with_all_that_was_told_of_it(key: str, tmp_path: Path) ->
     assert [item.path for item in listed] == ["reports/notes.txt"]
 
 
-def test_the_ui_opens_the_experiment_among_its_runs(root: Path) -> None:
-    client, experiment = connect()
-    tags = client.get_experiment(experiment).tags
-    assert tags["mlflow.experimentKind"] == "custom_model_development"
-
-
 def test_metrics_sent_twice_count_once(key: str) -> None:
     run = begun(key)
     time_ms = now_ms()
