@@ -34,6 +34,7 @@ repro: .venv/ready  ## the main job: fetch, judge, train, evaluate, export
 
 .PHONY: ui
 ui: .venv/ready  ## the MLflow UI on http://127.0.0.1:5000
+	@echo "runs: http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning"
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1
 
 .PHONY: test
