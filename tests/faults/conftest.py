@@ -10,6 +10,13 @@ from pipeline import evaluate, fetch, judge, train
 from tests.commands import DEAD, enter, status_of
 from tests.project import Project
 
+OUTCOMES = {
+    "passed": "holds",
+    "failed": "DOES NOT HOLD",
+    "error": "DOES NOT HOLD",
+    "skipped": "not tried",
+}
+
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -43,18 +50,24 @@ def attacked(record_property: Callable[[str, object], None]) -> Callable[[int, s
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = []
-    for outcome in ("passed", "failed", "skipped"):
+    """A line for each kind of attack: what held, over how many cases, and what was counted."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for outcome, held in OUTCOMES.items():
         for report in terminalreporter.getreports(outcome):
-            if outcome == "passed" and report.when != "call":
+            file, _, test = report.nodeid.partition("::")
+            if not file.startswith("tests/faults/") or (
+                outcome == "passed" and report.when != "call"
+            ):
                 continue
-            chapter, _, test = report.nodeid.removeprefix("tests/faults/").partition("::")
-            name = test.removeprefix("test_").replace("_", " ")
+            name = test.partition("[")[0].removeprefix("test_").replace("_", " ")
             told = [value for key, value in report.user_properties if key == "attacks"]
-            attacks = ", ".join(f"{number} {what}" for number, what in told) or "1"
-            held = {"passed": "holds", "failed": "DOES NOT HOLD", "skipped": "not tried"}[outcome]
-            rows.append((chapter.removeprefix("test_").removesuffix(".py"), held, attacks, name))
+            case = ", ".join(f"{number:,} {what}" for number, what in told)
+            rows.setdefault((Path(file).stem.removeprefix("test_"), held, name), []).append(case)
+    if not rows:
+        return
     terminalreporter.section("what was attacked")
-    for chapter, held, attacks, name in sorted(rows):
-        terminalreporter.write_line(f"{chapter:<11} {held:<13} {name}")
-        terminalreporter.write_line(f"{'':<25} {attacks}")
+    for (chapter, held, name), cases in sorted(rows.items()):
+        many = f" ({len(cases)} cases)" if len(cases) > 1 else ""
+        terminalreporter.write_line(f"{chapter:<13} {held:<13} {name}{many}")
+        for case in filter(None, cases):
+            terminalreporter.write_line(f"{'':<27} {case}")

@@ -140,7 +140,7 @@ def test_a_checkpoint_of_other_code_is_refused_by_name(
 
 
 @pytest.mark.parametrize("key", ["../../outside", "/outside", "a' or '1' = '1", "", "x" * 300])
-def test_a_run_s_name_cannot_lead_out_of_the_project(
+def test_the_name_of_a_run_cannot_lead_out_of_the_project(
     clone: Path, capsys: pytest.CaptureFixture[str], key: object
 ) -> None:
     file = Path("models/run.json")
