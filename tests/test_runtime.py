@@ -83,6 +83,15 @@ def test_fp32_computes_in_float32_and_bf16_in_bfloat16_with_weights_in_float32()
         assert layer.weight.grad.dtype == torch.float32
 
 
+def test_weights_that_move_under_bf16_count_at_once() -> None:
+    layer, x = torch.nn.Linear(1, 1, bias=False), torch.ones(1, 1)
+    with autocast(runtime(precision="bf16"), CPU):
+        before = layer(x).item()
+        with torch.no_grad():
+            layer.weight.add_(1)
+        assert layer(x).item() == pytest.approx(before + 1, rel=0.01)
+
+
 def test_auto_precision_is_bf16_only_where_the_processor_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

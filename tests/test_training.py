@@ -20,7 +20,7 @@ from dcgan.layers import dropout
 from dcgan.losses import discriminator_loss, generator_loss
 from dcgan.mnist import to_unit
 from dcgan.params import TrainParams
-from dcgan.runtime import derive_seed
+from dcgan.runtime import autocast, derive_seed
 from dcgan.sampling import fixed_noise, generate, to_bytes
 from dcgan.training import (
     SIGNALS,
@@ -141,6 +141,26 @@ def test_bf16_runs_are_finite_resume_exactly_and_keep_their_weights_in_float32(
     assert same(resumed.state_dict(), state.state_dict())
     assert {weight.dtype for weight in state.g_weights + state.d_weights} == {torch.float32}
     assert not same(state.state_dict(), trained(EVERYTHING, images)[0].state_dict())
+
+
+@RECIPES
+def test_under_bf16_the_generator_meets_the_discriminator_that_has_just_moved(
+    params: TrainParams, images: Tensor
+) -> None:
+    runtime = dataclasses.replace(FP32, precision="bf16")
+    params = dataclasses.replace(params, lr_d=0.1)
+    batches = RealBatches(images, params)
+    whole, parted = GanState(params, CPU), GanState(params, CPU)
+    rng, same_rng = (torch.Generator().manual_seed(5) for _ in range(2))
+    with autocast(runtime, CPU):
+        signals = dict(zip(SIGNALS, iteration(whole, batches, params, rng), strict=True))
+    with autocast(runtime, CPU):
+        real = batches(0, same_rng)
+        discriminator_step(parted, real, params, same_rng)
+    with autocast(runtime, CPU):
+        g_loss, g_grad_norm, _ = generator_step(parted, real, params, same_rng)
+    assert signals["g_loss"] == g_loss
+    assert signals["g_grad_norm"] == g_grad_norm
 
 
 def test_the_state_holds_an_average_only_where_it_is_asked_for() -> None:

@@ -40,10 +40,14 @@ def precision_of(params: RuntimeParams, device: torch.device) -> str:
 
 
 def autocast(params: RuntimeParams, device: torch.device) -> AbstractContextManager[object]:
-    """The precision that convolutions and products compute in; weights stay float32."""
+    """The precision that convolutions and products compute in; weights stay float32.
+
+    Without torch's cache of cast weights: it outlives an optimiser's step within the context, so
+    that the generator would be judged by the discriminator of the iteration before.
+    """
     if precision_of(params, device) == "fp32":
         return contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def derive_seed(seed: int, *names: object) -> int:
