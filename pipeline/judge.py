@@ -25,7 +25,7 @@ def main() -> None:
             )
     device = set_up(params.runtime)
     with progress_bar(total=params.judge.epochs, desc="judge", unit="epoch") as bar:
-        for report in judging.fit(data, params.judge, device):
+        for report in judging.fit(data, params.judge, params.runtime, device):
             bar.set_postfix(loss=f"{report.loss:.4f}")
             bar.update()
     judge = report.judge.cpu()

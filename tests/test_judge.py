@@ -1,4 +1,6 @@
+import dataclasses
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from dcgan import judge as judging
 from dcgan.judge import Judge, confusion, features_and_logits, fit
 from dcgan.mnist import Mnist, to_unit
 from dcgan.params import JudgeParams
-from tests.small import CPU, digits, same
+from tests.small import CPU, FP32, digits, same
 
 
 def judge_params(
@@ -18,7 +20,7 @@ def judge_params(
 
 
 def trained(data: Mnist, params: JudgeParams) -> Judge:
-    *_, last = fit(data, params, CPU)
+    *_, last = fit(data, params, FP32, CPU)
     return last.judge
 
 
@@ -29,13 +31,16 @@ def untrained() -> Judge:
         return Judge().eval()
 
 
-def test_the_judge_learns_the_digits_and_its_loss_falls() -> None:
-    data = digits(500, 200)
-    reports = list(fit(data, judge_params(epochs=6, batch_size=50), CPU))
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_judge_learns_the_digits_and_its_loss_falls(precision: Literal["fp32", "bf16"]) -> None:
+    data, runtime = digits(500, 200), dataclasses.replace(FP32, precision=precision)
+    reports = list(fit(data, judge_params(epochs=6, batch_size=50), runtime, CPU))
     assert [report.epoch for report in reports] == [1, 2, 3, 4, 5, 6]
     assert all(later.loss < earlier.loss for earlier, later in pairwise(reports))
     counts = confusion(reports[-1].judge, data.test_images, data.test_labels)
     assert counts.trace() > 0.95 * counts.sum()
+    features, logits = features_and_logits(reports[-1].judge, data.test_images)
+    assert features.dtype == logits.dtype == torch.float32
 
 
 def test_equal_seeds_give_bitwise_equal_judges_whatever_the_global_source_says() -> None:
@@ -68,7 +73,7 @@ def test_the_yielded_judge_is_the_mean_of_the_steps_so_far_ready_to_use() -> Non
 
 @pytest.mark.parametrize(("images", "epochs"), [(100, 1), (20, 5), (20, 1), (10, 1)])
 def test_even_the_shortest_trainings_come_to_an_end(images: int, epochs: int) -> None:
-    reports = list(fit(digits(images, 10), judge_params(epochs=epochs), CPU))
+    reports = list(fit(digits(images, 10), judge_params(epochs=epochs), FP32, CPU))
     assert len(reports) == epochs
 
 

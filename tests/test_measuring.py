@@ -28,7 +28,7 @@ def data() -> Mnist:
 
 @pytest.fixture(scope="module")
 def judge(data: Mnist) -> Judge:
-    *_, last = fit(data, JudgeParams(0, 1, 50, 0.01, 0.0), CPU)
+    *_, last = fit(data, JudgeParams(0, 1, 50, 0.01, 0.0), FP32, CPU)
     return last.judge
 
 
@@ -207,7 +207,7 @@ def real_scale(real_mnist: Mnist) -> dict[str, dict[str, float]]:
     """With the project's own judge and number of samples, except for epochs and neighbours."""
     shipped = load_params(Path(__file__).resolve().parent.parent / "params.yaml")
     judge_params = dataclasses.replace(shipped.judge, epochs=1)
-    *_, last = fit(real_mnist, judge_params, CPU)
+    *_, last = fit(real_mnist, judge_params, FP32, CPU)
     measure = dataclasses.replace(shipped.measure, num_neighbour_samples=1000)
     return scale_of(last.judge, real_mnist, measure)
 

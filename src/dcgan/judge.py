@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from dcgan.averaging import average_into
 from dcgan.mnist import Mnist, to_unit
-from dcgan.params import JudgeParams
-from dcgan.runtime import random_generator
+from dcgan.params import JudgeParams, RuntimeParams
+from dcgan.runtime import autocast, random_generator
 
 NUM_FEATURES = 64
 _BATCH = 125  # of inference; small enough to stay in a CPU's cache
@@ -57,10 +57,13 @@ class JudgeReport:
     judge: Judge
 
 
-def fit(data: Mnist, params: JudgeParams, device: torch.device) -> Iterator[JudgeReport]:
+def fit(
+    data: Mnist, params: JudgeParams, runtime: RuntimeParams, device: torch.device
+) -> Iterator[JudgeReport]:
     """Train a judge on slightly moved, turned and scaled digits; yields a report each epoch.
 
-    The yielded judge holds exponentially averaged weights, in inference mode.
+    The yielded judge holds exponentially averaged weights, in inference mode. It is trained in the
+    precision of `runtime` and judges in float32, always.
     """
     rng = random_generator(device, params.seed, "judge")
     # torch fills new layers from its global generator; fork it so that nobody else notices.
@@ -80,7 +83,9 @@ def fit(data: Mnist, params: JudgeParams, device: torch.device) -> Iterator[Judg
         total = torch.zeros((), device=device)
         for batch in range(batches):
             index = order[batch * params.batch_size : (batch + 1) * params.batch_size]
-            logits = judge.head(judge(_augment(to_unit(images[index]), rng)))
+            moved = _augment(to_unit(images[index]), rng)
+            with autocast(runtime, device):
+                logits = judge.head(judge(moved)).float()
             loss = F.cross_entropy(logits, labels[index])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
