@@ -7,7 +7,8 @@ Counted is the direct sum of every layer's exact definition, in its cheapest exa
 - A tap that meets only padding multiplies zeros and is not counted. At D's last 4x4 maps that is
   half of all taps.
 - D's own step does not need the gradient of its input images, nor G's step that of its noise; with
-  `freeze_discriminator` G's step needs no gradients of D's weights.
+  `freeze_discriminator` G's step needs no gradients of D's weights. Fakes that both steps share are
+  drawn once.
 
 Not counted: elementwise work (normalisation, activations, dropout, losses, optimisers), whose
 multiplications are under 1 %, and forms that trade multiplications for additions with other
@@ -115,7 +116,8 @@ def iteration_passes(params: TrainParams) -> list[Pass]:
     size = params.batch_size
     generator = generator_layers(params.width, params.latent_dim)
     discriminator = discriminator_layers(params.width)
-    passes = [Pass(layer, "forward", size) for layer in generator]
+    own_fakes = params.fakes != "shared"
+    passes = [Pass(layer, "forward", size) for layer in generator if own_fakes]
     for direction in ("forward", "weights", "input"):
         passes += [Pass(layer, direction, 2 * size) for layer in discriminator]
     passes.remove(Pass(discriminator[0], "input", 2 * size))

@@ -66,7 +66,7 @@ class PlainPort:
     def __init__(self, params: TrainParams, device: str = "cpu") -> None:
         assert params.loss == "bce"
         assert params.freeze_discriminator
-        assert params.fakes == "inference"
+        assert params.fakes in ("shared", "inference")
         assert not params.r1_gamma
         self.params, self.step, self.device = params, 0, device
         self.generator = plain_generator(params.width, params.latent_dim, params.g_dropout)
@@ -89,20 +89,26 @@ class PlainPort:
         return self.train_on(real.to(self.device), noise[0], noise[1])
 
     def train_on(self, real: Tensor, d_noise: Tensor, g_noise: Tensor) -> tuple[float, float]:
-        """The discriminator's update, then the generator's."""
+        """The discriminator's update, then the generator's; shared fakes are of `g_noise`."""
         ones = torch.ones(len(real), 1, device=self.device)
         self.discriminator.train()
-        self.generator.eval()
-        with torch.no_grad():
-            fake = self.generator(d_noise)
-        answers = self.discriminator(torch.cat([real, fake]))
+        if self.params.fakes == "shared":
+            self.generator.train()
+            fake = self.generator(g_noise)
+        else:
+            self.generator.eval()
+            with torch.no_grad():
+                fake = self.generator(d_noise)
+        answers = self.discriminator(torch.cat([real, fake.detach()]))
         d_loss = self.loss(answers, torch.cat([ones, torch.zeros_like(ones)]))
         self.d_optimizer.zero_grad()
         d_loss.backward()
         self.d_optimizer.step()
 
-        self.generator.train()
-        g_loss = self.loss(self.discriminator(self.generator(g_noise)), ones)
+        if self.params.fakes != "shared":
+            self.generator.train()
+            fake = self.generator(g_noise)
+        g_loss = self.loss(self.discriminator(fake), ones)
         self.g_optimizer.zero_grad()
         g_loss.backward()
         self.g_optimizer.step()

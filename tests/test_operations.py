@@ -82,6 +82,8 @@ def test_an_iteration_is_the_passes_that_training_needs() -> None:
     assert iteration_operations(params) == expected
     joint = dataclasses.replace(params, freeze_discriminator=False)
     assert iteration_operations(joint) == expected + 2 * 4 * d
+    shared = dataclasses.replace(params, fakes="shared")
+    assert iteration_operations(shared) == expected - 2 * 4 * g
 
 
 def test_bytes_are_inputs_outputs_and_weights_once_a_pass() -> None:

@@ -8,13 +8,14 @@ from benchmarks.plain_port import PlainPort
 from dcgan.batches import draw_noise
 from dcgan.mnist import to_unit
 from dcgan.params import TrainParams
-from dcgan.training import GanState, discriminator_step, generator_step, iteration
+from dcgan.training import GanState, iteration
 from tests.small import CPU, digits, train_params
 
 ADAM = train_params(
     optimizer="adam", width=4, average_images=12, decay_d=0.1, decay_g=0.2, batch_size=8
 )
 RMSPROP = dataclasses.replace(ADAM, optimizer="rmsprop", average_images=0)
+SHARED = dataclasses.replace(ADAM, fakes="shared")
 
 
 def kernels_of(network: nn.Module) -> list[nn.Module]:
@@ -50,7 +51,7 @@ def copy_weights(state: GanState, plain: PlainPort) -> None:
         plain.averaged.load_state_dict(plain.generator.state_dict())
 
 
-@pytest.mark.parametrize("params", [ADAM, RMSPROP], ids=["adam", "rmsprop"])
+@pytest.mark.parametrize("params", [ADAM, RMSPROP, SHARED], ids=["adam", "rmsprop", "shared"])
 def test_the_plain_port_s_losses_are_the_engine_s_from_equal_weights_and_noise(
     params: TrainParams,
 ) -> None:
@@ -61,13 +62,13 @@ def test_the_plain_port_s_losses_are_the_engine_s_from_equal_weights_and_noise(
     for step in range(4):
         real = to_unit(images[8 * step : 8 * step + 8])
         rng = torch.Generator().manual_seed(step)
-        d_loss, *_ = discriminator_step(state, real, params, rng)
-        g_loss, *_ = generator_step(state, real, params, rng)
-        state.step += 1
-        ours.append((d_loss.item(), g_loss.item()))
+        d_loss, g_loss, *_ = iteration(state, lambda *_, real=real: real, params, rng).tolist()
+        ours.append((d_loss, g_loss))
         rng = torch.Generator().manual_seed(step)
-        noise = [draw_noise(len(real), params.latent_dim, rng) for _ in range(2)]
-        theirs.append(plain.train_on(real, *noise))
+        d_noise = draw_noise(len(real), params.latent_dim, rng)
+        shared = params.fakes == "shared"
+        g_noise = d_noise if shared else draw_noise(len(real), params.latent_dim, rng)
+        theirs.append(plain.train_on(real, d_noise, g_noise))
     assert ours[0] != ours[1]
     for one, other in zip(ours, theirs, strict=True):
         assert one == pytest.approx(other, rel=2e-4)
@@ -80,7 +81,7 @@ def test_the_plain_port_s_averaged_weights_are_the_engine_s() -> None:
     real = to_unit(digits(8, 1).train_images)
     for step in range(2):
         rng = torch.Generator().manual_seed(step)
-        iteration(state, lambda *_: real, params, rng)  # type: ignore[arg-type]
+        iteration(state, lambda *_: real, params, rng)
         rng = torch.Generator().manual_seed(step)
         plain.train_on(real, *(draw_noise(len(real), params.latent_dim, rng) for _ in range(2)))
     assert state.averaged is not None

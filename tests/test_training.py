@@ -47,10 +47,13 @@ EVERYTHING = train_params(
     sample_every=4,
     decay_d=0.01,
 )
+SHARED = dataclasses.replace(EVERYTHING, fakes="shared", r1_gamma=0.0, loss="bce")
 JOINT = train_params(
     freeze_discriminator=False, d_dropout=0.4, g_dropout=0.4, decay_g=0.1, sample_every=5
 )
-RECIPES = pytest.mark.parametrize("params", [EVERYTHING, JOINT], ids=["everything", "joint"])
+RECIPES = pytest.mark.parametrize(
+    "params", [EVERYTHING, SHARED, JOINT], ids=["everything", "shared", "joint"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,7 @@ def test_bf16_runs_are_finite_resume_exactly_and_keep_their_weights_in_float32(
     assert not same(state.state_dict(), trained(EVERYTHING, images)[0].state_dict())
 
 
-@RECIPES
+@pytest.mark.parametrize("params", [EVERYTHING, JOINT], ids=["everything", "joint"])
 def test_under_bf16_the_generator_meets_the_discriminator_that_has_just_moved(
     params: TrainParams, images: Tensor
 ) -> None:
@@ -229,6 +232,28 @@ def test_the_discriminator_s_step_with_fakes_from_training_moves_running_statist
     for name, value in state.generator.state_dict().items():
         is_statistic = "running" in name or "num_batches" in name
         assert torch.equal(value, before[name]) != is_statistic, name
+
+
+def test_shared_fakes_are_one_batch_that_both_steps_learn_from(images: Tensor) -> None:
+    params = train_params(fakes="shared", lr_d=0.02)
+    state, plain = GanState(params, CPU), GanState(params, CPU)
+    batches = RealBatches(images, params)
+    signals = dict(zip(SIGNALS, iteration(state, batches, params, seeded()).tolist(), strict=True))
+
+    rng = seeded()
+    real = batches(0, rng)
+    generator, discriminator = plain.generator.train(), plain.discriminator.train()
+    fake = generator(draw_noise(len(real), params.latent_dim, rng))
+    d_loss = discriminator_loss("bce", discriminator(real), discriminator(fake.detach()))
+    d_norm = nn.utils.get_total_norm(torch.autograd.grad(d_loss, plain.d_weights))
+    # The generator learns from the discriminator that has moved, with the fakes of before.
+    discriminator.load_state_dict(state.discriminator.state_dict())
+    g_loss = generator_loss("bce", None, discriminator(fake))
+    gradients = torch.autograd.grad(g_loss, plain.g_weights)
+    expected = {"d_loss": d_loss, "g_loss": g_loss, "d_grad_norm": d_norm}
+    expected["g_grad_norm"] = nn.utils.get_total_norm(gradients)
+    for name, value in expected.items():
+        assert signals[name] == pytest.approx(value.item(), rel=1e-4), name
 
 
 # --- signals
@@ -505,7 +530,7 @@ def test_three_iterations_of_the_seed_s_recipe_equal_plainly_written_ones(
             # x / 255 in float64, without the rounding of float32
             return (in_floats(step, rng).double() * 255).round() / 255
 
-        signals = iteration(state, batches, params, seeded(step))  # type: ignore[arg-type]
+        signals = iteration(state, batches, params, seeded(step))
         expected = plain.iterate(images, seeded(step))
         assert signals[:2].tolist() == pytest.approx(expected, rel=1e-9)
     for network, values in ((state.generator, plain.g), (state.discriminator, plain.d)):

@@ -103,7 +103,7 @@ class TrainParams:
     beta2: Share
     loss: Literal["bce", "relativistic"]
     freeze_discriminator: bool
-    fakes: Literal["inference", "training"]
+    fakes: Literal["shared", "inference", "training"]
     r1_gamma: Annotated[float, Range(0, 1_000_000)]
     r1_every: Annotated[int, Range(1, 1_000_000)]
     average_images: Annotated[int, Range(0, 1_000_000_000)]

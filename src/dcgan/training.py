@@ -153,12 +153,23 @@ def fit(
 
 
 def iteration(
-    state: GanState, batches: RealBatches, params: TrainParams, rng: torch.Generator
+    state: GanState,
+    batches: Callable[[int, torch.Generator], Tensor],
+    params: TrainParams,
+    rng: torch.Generator,
 ) -> Tensor:
-    """One update of the discriminator, then one of the generator. Returns the signals [8]."""
+    """One update of the discriminator, then one of the generator. Returns the signals [8].
+
+    `batches` gives the real images of a step, [B, 1, 28, 28], as `RealBatches` does.
+    """
     real = batches(state.step, rng)
-    d_loss, d_real, d_fake, d_grad_norm, d_ratio = discriminator_step(state, real, params, rng)
-    g_loss, g_grad_norm, g_ratio = generator_step(state, real, params, rng)
+    fake = None
+    if params.fakes == "shared":
+        fake = _draw(state.generator.train(), len(real), params, rng)
+    d_loss, d_real, d_fake, d_grad_norm, d_ratio = discriminator_step(
+        state, real, params, rng, fake
+    )
+    g_loss, g_grad_norm, g_ratio = generator_step(state, real, params, rng, fake)
     state.step += 1
     if state.averaged is not None:
         # Half of the average is younger than `average_images`; a plain mean until then.
@@ -168,18 +179,25 @@ def iteration(
 
 
 def discriminator_step(
-    state: GanState, real: Tensor, params: TrainParams, rng: torch.Generator
+    state: GanState,
+    real: Tensor,
+    params: TrainParams,
+    rng: torch.Generator,
+    fake: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Move the discriminator towards 1 on `real` [B, 1, 28, 28] and 0 on as many fakes.
 
-    The fakes come from the generator in inference mode, as in the seed, or in training mode.
+    `fake` is the batch that both steps share. None: D gets its own, from the generator in inference
+    mode, as in the seed, or in training mode.
     Returns the loss, mean D(x), mean D(G(z)), the gradient norm and the update ratio.
     """
-    generator, discriminator = state.generator, state.discriminator.train()
-    generator.train(params.fakes == "training")
-    with torch.no_grad():
-        fake = generator(draw_noise(len(real), params.latent_dim, rng), rng).float()
-    real_logits, fake_logits = discriminator(torch.cat([real, fake]), rng).float().chunk(2)
+    discriminator = state.discriminator.train()
+    if fake is None:
+        generator = state.generator.train(params.fakes == "training")
+        with torch.no_grad():
+            fake = _draw(generator, len(real), params, rng)
+    both = torch.cat([real, fake.detach()])
+    real_logits, fake_logits = discriminator(both, rng).float().chunk(2)
     loss = discriminator_loss(params.loss, real_logits, fake_logits)
     objective = loss
     if params.r1_gamma and state.step % params.r1_every == 0:
@@ -194,23 +212,34 @@ def discriminator_step(
 
 
 def generator_step(
-    state: GanState, real: Tensor, params: TrainParams, rng: torch.Generator
+    state: GanState,
+    real: Tensor,
+    params: TrainParams,
+    rng: torch.Generator,
+    fake: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Move the generator so that the discriminator takes its images for real.
 
     With `freeze_discriminator` false the same step moves the discriminator too, towards the same
     label: the first text's joint update. Both networks are in training mode. `real` is the other
-    half of a relativistic pair, unused by `bce`.
+    half of a relativistic pair, unused by `bce`; `fake`, with the generator's graph, is the batch
+    that both steps share, None for one of its own.
     Returns the loss, the generator's gradient norm and its update ratio.
     """
     generator, discriminator = state.generator.train(), state.discriminator.train()
-    fake_logits = discriminator(
-        generator(draw_noise(len(real), params.latent_dim, rng), rng).float(), rng
-    ).float()
+    if fake is None:
+        fake = _draw(generator, len(real), params, rng)
+    fake_logits = discriminator(fake, rng).float()
     real_logits = discriminator(real, rng).float() if params.loss == "relativistic" else None
     loss = generator_loss(params.loss, real_logits, fake_logits)
     lr = keras_decayed(params.lr_g, params.decay_g, state.step)
     return loss.detach(), *_update(state.g_optimizer, loss, state.g_weights, lr)
+
+
+def _draw(generator: Generator, size: int, params: TrainParams, rng: torch.Generator) -> Tensor:
+    """Images of fresh noise, float32 [size, 1, 28, 28]."""
+    images: Tensor = generator(draw_noise(size, params.latent_dim, rng), rng)
+    return images.float()
 
 
 def keras_decayed(lr: float, decay: float, steps_done: int) -> float:
