@@ -1,7 +1,10 @@
 """What several test files share."""
 
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
+import torch
 
 from dcgan import mnist
 from dcgan.mnist import Mnist
@@ -15,6 +18,16 @@ hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def settings_of_torch_restored() -> Iterator[None]:
+    """What a stage sets for its process; without subnormal numbers hypothesis draws no floats."""
+    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+    torch.backends.cudnn.deterministic = deterministic
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,4 @@
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,15 +14,6 @@ from dcgan.runtime import (
     random_generator,
 )
 from tests.small import CPU, FP32
-
-
-@pytest.fixture
-def settings_of_torch_restored() -> Iterator[None]:
-    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
-    yield
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(False)
-    torch.backends.cudnn.deterministic = deterministic
 
 
 def with_gpu(monkeypatch: pytest.MonkeyPatch, present: bool) -> None:
@@ -51,7 +41,6 @@ def test_asking_for_a_gpu_that_is_not_there_is_refused_by_name(
         device_of(runtime(device="cuda"))
 
 
-@pytest.mark.usefixtures("settings_of_torch_restored")
 def test_configure_sets_threads_and_0_leaves_them() -> None:
     torch.set_num_threads(2)
     assert configure(runtime(threads=0)) == CPU
@@ -60,7 +49,6 @@ def test_configure_sets_threads_and_0_leaves_them() -> None:
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.usefixtures("settings_of_torch_restored")
 def test_configure_makes_kernels_deterministic_and_subnormal_numbers_zero() -> None:
     tiny = torch.full((8,), 1e-38)
     torch.set_flush_denormal(False)
