@@ -16,9 +16,10 @@ import psycopg
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline.tune import seconds
+from pipeline.tune import seconds, trials_done
 from tests.postgres import postgres
 from tests.project import Project
+from tests.searches import known
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -226,3 +227,14 @@ def test_times_are_read_with_their_unit(text: str, wanted: float) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         seconds(text)
+
+
+def test_a_trial_under_way_counts_as_far_as_it_has_come() -> None:
+    trials = [
+        known(0, [3.0, 2.0], "pruned"),
+        known(1, [3.0, 2.0, 1.0], "running"),  # of the 10 that a trial is long
+        known(2, [3.0], "running", epochs=5),
+        known(3, [], "running"),
+        known(4, [], "waiting"),
+    ]
+    assert trials_done(trials, 10) == 1.5
