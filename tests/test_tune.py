@@ -35,7 +35,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("tune") / "clone")
     project.set_params(
         {
-            "train": {"epochs": 2, "steps_per_epoch": STEPS_PER_EPOCH},
+            "train": {"lr_g": 2e-3, "lr_d": 2e-3, "epochs": 2, "steps_per_epoch": STEPS_PER_EPOCH},
             "tune": {
                 "trials": TRIALS,
                 "workers": 2,
