@@ -146,7 +146,7 @@ def test_bf16_runs_are_finite_resume_exactly_and_keep_their_weights_in_float32(
     assert not same(state.state_dict(), trained(EVERYTHING, images)[0].state_dict())
 
 
-@pytest.mark.parametrize("params", [EVERYTHING, JOINT], ids=["everything", "joint"])
+@RECIPES
 def test_under_bf16_the_generator_meets_the_discriminator_that_has_just_moved(
     params: TrainParams, images: Tensor
 ) -> None:
@@ -158,10 +158,13 @@ def test_under_bf16_the_generator_meets_the_discriminator_that_has_just_moved(
     with autocast(runtime, CPU):
         signals = dict(zip(SIGNALS, iteration(whole, batches, params, rng), strict=True))
     with autocast(runtime, CPU):
-        real = batches(0, same_rng)
-        discriminator_step(parted, real, params, same_rng)
+        real, fake = batches(0, same_rng), None
+        if params.fakes == "shared":
+            noise = draw_noise(len(real), params.latent_dim, same_rng)
+            fake = parted.generator.train()(noise, same_rng).float()
+        discriminator_step(parted, real, params, same_rng, fake)
     with autocast(runtime, CPU):
-        g_loss, g_grad_norm, _ = generator_step(parted, real, params, same_rng)
+        g_loss, g_grad_norm, _ = generator_step(parted, real, params, same_rng, fake)
     assert signals["g_loss"] == g_loss
     assert signals["g_grad_norm"] == g_grad_norm
 
