@@ -194,7 +194,9 @@ def _course(trial: Known) -> tuple[list[int], list[float]]:
 
 
 def _rates(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis, a few in each decade."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    """Plain numbers on a logarithmic axis, as many in each decade as there is room for."""
+    low, high = axis.get_view_interval()
+    steps = (1.0, 3.0) if high / low > 50 else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=steps, numticks=12))
     axis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.set_minor_formatter(NullFormatter())

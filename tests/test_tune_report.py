@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from pipeline._confirm import Candidate, Confirmed
 from pipeline._study import Known
-from pipeline._tune_figures import draw
+from pipeline._tune_figures import best_epoch, draw
 from pipeline._tune_report import Findings, result, table, write
 from tests.searches import known
 
@@ -93,6 +94,22 @@ def test_pictures_are_drawn_however_little_is_known(tmp_path: Path, count: int) 
     assert names == {"curves", "map", "best_epoch", "history", "cost", "importances"}
     for file in tmp_path.iterdir():
         assert min(Image.open(file).size) > 100
+
+
+@pytest.mark.parametrize("decades", [0.5, 1.5, 2.0, 2.6])
+def test_the_rates_written_beside_an_axis_never_touch(decades: float) -> None:
+    trials = [
+        known(number, [5.0, 4.0], lr_g=2e-4 * 10**power, lr_d=3e-4 * 10**power)
+        for number, power in enumerate((0.0, decades / 2, decades))
+    ]
+    figure = best_epoch(trials)
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        low, high = axis.get_xlim()
+        labels = zip(axis.get_xticks(), axis.get_xticklabels(), strict=True)
+        boxes = [text.get_window_extent() for tick, text in labels if low <= tick <= high]
+        assert len(boxes) >= 2
+        assert all(left.x1 + 4 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
