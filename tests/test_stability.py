@@ -421,6 +421,35 @@ def test_to_call_everything_fake_is_not_to_be_sure() -> None:
     assert judge_run({**steps, "d_real": steps["d_fake"]}, epochs, PARAMS).status == "stable"
 
 
+def fooled(since: int) -> tuple[Columns, Columns]:
+    """D calls everything real from an epoch's end on, and samples stay what they were."""
+    steps, epochs = run(0, "none")
+    late = steps["step"] > since * EPOCH
+    answers = {name: np.where(late, 0.999, steps[name]) for name in ("d_real", "d_fake")}
+    at = np.minimum(np.arange(len(epochs["epoch"])), max(since - 1, 7))
+    measures = {name: values[at] for name, values in without(epochs, "epoch", "step").items()}
+    return {**steps, **answers}, {**epochs, **measures}
+
+
+def test_a_discriminator_that_takes_everything_for_real_alarms_and_is_a_stall() -> None:
+    verdict = judge_run(*fooled(15), PARAMS)
+    assert (verdict.status, verdict.signal) == ("stall", "fooled")
+    assert verdict.reason.startswith("D took everything for real (D(x) and D(G(z)) over 0.99)")
+    assert verdict.alarm_step == 16 * EPOCH
+
+
+def test_saturation_from_the_start_alarms_when_the_burn_in_ends() -> None:
+    assert judge_run(*fooled(0), PARAMS).alarm_step == PARAMS.burn_in_epochs * EPOCH
+
+
+def test_a_decline_long_after_an_alarm_says_that_nothing_warned_lately() -> None:
+    steps, epochs = fooled(0)
+    late = epochs["epoch"] > 20
+    verdict = judge_run(steps, {**epochs, "fd": epochs["fd"] * np.where(late, 3, 1)}, PARAMS)
+    assert verdict.status == "silent"
+    assert "no signal warned in the 5 epochs before, judged" in verdict.reason
+
+
 def test_saturation_without_any_fd_is_a_stall_after_three_epochs() -> None:
     steps, _ = sure_without_losses()
     verdict = judge_run(steps, None, PARAMS)

@@ -31,13 +31,19 @@ SIGNALS = tuple(_SIGNALS)
 CHARTED = tuple(name for name, (_, direction) in _SIGNALS.items() if direction)
 """The signals whose change is a warning; D's answers only tell saturation."""
 
+SATURATIONS = {
+    "saturated": "D was sure of everything (D(x) over {real:g}, D(G(z)) under {fake:g})",
+    "fooled": "D took everything for real (D(x) and D(G(z)) over {real:g})",
+}
+"""The ways in which D's answers stop telling anything, in words."""
+
 _REAL, _FAKE = SIGNALS.index("d_real"), SIGNALS.index("d_fake")
 _MIN_ROWS = 5  # of a window, where logs keep few iterations
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """A warning by a signal (or by `saturated`), known at `step` and not before."""
+    """A warning, known at `step` and not before: by a signal, or one of `SATURATIONS`."""
 
     step: int
     signal: str
@@ -47,13 +53,12 @@ class Alarm:
 class Alarms:
     """Takes iterations as they come, and warns.
 
-    `raised` are the warnings so far, `saturated` the one that still holds, `failure` a signal that
-    is not finite, after which nothing is watched any more. `seen` names the signals given.
+    `raised` are the warnings so far, `failure` a signal that is not finite, after which nothing is
+    watched any more. `seen` names the signals given.
     """
 
     def __init__(self, params: StabilityParams, steps_per_epoch: int) -> None:
         self.raised: list[Alarm] = []
-        self.saturated: Alarm | None = None
         self.failure: Alarm | None = None
         self.seen: set[str] = set()
         self.last_step = -1
@@ -63,7 +68,13 @@ class Alarms:
         self._rows = np.empty((0, len(SIGNALS)))
         self._window_rows = 0  # known once two rows tell how many steps lie between them
         self._charts: dict[str, Chart] = {}
-        self._saturation: deque[float] = deque()
+        self._saturations: dict[str, deque[float]] = {}  # shares of the windows of the last epoch
+        self._holding: dict[str, Alarm] = {}
+
+    @property
+    def saturated(self) -> Alarm | None:
+        """The warning of a saturation that still holds."""
+        return next(iter(self._holding.values()), None)
 
     def add(self, steps: ArrayLike, signals: Mapping[str, ArrayLike]) -> list[Alarm]:
         """Take the next iterations; return the alarms they raise, a hard failure included.
@@ -114,12 +125,15 @@ class Alarms:
         ends = self._steps[:used].reshape(count, self._window_rows)[:, -1]
         windows = self._rows[:used].reshape(count, self._window_rows, len(SIGNALS))
         self._steps, self._rows = self._steps[used:], self._rows[used:]
-        sure = windows[..., _REAL] > self._params.saturated_real
-        sure &= windows[..., _FAKE] < self._params.saturated_fake
+        real, fake = (windows[..., index] for index in (_REAL, _FAKE))
+        high, low = self._params.saturated_real, self._params.saturated_fake
+        fakes = {"saturated": fake < low, "fooled": fake > high}
+        shares = {name: ((real > high) & answer).mean(axis=1) for name, answer in fakes.items()}
         raised: list[Alarm] = []
-        for end, medians, share in zip(ends, _medians(windows), sure.mean(axis=1), strict=True):
+        for row, (end, medians) in enumerate(zip(ends, _medians(windows), strict=True)):
             raised += self._chart_alarms(int(end), medians)
-            raised += self._saturation_alarms(int(end), float(share))
+            for name, share in shares.items():
+                raised += self._saturation_alarms(int(end), name, float(share[row]))
         return raised
 
     def _set_window(self, stride: int) -> None:
@@ -127,7 +141,7 @@ class Alarms:
         self._window_rows = max(round(self._params.window / stride), _MIN_ROWS)
         per_epoch = max(round(self._steps_per_epoch / (self._window_rows * stride)), 1)
         self._charts = {name: Chart(self._params, per_epoch, _SIGNALS[name][1]) for name in CHARTED}
-        self._saturation = deque(maxlen=per_epoch)
+        self._saturations = {name: deque(maxlen=per_epoch) for name in SATURATIONS}
 
     def _chart_alarms(self, step: int, medians: Array) -> list[Alarm]:
         """Alarms of one window, the strongest first."""
@@ -145,20 +159,19 @@ class Alarms:
                 raised.append((peak, Alarm(step, name, words)))
         return [alarm for _, alarm in sorted(raised, key=lambda pair: -pair[0])]
 
-    def _saturation_alarms(self, step: int, share: float) -> list[Alarm]:
-        self._saturation.append(share)
-        full = len(self._saturation) == self._saturation.maxlen
-        if not full or np.mean(self._saturation) < self._params.saturated_share:
-            self.saturated = None
+    def _saturation_alarms(self, step: int, name: str, share: float) -> list[Alarm]:
+        shares, params = self._saturations[name], self._params
+        shares.append(share)
+        full = len(shares) == shares.maxlen
+        if not full or np.mean(shares) < params.saturated_share:
+            self._holding.pop(name, None)
             return []
-        if self.saturated is not None:
+        if name in self._holding or step < params.burn_in_epochs * self._steps_per_epoch:
             return []
-        words = (
-            f"D was sure of everything (D(x) over {self._params.saturated_real:g}, D(G(z)) under "
-            f"{self._params.saturated_fake:g}) for {self._params.saturated_share:.0%} of an epoch"
-        )
-        self.saturated = Alarm(step, "saturated", words)
-        return [self.saturated]
+        words = SATURATIONS[name].format(real=params.saturated_real, fake=params.saturated_fake)
+        alarm = Alarm(step, name, f"{words} for {params.saturated_share:.0%} of an epoch")
+        self._holding[name] = alarm
+        return [alarm]
 
 
 def _table(signals: Mapping[str, ArrayLike], length: int) -> tuple[Array, NDArray[np.bool_]]:

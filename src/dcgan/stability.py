@@ -21,7 +21,7 @@ _Columns = dict[str, _Column]
 
 Status = Literal["diverged", "onset", "silent", "stall", "transient", "stable"]
 """diverged: a signal is not finite. onset: an alarm that evaluations confirmed. silent: samples
-declined without one. stall: D is sure of everything or pulls ahead, and samples no longer improve.
+declined without one. stall: D tells nothing any more or pulls ahead, and samples no longer improve.
 transient: an alarm that nothing confirmed. stable: nothing until the end of what was seen."""
 
 
@@ -132,9 +132,10 @@ class Monitor:
             after = f"; {failure.words} from step {failure.step:,} on"
         alarm = self._pending(onset, decline.confirmed.step)
         if alarm is None:
-            reason = (
-                f"{decline.words} at epoch {epoch}; no signal warned, judged {self._judged_by()}"
-            )
+            lately = f" in the {self._params.confirm_epochs:g} epochs before"
+            when = lately if self._warned_before(onset) else ""
+            reason = f"{decline.words} at epoch {epoch}; no signal warned{when}"
+            reason += f", judged {self._judged_by()}"
             return self._judged("silent", reason + after, onset, decline.measure, None, epoch)
         later = epoch - self._epoch_of(alarm.step)
         when = f"{later} {_plural('epoch', later)} later" if later else "in the same epoch"
@@ -177,6 +178,9 @@ class Monitor:
         earlier = [e.step for e in self._quality.evaluations if e.step < step]
         since = min(step - waits, earlier[-1] if earlier else -1)
         return next((a for a in self._alarms.raised if since <= a.step <= until), None)
+
+    def _warned_before(self, step: int) -> bool:
+        return any(alarm.step < step for alarm in self._alarms.raised)
 
     def _pulls_ahead(self) -> Alarm | None:
         """Return the first alarm of two within an epoch: D's loss falls and G's rises.
