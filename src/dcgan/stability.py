@@ -133,8 +133,8 @@ class Monitor:
         alarm = self._pending(onset, decline.confirmed.step)
         if alarm is None:
             lately = f" in the {self._params.confirm_epochs:g} epochs before"
-            when = lately if self._warned_before(onset) else ""
-            reason = f"{decline.words} at epoch {epoch}; no signal warned{when}"
+            earlier = any(alarm.step < onset for alarm in self._alarms.raised)
+            reason = f"{decline.words} at epoch {epoch}; no signal warned{lately * earlier}"
             reason += f", judged {self._judged_by()}"
             return self._judged("silent", reason + after, onset, decline.measure, None, epoch)
         later = epoch - self._epoch_of(alarm.step)
@@ -178,9 +178,6 @@ class Monitor:
         earlier = [e.step for e in self._quality.evaluations if e.step < step]
         since = min(step - waits, earlier[-1] if earlier else -1)
         return next((a for a in self._alarms.raised if since <= a.step <= until), None)
-
-    def _warned_before(self, step: int) -> bool:
-        return any(alarm.step < step for alarm in self._alarms.raised)
 
     def _pulls_ahead(self) -> Alarm | None:
         """Return the first alarm of two within an epoch: D's loss falls and G's rises.
