@@ -63,9 +63,11 @@ class DownsampleConv2d(nn.Conv2d):
         if self.in_channels == 1 and height % 2 == 0 and width % 2 == 0:
             kernel = F.pixel_unshuffle(F.pad(self.weight, (1, 0, 1, 0)), 2)
             return F.conv2d(F.pixel_unshuffle(x, 2), kernel, self.bias, padding=1)
-        rows, columns = 1 + height % 2, 1 + width % 2
-        padded = F.pad(x, (columns, 2, rows, 2))
-        return F.conv2d(padded, self.weight, self.bias, stride=2)
+        # The convolution pads both sides alike by itself: only the one line more is copied in.
+        odd_height, odd_width = height % 2, width % 2
+        padded = F.pad(x, (0, 1 - odd_width, 0, 1 - odd_height))
+        padding = (1 + odd_height, 1 + odd_width)
+        return F.conv2d(padded, self.weight, self.bias, stride=2, padding=padding)
 
 
 def dropout(x: Tensor, probability: float, rng: torch.Generator | None) -> Tensor:
