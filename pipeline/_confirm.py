@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from dcgan.judge import features_and_logits
 from dcgan.measuring import Meter
@@ -14,10 +13,10 @@ from dcgan.params import Params
 from dcgan.quality import median_of_three
 from dcgan.runtime import derive_seed
 from pipeline._checkpoints import Checkpoints
+from pipeline._interval import interval
 from pipeline._study import Known
 from pipeline._weights import load_generator
 
-CONFIDENCE = 0.90  # of the two-sided interval: a choice by its upper end errs in one case of twenty
 LONGER = 2  # epochs beyond a trial's best one, in which other seeds may have theirs
 
 
@@ -97,14 +96,6 @@ def curve(run: Known) -> dict[int, float]:
     kept = [(epoch, fd) for epoch, fd in rows if onset is None or epoch * length < onset]
     smooth = median_of_three(np.array([fd for _, fd in kept], dtype=np.float64))
     return dict(zip([epoch for epoch, _ in kept], smooth.tolist(), strict=True))
-
-
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean of at least two values, and Student's interval for it."""
-    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    reach *= deviation / math.sqrt(len(values))
-    return mean, max(mean - reach, 0.0), mean + reach
 
 
 def choose(found: Sequence[Confirmed]) -> Confirmed:

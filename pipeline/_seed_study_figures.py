@@ -1,6 +1,6 @@
-"""The pictures of a study: fd and losses of every run, and the grids of the first seed."""
+"""The pictures of a study: fd, losses and gradients of every run; grids of the first seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,11 +23,7 @@ def fds(records: Sequence[Record]) -> Figure:
     for record in records:
         epoch, fd = record.epochs["epoch"], record.epochs["fd"]
         _line(axis, record, epoch, fd)
-        best, onset = record.verdict.best_epoch, record.verdict.onset_epoch
-        if best is not None:
-            axis.plot(best, record.fd_at(best), "*", color="black", markersize=10, zorder=4)
-        if onset is not None:
-            axis.plot(onset, record.fd_at(onset), "X", color="black", markersize=8, zorder=4)
+        _marks(axis, record, epoch, fd)
     log_scale(axis)
     axis.axvline(SEED_EPOCH, color=GREY, linestyle=":", linewidth=1.2)
     axis.set(xlabel=_EPOCHS, ylabel="FD-MNIST (lower is better)", xlim=(0, None))
@@ -37,17 +33,35 @@ def fds(records: Sequence[Record]) -> Figure:
 
 
 def losses(records: Sequence[Record]) -> Figure:
-    """Both losses by epoch, medians over windows, of every run."""
+    """Both losses by epoch, medians over windows; marks as in `fds`."""
+    figure = _signals(records, {"d_loss": "d_loss (nats)", "g_loss": "g_loss (nats)"})
+    for axis in figure.axes:
+        axis.axhline(np.log(2), color=GREY, linestyle=":", linewidth=1)
+    return figure
+
+
+def gradients(records: Sequence[Record]) -> Figure:
+    """Both gradient norms by epoch, medians over windows; marks as in `fds`."""
+    names = {"d_grad_norm": "gradient norm of D", "g_grad_norm": "gradient norm of G"}
+    figure = _signals(records, names)
+    for axis in figure.axes:
+        log_scale(axis)
+    return figure
+
+
+def _signals(records: Sequence[Record], names: Mapping[str, str]) -> Figure:
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     axes = figure.subplots(2, 1, sharex=True)
-    for axis, signal in zip(axes, ("d_loss", "g_loss"), strict=True):
+    for axis, (signal, words) in zip(axes, names.items(), strict=True):
         for record in records:
             length = float(record.epochs["step"][0] / record.epochs["epoch"][0])
-            _line(axis, record, record.signals["step"] / length, record.signals[signal])
-        axis.axhline(np.log(2), color=GREY, linestyle=":", linewidth=1)
+            epoch, values = record.signals["step"] / length, record.signals[signal]
+            _line(axis, record, epoch, values)
+            _marks(axis, record, epoch, values)
         axis.axvline(SEED_EPOCH, color=GREY, linestyle=":", linewidth=1.2)
-        axis.set_ylabel(f"{signal} (nats)")
+        axis.set_ylabel(words)
     axes[-1].set(xlabel=_EPOCHS, xlim=(0, None))
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure, axes[0])
     return figure
 
@@ -76,6 +90,15 @@ def grids(records: Sequence[Record]) -> Figure:
 def _line(axis: Axes, record: Record, x: Numbers, y: Numbers) -> None:
     words = _WORDS[record.recipe] if record.seed == 1 else None
     axis.plot(x, y, color=_COLOURS[record.recipe], linewidth=1.3, alpha=0.85, label=words)
+
+
+def _marks(axis: Axes, record: Record, x: Numbers, y: Numbers) -> None:
+    """The verdict on a curve: where to stop, and where it went wrong."""
+    verdict = record.verdict
+    for epoch, mark, size in ((verdict.best_epoch, "*", 10), (verdict.onset_epoch, "X", 8)):
+        if epoch is not None:
+            row = int(np.abs(x - epoch).argmin())
+            axis.plot(x[row], y[row], mark, color="black", markersize=size, zorder=4)
 
 
 def _legend(figure: Figure, axis: Axes) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcgan.params import StabilityParams
 from dcgan.quality import MEASURES
@@ -11,6 +12,8 @@ from dcgan.stability import Verdict, judge_run
 from dcgan.training import SIGNALS
 from pipeline._columns import Columns, read_csv
 from pipeline._seed_study_records import GRID_EPOCHS, epochs_done, grid_file
+
+FloatArray = NDArray[np.float64]
 
 SEED_EPOCH = 32
 """Where the second text saw its best pictures."""
@@ -21,12 +24,14 @@ class Record:
     """One run of the study, whole or as far as it is.
 
     Attributes:
+        is_whole: whether it has come to its end.
         signals: "step" and medians of the signals over windows, [n].
         epochs: "epoch", "step" and what was measured, [m], m > 0; `fd` is the one that counts.
     """
 
     recipe: str
     seed: int
+    is_whole: bool
     signals: Columns
     epochs: Columns
     grids: dict[int, Path]
@@ -36,14 +41,23 @@ class Record:
         """The fd at an epoch, or at the nearest one that there is."""
         return float(self.epochs["fd"][np.abs(self.epochs["epoch"] - epoch).argmin()])
 
+    def by_epoch(self, signal: str) -> FloatArray:
+        """The median of a signal in each epoch, [m]; nan where it has no value."""
+        epoch = np.searchsorted(self.epochs["step"], self.signals["step"])
+        series = np.ma.filled(self.signals[signal], np.nan)
+        rows = (series[epoch == row] for row in range(len(self.epochs["step"])))
+        return np.array([np.nanmedian(values) if len(values) else np.nan for values in rows])
+
     def epoch_of(self, signal: str, best: str) -> int:
         """The epoch whose median of `signal` is the "lowest" or the "highest"."""
-        ends = self.epochs["step"]
-        epoch = np.searchsorted(ends, self.signals["step"])
-        series = np.ma.filled(self.signals[signal], np.nan)
-        values = [np.nanmedian(series[epoch == row]) for row in range(len(ends))]
+        values = self.by_epoch(signal)
         row = np.nanargmin(values) if best == "lowest" else np.nanargmax(values)
         return int(self.epochs["epoch"][row])
+
+    @property
+    def best_row(self) -> int:
+        """The row of `epochs` with the lowest fd: what hindsight would choose."""
+        return int(np.argmin(self.epochs["fd"]))
 
     def row(self) -> dict[str, object]:
         """The answers of this run."""
@@ -63,7 +77,9 @@ class Record:
             "alarm_step": verdict.alarm_step,
             "onset_epoch": verdict.onset_epoch,
             "signal": verdict.signal,
-            "fd_lowest": float(np.min(self.epochs["fd"])),
+            "confirm_epoch": verdict.confirm_epoch,
+            "fd_lowest": float(self.epochs["fd"][self.best_row]),
+            "fd_lowest_epoch": int(self.epochs["epoch"][self.best_row]),
             "epoch": epochs,
             "fd": {name: self.fd_at(epoch) for name, epoch in epochs.items() if epoch is not None},
         }
@@ -81,7 +97,8 @@ def read_record(folder: Path, params: StabilityParams) -> Record | None:
     grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
     found = {epoch: file for epoch, file in grids.items() if file.exists()}
     verdict = judge_run(signals, epochs, params)
-    return Record(recipe, int(seed), signals, epochs, found, verdict)
+    is_whole = (folder / "run.json").exists()
+    return Record(recipe, int(seed), is_whole, signals, epochs, found, verdict)
 
 
 def table(records: list[Record]) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline._cli import write_json, write_whole
-from pipeline._confirm import CONFIDENCE, Confirmed
+from pipeline._confirm import Confirmed
+from pipeline._interval import CONFIDENCE
 from pipeline._study import Known
 
 

@@ -40,8 +40,10 @@ from pipeline._data import load_data
 from pipeline._device import set_up
 from pipeline._figures import save
 from pipeline._interrupt import Interrupt
+from pipeline._interval import CONFIDENCE
 from pipeline._paths import DATA, JUDGE, STUDY
-from pipeline._seed_study_figures import fds, grids, losses
+from pipeline._seed_study_answers import answers, answers_table
+from pipeline._seed_study_figures import fds, gradients, grids, losses
 from pipeline._seed_study_records import epochs_done, finish_record, write_record
 from pipeline._seed_study_report import read_record, table
 from pipeline._tracking import close_dead_runs
@@ -122,13 +124,20 @@ def _report(params: Params) -> None:
     records = [record for record in found if record is not None]
     if not records:
         return
-    write_json(STUDY / "result.json", [record.row() for record in records])
+    result = {"runs": [record.row() for record in records], "answers": answers(records)}
+    write_json(STUDY / "result.json", {**result, "confidence": CONFIDENCE})
     first = [record for record in records if record.seed == 1]
-    figures = {"fd": fds(records), "losses": losses(records), "grids": grids(first)}
+    figures = {
+        "fd": fds(records),
+        "losses": losses(records),
+        "gradients": gradients(records),
+        "grids": grids(first),
+    }
     for name, figure in figures.items():
         save(figure, STUDY / f"{name}.png")
     print(table(records))
-    print(f"{STUDY}: result.json, fd.png, losses.png, grids.png")
+    print(answers_table(records))
+    print(f"{STUDY}: result.json, {', '.join(f'{name}.png' for name in figures)}")
 
 
 def _train_all(params: Params) -> None:

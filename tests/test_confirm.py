@@ -2,18 +2,10 @@ import math
 
 import pytest
 
-from pipeline._confirm import Candidate, candidates, choose, confirmed, curve, fresh_seeds, interval
+from pipeline._confirm import Candidate, candidates, choose, confirmed, curve, fresh_seeds
 from tests.searches import SHIPPED, known, params
 
 SOME = Candidate("trial 3", 0.001, 0.002, 5)
-
-
-def test_the_interval_is_students() -> None:
-    mean, low, high = interval([1.0, 2.0, 3.0])
-    assert mean == 2.0
-    # t for 5 % above, 2 degrees of freedom, is 2.92 (any table); the deviation of a mean 1/sqrt(3).
-    assert high - mean == pytest.approx(2.91999 / math.sqrt(3), rel=1e-5)
-    assert mean - low == pytest.approx(high - mean)
 
 
 def test_one_epoch_is_chosen_for_all_seeds_where_their_mean_is_smallest() -> None:

@@ -3,13 +3,15 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from dcgan.training import SIGNALS
-from pipeline._seed_study_figures import grids
+from pipeline._seed_study_answers import answers, answers_table
+from pipeline._seed_study_figures import grids, losses
 from pipeline._seed_study_records import grid_file
-from pipeline._seed_study_report import read_record, table
+from pipeline._seed_study_report import Record, read_record, table
 from tests.searches import SHIPPED
 
 LENGTH, WINDOWS = 468, 9
@@ -68,6 +70,62 @@ def test_where_weights_are_averaged_their_fd_counts(tmp_path: Path) -> None:
     assert record.fd_at(4) == 2.0
 
 
+def whole_record(folder: Path, fd: list[float]) -> Record:
+    write_record(folder, fd)
+    (folder / "run.json").write_text("{}")
+    record = read_record(folder, SHIPPED.stability)
+    assert record is not None
+    return record
+
+
+def test_the_answers_are_means_over_the_seeds_that_came_to_their_end(tmp_path: Path) -> None:
+    # Lowest g_loss is at epoch 2, highest d_loss at epoch 3.
+    runs = [
+        whole_record(tmp_path / "joint-1", [50.0, 40.0, 30.0, 20.0, 25.0]),
+        whole_record(tmp_path / "joint-2", [50.0, 40.0, 30.0, 28.0, 24.0]),
+        whole_record(tmp_path / "frozen-1", [5.0, 4.0, 3.0, 2.0]),
+    ]
+    under_way = read_record(write_record(tmp_path / "joint-3", [1.0]), SHIPPED.stability)
+    assert under_way is not None
+    found = answers([*runs, under_way])
+    assert found["joint"]["lowest fd"]["mean"] == 22.0
+    assert found["joint"]["its epoch"]["mean"] == 4.5
+    assert found["joint"]["lost at the last epoch"]["mean"] == 2.5  # 5 and 0
+    assert found["joint"]["lost at epoch 32"]["mean"] == 2.5  # the nearest that there is
+    assert found["joint"]["lost at the lowest g_loss"]["mean"] == 18.0  # 20 and 16
+    assert found["joint"]["lost at the highest d_loss"]["mean"] == 8.0  # 10 and 6
+    assert found["frozen"]["lowest fd"] == {"mean": 2.0}  # no interval from one run
+    low, high = found["joint"]["lowest fd"]["low"], found["joint"]["lowest fd"]["high"]
+    # t for 5 % above, one degree of freedom, is 6.314; the deviation of 20 and 24 is 2.83.
+    assert (low, high) == pytest.approx((22 - 6.314 * 2, 22 + 6.314 * 2), rel=1e-3)
+
+    lines = answers_table([*runs, under_way]).splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == [
+        "",
+        "joint, 2 runs",
+        "frozen, 1 runs",
+    ]
+    assert "22 (9.37 to 34.6)" in answers_table(runs)
+    assert answers_table([under_way]) == ""
+
+
+def test_growth_is_the_last_epoch_over_the_best_one(tmp_path: Path) -> None:
+    folder = tmp_path / "joint-1"
+    write_record(folder, [3.0, 1.0, 2.0])
+    rows = list(csv.reader((folder / "signals.csv").open()))
+    column = rows[0].index("d_grad_norm")
+    for number, row in enumerate(rows[1:]):
+        row[column] = str([1.0, 2.0, 7.0][number // WINDOWS])
+    with (folder / "signals.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    (folder / "run.json").write_text("{}")
+    record = read_record(folder, SHIPPED.stability)
+    assert record is not None
+    found = answers([record])["joint"]
+    assert found["D's gradient norm, last epoch over best"] == {"mean": 3.5}
+    assert found["G's gradient norm, last epoch over best"] == {"mean": 1.0}
+
+
 @pytest.mark.parametrize("made", [False, True])
 def test_a_run_without_an_epoch_has_no_record(tmp_path: Path, made: bool) -> None:
     folder = tmp_path / "joint-1"
@@ -88,3 +146,15 @@ def test_a_column_of_grids_is_an_epoch_and_a_row_a_recipe(tmp_path: Path) -> Non
     axes = grids(records).axes
     assert [axis.get_title() for axis in axes[:3]] == ["epoch 1", "epoch 10", "epoch 30"]
     assert [len(axis.images) for axis in axes] == [1, 1, 0, 1, 1, 1]
+
+
+def test_the_verdict_is_drawn_into_both_losses(tmp_path: Path) -> None:
+    fd = [9.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, 8.0, 8.0, 8.0, 8.0]
+    record = whole_record(tmp_path / "joint-1", fd)
+    verdict = record.verdict
+    assert verdict.best_epoch is not None
+    assert verdict.onset_epoch is not None
+    for axis in losses([record]).axes:
+        marks = {line.get_marker(): np.asarray(line.get_xdata())[0] for line in axis.lines}
+        assert marks["*"] == verdict.best_epoch
+        assert marks["X"] == verdict.onset_epoch

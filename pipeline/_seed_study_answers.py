@@ -1,0 +1,93 @@
+"""What the seeds of a study say together: each answer with an interval, by recipe."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from pipeline._interval import interval
+from pipeline._seed_study_report import SEED_EPOCH, Record
+
+Answer = dict[str, float]
+"""`mean`, and with two seeds or more `low` and `high`, the ends of its interval."""
+
+
+def _lost(choice: Callable[[Record], int | None]) -> Callable[[Record], float | None]:
+    """What a rule costs: fd at the epoch that it chooses less the lowest fd of the run."""
+
+    def lost(record: Record) -> float | None:
+        epoch = choice(record)
+        return None if epoch is None else record.fd_at(epoch) - record.epochs["fd"][record.best_row]
+
+    return lost
+
+
+def _growth(signal: str) -> Callable[[Record], float]:
+    """A signal in the last epoch over what it was where fd is lowest."""
+    return lambda record: float(
+        record.by_epoch(signal)[-1] / record.by_epoch(signal)[record.best_row]
+    )
+
+
+QUESTIONS: dict[str, Callable[[Record], float | None]] = {
+    "lowest fd": lambda record: float(record.epochs["fd"][record.best_row]),
+    "its epoch": lambda record: float(record.epochs["epoch"][record.best_row]),
+    "lost by the verdict's stop": _lost(lambda record: record.verdict.best_epoch),
+    f"lost at epoch {SEED_EPOCH}": _lost(lambda _: SEED_EPOCH),
+    "lost at the last epoch": _lost(lambda record: int(record.epochs["epoch"][-1])),
+    "lost at the lowest g_loss": _lost(lambda record: record.epoch_of("g_loss", "lowest")),
+    "lost at the highest d_loss": _lost(lambda record: record.epoch_of("d_loss", "highest")),
+    "epoch of the lowest g_loss": lambda record: record.epoch_of("g_loss", "lowest"),
+    "epoch of the highest d_loss": lambda record: record.epoch_of("d_loss", "highest"),
+    "D's gradient norm, last epoch over best": _growth("d_grad_norm"),
+    "G's gradient norm, last epoch over best": _growth("g_grad_norm"),
+}
+"""What is asked of every run that has come to its end."""
+
+
+def answers(records: Sequence[Record]) -> dict[str, dict[str, Answer]]:
+    """The answers by recipe and question; one that no run has is left out."""
+    found: dict[str, dict[str, Answer]] = {}
+    for recipe, runs in _by_recipe(records).items():
+        found[recipe] = {}
+        for question, ask in QUESTIONS.items():
+            values = [value for run in runs if (value := ask(run)) is not None]
+            if len(values) > 1:
+                mean, low, high = interval(values)
+                found[recipe][question] = {"mean": mean, "low": low, "high": high}
+            elif values:
+                found[recipe][question] = {"mean": values[0]}
+    return found
+
+
+def answers_table(records: Sequence[Record]) -> str:
+    """The answers as a Markdown table; "" while no run has come to its end."""
+    found, runs = answers(records), _by_recipe(records)
+    if not found:
+        return ""
+    rows = [["", *(f"{recipe}, {len(runs[recipe])} runs" for recipe in found)]]
+    rows.append(["verdicts", *(_counted(runs[recipe]) for recipe in found)])
+    for question in QUESTIONS:
+        rows.append([question, *(_shown(found[recipe].get(question)) for recipe in found)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    lines = (map(str.ljust, row, widths) for row in rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _by_recipe(records: Sequence[Record]) -> dict[str, list[Record]]:
+    whole = [record for record in records if record.is_whole]
+    runs: dict[str, list[Record]] = {}
+    for record in whole:
+        runs.setdefault(record.recipe, []).append(record)
+    return runs
+
+
+def _counted(runs: Sequence[Record]) -> str:
+    counts = Counter(run.verdict.status for run in runs)
+    return ", ".join(f"{number} {status}" for status, number in counts.items())
+
+
+def _shown(answer: Answer | None) -> str:
+    if answer is None:
+        return "-"
+    numbers = [f"{value:.3g}" for value in answer.values()]
+    return numbers[0] if len(numbers) == 1 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
