@@ -9,12 +9,17 @@ plain port and the engine take turns in one process. One JSON line a row, then a
 are those of `benchmarks.speed`.
 """
 
+# ruff: noqa: E402 (some settings must come before the imports that read them)
+
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# torch's optimisers look for triton, whose LLVM ends a process that holds TensorFlow's.
+sys.modules["triton"] = None  # type: ignore[assignment]
 
 import keras
 import numpy as np
