@@ -7,7 +7,7 @@ from pipeline._interval import interval
 from pipeline._seed_study_report import SEED_EPOCH, Record
 
 Answer = dict[str, float]
-"""`mean`, and with two seeds or more `low` and `high`, the ends of its interval."""
+"""`runs`, how many have one; their `mean`; of two or more also `low` and `high`, its interval."""
 
 
 def _lost(choice: Callable[[Record], int | None]) -> Callable[[Record], float | None]:
@@ -35,6 +35,10 @@ QUESTIONS: dict[str, Callable[[Record], float | None]] = {
     "lost at the last epoch": _lost(lambda record: int(record.epochs["epoch"][-1])),
     "lost at the lowest g_loss": _lost(lambda record: record.epoch_of("g_loss", "lowest")),
     "lost at the highest d_loss": _lost(lambda record: record.epoch_of("d_loss", "highest")),
+    "epoch of the first alarm": lambda record: next(
+        (alarm.step / record.epoch_length for alarm in record.alarms), None
+    ),
+    "epoch of the onset": lambda record: record.verdict.onset_epoch,
     "epoch of the lowest g_loss": lambda record: record.epoch_of("g_loss", "lowest"),
     "epoch of the highest d_loss": lambda record: record.epoch_of("d_loss", "highest"),
     "D's gradient norm, last epoch over best": _growth("d_grad_norm"),
@@ -52,9 +56,10 @@ def answers(records: Sequence[Record]) -> dict[str, dict[str, Answer]]:
             values = [value for run in runs if (value := ask(run)) is not None]
             if len(values) > 1:
                 mean, low, high = interval(values)
-                found[recipe][question] = {"mean": mean, "low": low, "high": high}
+                ends = {"low": low, "high": high}
+                found[recipe][question] = {"runs": len(values), "mean": mean, **ends}
             elif values:
-                found[recipe][question] = {"mean": values[0]}
+                found[recipe][question] = {"runs": 1, "mean": values[0]}
     return found
 
 
@@ -63,10 +68,11 @@ def answers_table(records: Sequence[Record]) -> str:
     found, runs = answers(records), _by_recipe(records)
     if not found:
         return ""
-    rows = [["", *(f"{recipe}, {len(runs[recipe])} runs" for recipe in found)]]
+    rows = [["", *(f"{recipe} (n = {len(runs[recipe])})" for recipe in found)]]
     rows.append(["verdicts", *(_counted(runs[recipe]) for recipe in found)])
     for question in QUESTIONS:
-        rows.append([question, *(_shown(found[recipe].get(question)) for recipe in found)])
+        cells = (_shown(found[recipe].get(question), len(runs[recipe])) for recipe in found)
+        rows.append([question, *cells])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * width for width in widths])
     lines = (map(str.ljust, row, widths) for row in rows)
@@ -86,8 +92,10 @@ def _counted(runs: Sequence[Record]) -> str:
     return ", ".join(f"{number} {status}" for status, number in counts.items())
 
 
-def _shown(answer: Answer | None) -> str:
+def _shown(answer: Answer | None, runs: int) -> str:
     if answer is None:
-        return "-"
-    numbers = [f"{value:.3g}" for value in answer.values()]
-    return numbers[0] if len(numbers) == 1 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+        return "none"
+    words = f"{answer['mean']:.3g}"
+    if "low" in answer:
+        words += f" ({answer['low']:.3g} to {answer['high']:.3g})"
+    return words if answer["runs"] == runs else f"{words}, {answer['runs']} of {runs}"

@@ -13,11 +13,13 @@ from pipeline._seed_study_report import SEED_EPOCH, Record
 
 _COLOURS = {"joint": ORANGE, "frozen": BLUE, "stabilised": GREEN}
 _EPOCHS = "epoch (of 468 iterations)"
+_SETTLED = 7  # epochs, after which losses move by hundredths
 _WORDS = {"joint": "joint update", "frozen": "D frozen", "stabilised": "R1 and averaged weights"}
 
 
 def fds(records: Sequence[Record]) -> Figure:
-    """fd by epoch of every run; a star where the verdict stops, a cross where it sees an onset."""
+    """fd by epoch of every run; a star where the verdict stops, a cross where it sees an onset, a
+    triangle where a signal warns."""
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     axis = figure.subplots()
     for record in records:
@@ -33,9 +35,17 @@ def fds(records: Sequence[Record]) -> Figure:
 
 
 def losses(records: Sequence[Record]) -> Figure:
-    """Both losses by epoch, medians over windows; marks as in `fds`."""
-    figure = _signals(records, {"d_loss": "d_loss (nats)", "g_loss": "g_loss (nats)"})
-    for axis in figure.axes:
+    """Both losses by epoch, medians over windows, at the scale of what comes after the first few
+    epochs; marks as in `fds`."""
+    names = {"d_loss": "d_loss (nats)", "g_loss": "g_loss (nats)"}
+    figure = _signals(records, names)
+    for axis, name in zip(figure.axes, names, strict=True):
+        series = [np.ma.filled(record.signals[name], np.nan) for record in records]
+        settled = [y[_epochs(record) > _SETTLED] for record, y in zip(records, series, strict=True)]
+        values = np.concatenate([*settled, [np.log(2)]])
+        if len(values) > 1:
+            low, high = np.nanmin(values), np.nanmax(values)
+            axis.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
         axis.axhline(np.log(2), color=GREY, linestyle=":", linewidth=1)
     return figure
 
@@ -54,8 +64,7 @@ def _signals(records: Sequence[Record], names: Mapping[str, str]) -> Figure:
     axes = figure.subplots(2, 1, sharex=True)
     for axis, (signal, words) in zip(axes, names.items(), strict=True):
         for record in records:
-            length = float(record.epochs["step"][0] / record.epochs["epoch"][0])
-            epoch, values = record.signals["step"] / length, record.signals[signal]
+            epoch, values = _epochs(record), record.signals[signal]
             _line(axis, record, epoch, values)
             _marks(axis, record, epoch, values)
         axis.axvline(SEED_EPOCH, color=GREY, linestyle=":", linewidth=1.2)
@@ -87,15 +96,23 @@ def grids(records: Sequence[Record]) -> Figure:
     return figure
 
 
+def _epochs(record: Record) -> Numbers:
+    """The time of each row of signals, in epochs."""
+    return np.asarray(record.signals["step"], dtype=np.float64) / record.epoch_length
+
+
 def _line(axis: Axes, record: Record, x: Numbers, y: Numbers) -> None:
     words = _WORDS[record.recipe] if record.seed == 1 else None
     axis.plot(x, y, color=_COLOURS[record.recipe], linewidth=1.3, alpha=0.85, label=words)
 
 
 def _marks(axis: Axes, record: Record, x: Numbers, y: Numbers) -> None:
-    """The verdict on a curve: where to stop, and where it went wrong."""
+    """On a curve: where to stop, where it went wrong, and where a signal warned."""
     verdict = record.verdict
-    for epoch, mark, size in ((verdict.best_epoch, "*", 10), (verdict.onset_epoch, "X", 8)):
+    marks: list[tuple[float | None, str, int]]
+    marks = [(verdict.best_epoch, "*", 10), (verdict.onset_epoch, "X", 8)]
+    marks += [(alarm.step / record.epoch_length, "v", 6) for alarm in record.alarms]
+    for epoch, mark, size in marks:
         if epoch is not None:
             row = int(np.abs(x - epoch).argmin())
             axis.plot(x[row], y[row], mark, color="black", markersize=size, zorder=4)

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dcgan.alarms import Alarm
 from dcgan.params import StabilityParams
 from dcgan.quality import MEASURES
-from dcgan.stability import Verdict, judge_run
+from dcgan.stability import Verdict, fed_monitor
 from dcgan.training import SIGNALS
 from pipeline._columns import Columns, read_csv
 from pipeline._seed_study_records import GRID_EPOCHS, epochs_done, grid_file
@@ -27,6 +28,7 @@ class Record:
         is_whole: whether it has come to its end.
         signals: "step" and medians of the signals over windows, [n].
         epochs: "epoch", "step" and what was measured, [m], m > 0; `fd` is the one that counts.
+        alarms: by step, those that nothing confirmed too.
     """
 
     recipe: str
@@ -36,6 +38,12 @@ class Record:
     epochs: Columns
     grids: dict[int, Path]
     verdict: Verdict
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def epoch_length(self) -> float:
+        """Iterations in an epoch."""
+        return float(self.epochs["step"][0] / self.epochs["epoch"][0])
 
     def fd_at(self, epoch: int) -> float:
         """The fd at an epoch, or at the nearest one that there is."""
@@ -74,6 +82,7 @@ class Record:
             "seed": self.seed,
             "status": verdict.status,
             "reason": verdict.reason,
+            "alarms": [{"step": alarm.step, "signal": alarm.signal} for alarm in self.alarms],
             "alarm_step": verdict.alarm_step,
             "onset_epoch": verdict.onset_epoch,
             "signal": verdict.signal,
@@ -96,9 +105,10 @@ def read_record(folder: Path, params: StabilityParams) -> Record | None:
     signals = read_csv(folder / "signals.csv", ("step", *SIGNALS), {})
     grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
     found = {epoch: file for epoch, file in grids.items() if file.exists()}
-    verdict = judge_run(signals, epochs, params)
+    monitor = fed_monitor(signals, epochs, params)
     is_whole = (folder / "run.json").exists()
-    return Record(recipe, int(seed), is_whole, signals, epochs, found, verdict)
+    verdict, alarms = monitor.verdict(), monitor.alarms
+    return Record(recipe, int(seed), is_whole, signals, epochs, found, verdict, alarms)
 
 
 def table(records: list[Record]) -> str:

@@ -53,9 +53,9 @@ def test_an_injected_failure_is_found_within_an_epoch_and_the_best_is_before_it(
 
 def test_the_joint_update_turns_for_the_worse_and_the_frozen_one_does_not() -> None:
     joint, frozen = verdict("joint"), verdict("frozen")
-    assert (joint.best_epoch, joint.onset_epoch, joint.confirm_epoch) == (26, 47, 49)
+    assert (joint.best_epoch, joint.onset_epoch, joint.confirm_epoch) == (30, 32, 34)
     assert frozen.best_epoch == 60
-    assert verdict("joint", ("d_loss", "g_loss")).best_epoch == 26
+    assert verdict("joint", ("d_loss", "g_loss")).best_epoch == 30
 
 
 def test_a_value_that_is_not_finite_is_found_at_its_step() -> None:

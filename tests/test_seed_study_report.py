@@ -94,7 +94,7 @@ def test_the_answers_are_means_over_the_seeds_that_came_to_their_end(tmp_path: P
     assert found["joint"]["lost at epoch 32"]["mean"] == 2.5  # the nearest that there is
     assert found["joint"]["lost at the lowest g_loss"]["mean"] == 18.0  # 20 and 16
     assert found["joint"]["lost at the highest d_loss"]["mean"] == 8.0  # 10 and 6
-    assert found["frozen"]["lowest fd"] == {"mean": 2.0}  # no interval from one run
+    assert found["frozen"]["lowest fd"] == {"runs": 1, "mean": 2.0}  # no interval from one run
     low, high = found["joint"]["lowest fd"]["low"], found["joint"]["lowest fd"]["high"]
     # t for 5 % above, one degree of freedom, is 6.314; the deviation of 20 and 24 is 2.83.
     assert (low, high) == pytest.approx((22 - 6.314 * 2, 22 + 6.314 * 2), rel=1e-3)
@@ -102,11 +102,24 @@ def test_the_answers_are_means_over_the_seeds_that_came_to_their_end(tmp_path: P
     lines = answers_table([*runs, under_way]).splitlines()
     assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == [
         "",
-        "joint, 2 runs",
-        "frozen, 1 runs",
+        "joint (n = 2)",
+        "frozen (n = 1)",
     ]
     assert "22 (9.37 to 34.6)" in answers_table(runs)
     assert answers_table([under_way]) == ""
+
+
+def test_what_only_some_seeds_have_is_told_with_how_many(tmp_path: Path) -> None:
+    fd = [9.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0, *[8.0] * 4]
+    declined = whole_record(tmp_path / "joint-1", fd)
+    fine = whole_record(tmp_path / "joint-2", sorted(fd, reverse=True))
+    assert declined.verdict.onset_epoch == 9
+    assert answers([declined, fine])["joint"]["epoch of the onset"] == {"runs": 1, "mean": 9.0}
+    lines = {
+        line.split("|")[1].strip(): line for line in answers_table([declined, fine]).split("\n")
+    }
+    assert lines["epoch of the onset"].split("|")[2].strip() == "9, 1 of 2"
+    assert lines["epoch of the first alarm"].split("|")[2].strip() == "none"
 
 
 def test_growth_is_the_last_epoch_over_the_best_one(tmp_path: Path) -> None:
@@ -122,8 +135,8 @@ def test_growth_is_the_last_epoch_over_the_best_one(tmp_path: Path) -> None:
     record = read_record(folder, SHIPPED.stability)
     assert record is not None
     found = answers([record])["joint"]
-    assert found["D's gradient norm, last epoch over best"] == {"mean": 3.5}
-    assert found["G's gradient norm, last epoch over best"] == {"mean": 1.0}
+    assert found["D's gradient norm, last epoch over best"]["mean"] == 3.5
+    assert found["G's gradient norm, last epoch over best"]["mean"] == 1.0
 
 
 @pytest.mark.parametrize("made", [False, True])
