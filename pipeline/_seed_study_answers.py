@@ -1,5 +1,6 @@
 """What the seeds of a study say together: each answer with an interval, by recipe."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -20,11 +21,15 @@ def _lost(choice: Callable[[Record], int | None]) -> Callable[[Record], float | 
     return lost
 
 
-def _growth(signal: str) -> Callable[[Record], float]:
-    """A signal in the last epoch over what it was where fd is lowest."""
-    return lambda record: float(
-        record.by_epoch(signal)[-1] / record.by_epoch(signal)[record.best_row]
-    )
+def _growth(signal: str) -> Callable[[Record], float | None]:
+    """A signal in the last epoch over what it was where fd is lowest; None if an epoch lacks it."""
+
+    def growth(record: Record) -> float | None:
+        values = record.by_epoch(signal)
+        found = float(values[-1] / values[record.best_row])
+        return found if math.isfinite(found) else None
+
+    return growth
 
 
 QUESTIONS: dict[str, Callable[[Record], float | None]] = {

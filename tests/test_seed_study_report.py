@@ -139,6 +139,19 @@ def test_growth_is_the_last_epoch_over_the_best_one(tmp_path: Path) -> None:
     assert found["G's gradient norm, last epoch over best"]["mean"] == 1.0
 
 
+def test_an_epoch_shorter_than_a_window_has_no_growth(tmp_path: Path) -> None:
+    folder = tmp_path / "joint-1"
+    write_record(folder, [3.0, 1.0, 2.0])
+    lines = (folder / "signals.csv").read_text().splitlines()
+    (folder / "signals.csv").write_text("\n".join(lines[: 2 * WINDOWS + 1]) + "\n")
+    (folder / "run.json").write_text("{}")
+    record = read_record(folder, SHIPPED.stability)
+    assert record is not None
+    found = answers([record])["joint"]
+    assert "D's gradient norm, last epoch over best" not in found
+    assert found["lowest fd"]["mean"] == 1.0
+
+
 @pytest.mark.parametrize("made", [False, True])
 def test_a_run_without_an_epoch_has_no_record(tmp_path: Path, made: bool) -> None:
     folder = tmp_path / "joint-1"
