@@ -102,22 +102,25 @@ def _epochs(record: Record) -> Numbers:
 
 
 def _line(axis: Axes, record: Record, x: Numbers, y: Numbers) -> None:
-    words = _WORDS[record.recipe] if record.seed == 1 else None
-    axis.plot(x, y, color=_COLOURS[record.recipe], linewidth=1.3, alpha=0.85, label=words)
+    colour, words = _COLOURS[record.recipe], _WORDS[record.recipe]
+    axis.plot(x, y, color=colour, linewidth=1.3, alpha=0.85, label=words)
 
 
 def _marks(axis: Axes, record: Record, x: Numbers, y: Numbers) -> None:
     """On a curve: where to stop, where it went wrong, and where a signal warned."""
     verdict = record.verdict
-    marks: list[tuple[float | None, str, int]]
-    marks = [(verdict.best_epoch, "*", 10), (verdict.onset_epoch, "X", 8)]
-    marks += [(alarm.step / record.epoch_length, "v", 6) for alarm in record.alarms]
-    for epoch, mark, size in marks:
+    marks: list[tuple[float | None, str, int, str]]
+    marks = [(verdict.best_epoch, "*", 10, "stop"), (verdict.onset_epoch, "X", 8, "onset")]
+    marks += [(alarm.step / record.epoch_length, "v", 6, "alarm") for alarm in record.alarms]
+    for epoch, mark, size, words in marks:
         if epoch is not None:
             row = int(np.abs(x - epoch).argmin())
-            axis.plot(x[row], y[row], mark, color="black", markersize=size, zorder=4)
+            axis.plot(x[row], y[row], mark, color="black", markersize=size, zorder=4, label=words)
 
 
 def _legend(figure: Figure, axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+    known = dict(zip(reversed(labels), reversed(handles), strict=True))  # one for all seeds
+    words = [label for label in (*_WORDS.values(), "stop", "onset", "alarm") if label in known]
+    handles = [known[label] for label in words]
+    figure.legend(handles, words, loc="outside upper left", ncols=len(words))
