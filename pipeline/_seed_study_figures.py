@@ -14,7 +14,7 @@ from pipeline._seed_study_report import SEED_EPOCH, Record
 _COLOURS = {"joint": ORANGE, "frozen": BLUE, "stabilised": GREEN}
 _EPOCHS = "epoch (of 468 iterations)"
 _SETTLED = 7  # epochs, after which losses move by hundredths
-_WORDS = {"joint": "joint update", "frozen": "D frozen", "stabilised": "R1 and averaged weights"}
+_WORDS = {"joint": "joint update", "frozen": "D frozen", "stabilised": "stabilised"}
 
 
 def fds(records: Sequence[Record]) -> Figure:
