@@ -24,14 +24,14 @@ sys.modules["triton"] = None  # type: ignore[assignment]
 import keras
 import numpy as np
 import tensorflow as tf
-import torch
 from numpy.typing import NDArray
 
 from benchmarks.contestants import PRECISIONS, Engine, Plain, random_images
 from benchmarks.keras_parity import keras_discriminator, keras_generator
 from benchmarks.recipes import recipe
 from benchmarks.timing import Row, alternate, machine, rounded, show, tables, times_faster
-from dcgan.params import TrainParams
+from dcgan.params import RuntimeParams, TrainParams
+from dcgan.runtime import configure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,8 +138,7 @@ def main() -> None:
     params = recipe("blog", **{name: value for name, value in changes.items() if value})
     tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
     tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
-    torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)
+    configure(RuntimeParams("cpu", arguments.threads, "fp32"))
     versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
     found = [show(machine(**versions))]
     found += [show(row) for row in rows(params, arguments.threads, arguments.rounds)]

@@ -27,6 +27,7 @@ from dcgan.measuring import Meter, measure_epoch
 from dcgan.mnist import Mnist
 from dcgan.params import Params, TrainParams
 from dcgan.quality import MEASURES
+from dcgan.runtime import configure
 from dcgan.stability import Monitor
 from dcgan.training import SIGNALS, GanState, fit
 from pipeline._cli import load_params, progress_bar, run, write_whole
@@ -117,9 +118,8 @@ def train_params(base: TrainParams, training: Training) -> TrainParams:
 @functools.cache
 def _prepared() -> tuple[Params, Mnist, Meter]:
     """What all trainings of a process share; its thread count is set on the way."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     params = load_params()
+    configure(dataclasses.replace(params.runtime, threads=1))
     meter = load_meter(params.measure, torch.device("cpu")).smaller(NUM_SAMPLES)
     return params, load_data(), meter
 

@@ -42,7 +42,8 @@ from benchmarks.timing import (
     tables,
     times_faster,
 )
-from dcgan.params import TrainParams
+from dcgan.params import RuntimeParams, TrainParams
+from dcgan.runtime import configure
 from pipeline._cli import run
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ def isolated(threads: int, function: Callable[..., list[Row]], *arguments: objec
 
 
 def _with_threads(threads: int, function: Callable[..., list[Row]], *arguments: Any) -> list[Row]:
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # as dcgan.runtime.configure; it serves every contestant
+    configure(RuntimeParams("cpu", threads, "fp32"))  # it serves every contestant
     return function(*arguments)
 
 
@@ -149,7 +149,6 @@ def process_rows(
 def overhead_rows(steps_per_epoch: int, epochs: int) -> list[Row]:
     """What a run does beside its iterations, from the time between one and the next."""
     # MLflow and its kin take seconds to import, and only here are they wanted.
-    from dcgan.runtime import configure
     from pipeline._checkpoints import Checkpoints
     from pipeline._data import load_data
     from pipeline._training_run import TrainingRun
@@ -288,8 +287,7 @@ def _train_for(
     barrier: "Barrier",
     results: "Queue[float]",
 ) -> None:
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+    configure(RuntimeParams("cpu", threads, precision))
     engine = Engine(params, precision, random_images())
     engine()
     barrier.wait()

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from dcgan.measuring import measure_epoch
 from dcgan.params import Params, TrainParams
 from dcgan.quality import MEASURES
+from dcgan.runtime import configure
 from dcgan.stability import Monitor, Verdict, fed_monitor
 from dcgan.training import SIGNALS, GanState, fit
 from pipeline._cli import load_params, progress_bar, run, write_whole
@@ -85,9 +86,8 @@ class _Trainer:
     """Trains on the real digits and keeps what the verdict needs."""
 
     def __init__(self) -> None:
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
         params = load_params()
+        configure(dataclasses.replace(params.runtime, threads=1))
         self.params = params
         self.data = load_data()
         self.meter = load_meter(params.measure, torch.device("cpu")).smaller(2000)
