@@ -22,7 +22,7 @@ HELPERS = [name for name in OF_PIPELINE if name not in COMMANDS]
 
 # The layers of dcgan: a module may import those of its own line and of the lines above.
 LAYERS = (
-    {"params"},
+    {"params", "row_products"},
     {"mnist", "layers", "losses", "averaging", "runtime", "metrics", "cusum", "quality"},
     {"networks", "batches", "alarms", "keras_weights"},
     {"sampling", "judge", "stability"},

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dcgan.layers import DownsampleConv2d, UpsampleConv2d, dropout
+from dcgan.layers import DownsampleConv2d, SmallMapConv2d, UpsampleConv2d, dropout
+from dcgan.row_products import RowProducts
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -75,6 +76,62 @@ def test_downsample_conv_is_keras_padding_and_a_strided_convolution(
     x = random_images(in_channels, height, width)
     padded = F.pad(x, (*keras_padding(width), *keras_padding(height)))
     assert_same_function(layer, x, F.conv2d(padded, layer.weight, layer.bias, stride=2))
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_products_of_rows_are_a_padded_convolution_and_have_its_gradients(
+    layout: torch.memory_format,
+) -> None:
+    layer = torch.nn.Conv2d(3, 2, 5, padding=2).double().to(memory_format=layout)
+    assert layer.bias is not None
+    x = random_images(3, 4, 4).to(memory_format=layout).detach().requires_grad_()
+    products: Tensor = RowProducts.apply(x, layer.weight)
+    expected = outputs_and_gradients(layer, x, layer(x))
+    actual = outputs_and_gradients(layer, x, products + layer.bias[:, None, None])
+    for one, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_products_of_rows_have_second_gradients_for_the_penalty() -> None:
+    weight = torch.randn(2, 3, 5, 5, dtype=torch.float64, generator=seeded(2)).requires_grad_()
+    torch.autograd.gradcheck(RowProducts.apply, (random_images(3, 4, 4), weight))
+    torch.autograd.gradgradcheck(RowProducts.apply, (random_images(3, 4, 4), weight))
+
+
+def test_a_frozen_weight_gets_no_gradient_from_products_of_rows() -> None:
+    weight = torch.randn(2, 3, 5, 5, dtype=torch.float64, generator=seeded(2))
+    x = random_images(3, 4, 4)
+    total = (RowProducts.apply(x, weight) ** 2).sum()
+    total.backward()
+    assert x.grad is not None
+    assert weight.grad is None
+
+
+@pytest.mark.parametrize("images", [2, 64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_convolution_of_small_maps_is_itself_at_any_size_and_precision(
+    images: int, dtype: torch.dtype
+) -> None:
+    layer = SmallMapConv2d(256, 3).to(memory_format=torch.channels_last).to(dtype)
+    x = torch.randn(images, 256, 4, 4, generator=seeded(0)).to(dtype)
+    x = x.to(memory_format=torch.channels_last).requires_grad_()
+    reference = F.conv2d(x, layer.weight, layer.bias, padding=2)
+    by_rows = dtype == torch.float32 and images * 256 >= 128 * 128
+    assert ("RowProducts" in names_of_graph(layer(x))) == by_rows
+    expected = outputs_and_gradients(layer, x, reference)
+    actual = outputs_and_gradients(layer, x, layer(x))
+    for one, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def names_of_graph(outputs: Tensor) -> str:
+    """The names of the functions that made `outputs`."""
+    names, left = [], [outputs.grad_fn]
+    while left:
+        if (node := left.pop()) is not None:
+            names.append(node.name())
+            left += [before for before, _ in node.next_functions]
+    return " ".join(names)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.4, 0.9])

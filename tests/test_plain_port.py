@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import dcgan.layers
 from benchmarks.plain_port import PlainPort
 from dcgan.batches import draw_noise
 from dcgan.mnist import to_unit
@@ -82,8 +83,15 @@ def test_the_plain_port_s_losses_are_the_engine_s_from_equal_weights_and_noise(
         assert ours == pytest.approx(theirs, rel=2e-4)
 
 
-@pytest.mark.parametrize("params", [ADAM, RMSPROP, SHARED], ids=["adam", "rmsprop", "shared"])
-def test_after_20_steps_losses_and_weights_are_still_the_plain_port_s(params: TrainParams) -> None:
+@pytest.mark.parametrize(
+    ("params", "large"),
+    [(ADAM, 2**14), (RMSPROP, 2**14), (SHARED, 2**14), (RMSPROP, 0)],
+    ids=["adam", "rmsprop", "shared", "products of rows"],
+)
+def test_after_20_steps_losses_and_weights_are_still_the_plain_port_s(
+    params: TrainParams, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dcgan.layers, "_LARGE", large)
     start = PlainPort(params)
     copy_weights(GanState(params, CPU), start)
     state, plain, losses = train_both(params, 20)

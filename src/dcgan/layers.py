@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dcgan.row_products import RowProducts
+
 # A nearest-neighbour upsampled image repeats every pixel, so a 5-tap row of the kernel meets only
 # three different pixels. Even output rows see taps {0,1}, {2,3}, {4} of the pixels i-1, i, i+1;
 # odd output rows see {0}, {1,2}, {3,4}. Index: [output phase, low-resolution tap, original tap].
@@ -20,6 +22,9 @@ _PHASE_TAPS = torch.tensor(
     ],
     dtype=torch.float32,
 )
+
+# Images times channels from which products of rows are faster than a convolution (docs/speed.md).
+_LARGE = 128 * 128
 
 
 class UpsampleConv2d(nn.Conv2d):
@@ -68,6 +73,24 @@ class DownsampleConv2d(nn.Conv2d):
         padded = F.pad(x, (0, 1 - odd_width, 0, 1 - odd_height))
         padding = (1 + odd_height, 1 + odd_width)
         return F.conv2d(padded, self.weight, self.bias, stride=2, padding=padding)
+
+
+class SmallMapConv2d(nn.Conv2d):
+    """A 5x5 'same' convolution of 4x4 maps: [B, C, 4, 4] -> [B, C', 4, 4].
+
+    Large ones are computed in float32 on a CPU as products of rows, which skip most of the padding.
+    Small ones, and those in bf16, are faster as they are.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=5, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        large = len(x) * self.in_channels >= _LARGE
+        if not large or x.device.type != "cpu" or x.dtype != torch.float32:
+            return super().forward(x)
+        y: Tensor = RowProducts.apply(x, self.weight)
+        return y if self.bias is None else y + self.bias[:, None, None]
 
 
 def dropout(x: Tensor, probability: float, rng: torch.Generator | None) -> Tensor:

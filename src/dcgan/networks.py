@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dcgan.layers import DownsampleConv2d, UpsampleConv2d, dropout
+from dcgan.layers import DownsampleConv2d, SmallMapConv2d, UpsampleConv2d, dropout
 
 BATCH_NORM_EPS = 1e-3  # Keras's default
 BATCH_NORM_MOMENTUM = 0.1  # Keras counts what it keeps (0.9), torch what it replaces
@@ -54,7 +54,7 @@ class Discriminator(nn.Module):
         self.conv1 = DownsampleConv2d(1, width)
         self.conv2 = DownsampleConv2d(width, 2 * width)
         self.conv3 = DownsampleConv2d(2 * width, 4 * width)
-        self.conv4 = nn.Conv2d(4 * width, 8 * width, 5, padding=2)
+        self.conv4 = SmallMapConv2d(4 * width, 8 * width)
         self.score = nn.Linear(4 * 4 * 8 * width, 1)
         self.to(memory_format=torch.channels_last)
 
