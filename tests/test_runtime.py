@@ -1,14 +1,9 @@
 import dataclasses
-import platform
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import dcgan
 from dcgan.params import RuntimeParams
 from dcgan.runtime import (
     autocast,
@@ -52,36 +47,6 @@ def test_configure_sets_threads_and_0_leaves_them() -> None:
     assert torch.get_num_threads() == 2
     configure(runtime(threads=1))
     assert torch.get_num_threads() == 1
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to keep")
-def test_configure_keeps_freed_memory_for_the_next_iteration() -> None:
-    script = """
-import resource, sys, torch
-from dcgan.params import RuntimeParams
-from dcgan.runtime import configure
-
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-if sys.argv[1] == "configured":
-    configure(RuntimeParams("cpu", 1, "fp32"))
-for _ in range(5):
-    before = faults()
-    for size in range(2, 18):  # growing, so that no gap of before is large enough
-        maps = [torch.ones(size * 2**17) for _ in range(16)]
-        del maps
-print(faults() - before)
-"""
-
-    def faults_of(setting: str) -> int:
-        command = [sys.executable, "-c", script, setting]
-        where = {"PYTHONPATH": str(Path(dcgan.__file__).parent.parent)}
-        answer = subprocess.run(command, env=where, check=True, capture_output=True, text=True)
-        return int(answer.stdout)
-
-    assert faults_of("as it comes") > 10_000
-    assert faults_of("configured") < 64
 
 
 def test_configure_makes_kernels_deterministic_and_subnormal_numbers_zero() -> None:

@@ -1,9 +1,7 @@
 """Device, threads, precision and seeds: what a run computes on, and where its randomness starts."""
 
 import contextlib
-import ctypes
 import hashlib
-import platform
 from contextlib import AbstractContextManager
 
 import torch
@@ -21,26 +19,13 @@ def device_of(params: RuntimeParams) -> torch.device:
 
 
 def configure(params: RuntimeParams) -> torch.device:
-    """Set threads, memory and deterministic kernels for this process; returns the device."""
+    """Set threads and deterministic kernels for this process; returns the device."""
     if params.threads:
         torch.set_num_threads(params.threads)
     # Subnormal numbers cost a CPU many times more than others and mean nothing here.
     torch.set_flush_denormal(True)
-    _keep_freed_memory()
     torch.backends.cudnn.deterministic = True
     return device_of(params)
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed: the next iteration wants just as much.
-
-    By itself it gives large pieces back to the system and takes them anew, page by page, thousands
-    of times an iteration. Pieces of over 32 MiB, its highest limit, are given back still.
-    """
-    if platform.system() == "Linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        mmap_threshold, trim_threshold = -3, -1  # their names in malloc.h
-        mallopt(mmap_threshold, 32 * 2**20)
-        mallopt(trim_threshold, 2**31 - 1)
 
 
 def precision_of(params: RuntimeParams, device: torch.device) -> str:
