@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -53,6 +54,7 @@ def run(main: Callable[[], None]) -> None:
     end_with_dvc()
     # As Ctrl-C does: what is half-written is cleared away.
     before = signal.signal(signal.SIGTERM, _interrupt)
+    hook, sys.unraisablehook = sys.unraisablehook, _lost
     try:
         main()
     except UserError as error:
@@ -67,10 +69,22 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(_say(f"{where}: {error.strerror}; nothing half-written was left", 1))
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
     raise KeyboardInterrupt(number)
+
+
+def _lost(lost: "sys.UnraisableHookArgs") -> None:
+    """Send an interrupt once more that came during a callback, such as a destructor's."""
+    if not isinstance(lost.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    (number,) = lost.exc_value.args or (signal.SIGINT,)
+    again = threading.Timer(0.01, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 class Parser(argparse.ArgumentParser):

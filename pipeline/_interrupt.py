@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM as a question that a loop can ask between two steps."""
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType
 from typing import Self
 
@@ -25,3 +27,16 @@ class Interrupt:
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = number
+
+
+@contextlib.contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM wait for the end of the block.
+
+    For C++ that calls Python back: an exception from nowhere is lost there, or ends the process by
+    a segmentation fault.
+    """
+    with Interrupt() as interrupt:
+        yield
+    if interrupt.received is not None:
+        raise KeyboardInterrupt(interrupt.received)

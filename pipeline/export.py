@@ -17,6 +17,7 @@ from dcgan.sampling import fixed_noise, generate, to_bytes
 from pipeline._cli import Parser, UserError, load_params, read_json, run
 from pipeline._device import set_up
 from pipeline._folders import folder_whole
+from pipeline._interrupt import interrupts_deferred
 from pipeline._model_card import Facts, model_card
 from pipeline._paths import (
     DATA_REPORT,
@@ -47,8 +48,9 @@ def main() -> None:
     figures, scale = _read_metrics()
     with folder_whole(EXPORT) as folder:
         shutil.copyfile(GENERATOR_BEST, folder / "generator.safetensors")
-        export(generator, folder)
-        errors = parity(generator, folder)
+        with interrupts_deferred():
+            export(generator, folder)
+            errors = parity(generator, folder)
         print(
             f"largest difference to the trained network at batch {', '.join(map(str, BATCHES))}: "
             + ", ".join(f"{name} {error:.1e}" for name, error in errors.items())
