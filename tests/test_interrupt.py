@@ -45,8 +45,11 @@ def test_without_an_interrupt_nothing_is_raised_and_handlers_are_as_before() -> 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_during_a_callback_still_ends_the_command_in_one_line(number: int) -> None:
     program = f"""
-import os, time, weakref
+import os, signal, time, weakref
 from pipeline._cli import run
+
+# As in a terminal: whoever is started in the background inherits a SIGINT that is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Thing:
     pass
