@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that a loop can ask between two steps."""
+"""Ctrl-C and SIGTERM as a question, asked between two steps or after a block."""
 
 import contextlib
 import signal
@@ -25,7 +25,7 @@ class Interrupt:
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         if self.received is not None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         self.received = number
 
 

@@ -1,6 +1,8 @@
 import json
+import os
 import re
 import shutil
+import signal
 import sys
 from math import nan
 from pathlib import Path
@@ -232,6 +234,28 @@ def test_an_export_that_differs_fails_in_one_line_and_replaces_nothing(
     assert [item.name for item in (folder / EXPORT).iterdir()] == ["older"]
     assert not list(folder.glob(".*.partial"))
     assert not (folder / ".tracking").exists()
+
+
+def test_a_kill_waits_until_the_exporters_are_done_and_replaces_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[str] = []
+
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("export")
+
+    def parity(*_: object) -> dict[str, float]:
+        done.append("parity")
+        return {}
+
+    monkeypatch.setattr(exporting, "export", killed)
+    monkeypatch.setattr(exporting, "parity", parity)
+    assert export(folder, monkeypatch) == 128 + signal.SIGTERM
+    assert done == ["export", "parity"]
+    assert capsys.readouterr().err == "error: interrupted; the same command continues\n"
+    assert [item.name for item in (folder / EXPORT).iterdir()] == ["older"]
+    assert not list(folder.glob(".*.partial"))
 
 
 @pytest.mark.parametrize("change", [2e-5, nan])

@@ -30,9 +30,10 @@ def test_an_interrupt_waits_for_the_end_of_the_block(number: int) -> None:
 
 def test_a_second_interrupt_does_not_wait() -> None:
     done: list[int] = []
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupt:
         interrupt_oneself(signal.SIGTERM, 2, done)
     assert done == [0]
+    assert interrupt.value.args == (signal.SIGTERM,)
 
 
 def test_without_an_interrupt_nothing_is_raised_and_handlers_are_as_before() -> None:

@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dcgan import row_products
 from dcgan.layers import DownsampleConv2d, SmallMapConv2d, UpsampleConv2d, dropout
-from dcgan.row_products import RowProducts
+from dcgan.networks import Discriminator
+from dcgan.row_products import RowProducts, _unbanded
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -98,13 +100,22 @@ def test_products_of_rows_have_second_gradients_for_the_penalty() -> None:
     torch.autograd.gradgradcheck(RowProducts.apply, (random_images(3, 4, 4), weight))
 
 
-def test_a_frozen_weight_gets_no_gradient_from_products_of_rows() -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_products_of_rows_spend_nothing_on_the_gradient_of_a_frozen_weight(
+    frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[Tensor] = []  # autograd would drop such a gradient unseen
+
+    def unbanded(banded: Tensor) -> Tensor:
+        computed.append(banded)
+        return _unbanded(banded)
+
+    monkeypatch.setattr(row_products, "_unbanded", unbanded)
     weight = torch.randn(2, 3, 5, 5, dtype=torch.float64, generator=seeded(2))
     x = random_images(3, 4, 4)
-    total = (RowProducts.apply(x, weight) ** 2).sum()
-    total.backward()
+    RowProducts.apply(x, weight.requires_grad_(not frozen)).sum().backward()
     assert x.grad is not None
-    assert weight.grad is None
+    assert len(computed) == (0 if frozen else 5)
 
 
 @pytest.mark.parametrize("images", [2, 64])
@@ -122,6 +133,14 @@ def test_the_convolution_of_small_maps_is_itself_at_any_size_and_precision(
     actual = outputs_and_gradients(layer, x, layer(x))
     for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_discriminator_under_autocast_takes_no_products_of_rows(bf16: bool) -> None:
+    images = torch.rand(64, 1, 28, 28, generator=seeded(0))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16, cache_enabled=False):
+        logits = Discriminator(width=64)(images, seeded(1))
+    assert ("RowProducts" in names_of_graph(logits)) == (not bf16)
 
 
 def names_of_graph(outputs: Tensor) -> str:
