@@ -119,7 +119,7 @@ def train_params(base: TrainParams, training: Training) -> TrainParams:
 def _prepared() -> tuple[Params, Mnist, Meter]:
     """What all trainings of a process share; its thread count is set on the way."""
     params = load_params()
-    configure(dataclasses.replace(params.runtime, threads=1))
+    configure(dataclasses.replace(params.runtime, device="cpu", threads=1))
     meter = load_meter(params.measure, torch.device("cpu")).smaller(NUM_SAMPLES)
     return params, load_data(), meter
 

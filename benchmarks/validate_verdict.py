@@ -87,7 +87,7 @@ class _Trainer:
 
     def __init__(self) -> None:
         params = load_params()
-        configure(dataclasses.replace(params.runtime, threads=1))
+        configure(dataclasses.replace(params.runtime, device="cpu", threads=1))
         self.params = params
         self.data = load_data()
         self.meter = load_meter(params.measure, torch.device("cpu")).smaller(2000)
