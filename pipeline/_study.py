@@ -45,6 +45,7 @@ from pipeline._tracking import brief
 DEFAULT_STORAGE = f"sqlite:///{ROOT / 'tune.db'}"
 HEARTBEAT_SECONDS = 10  # a worker elsewhere that is silent for `GRACE_SECONDS` counts as dead
 GRACE_SECONDS = 60
+_NAMING_SECONDS = 10.0  # that the others wait for who has made a study
 MAX_KILLS = 1  # a trial whose worker was killed is tried once more
 # What asking the storage can fail with.
 FAILURES = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
@@ -128,7 +129,10 @@ class Study:
     """One study in a storage."""
 
     def __init__(self, url: str, name: str, tune: TuneParams, create: bool = False) -> None:
-        """Open a study, or make it if `create`. Raises UserError where that is impossible."""
+        """Open a study, or make it if `create`. Raises UserError where that is impossible.
+
+        `created` then tells who made it: one of all the processes that try at once.
+        """
         self.name, self._tune = name, tune
         self._sampler = _NumberedSampler(tune)
         with _said_in_a_line(url):
@@ -139,12 +143,18 @@ class Study:
                 "sampler": self._sampler,
                 "pruner": pruner_of(tune),
             }
+            self.created = create and _created(options)
+            self._study = optuna.load_study(**options)
             if create:
-                self._study = optuna.create_study(load_if_exists=True, **options)
-                if "uid" not in self._study.user_attrs:
-                    self._study.set_user_attr("uid", uuid.uuid4().hex)
-            else:
-                self._study = optuna.load_study(**options)
+                self._be_named()
+
+    def _be_named(self) -> None:
+        """Have a uid: who made the study names it, unless killed before."""
+        deadline = time.monotonic() + (0 if self.created else _NAMING_SECONDS)
+        while "uid" not in self.about and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if "uid" not in self.about:
+            self.say("uid", uuid.uuid4().hex)
 
     @property
     def uid(self) -> str:
@@ -382,6 +392,14 @@ class _NumberedSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         return self._of(trial).sample_independent(study, trial, param_name, param_distribution)
+
+
+def _created(options: Mapping[str, Any]) -> bool:
+    try:
+        optuna.create_study(**options)
+    except optuna.exceptions.DuplicatedStudyError:
+        return False
+    return True
 
 
 def _try_again(study: optuna.Study, trial: FrozenTrial, killed: bool = True) -> None:

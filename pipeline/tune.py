@@ -228,16 +228,16 @@ class _Search:
                 "--study"
             )
         self.again = Study(self.storage, f"{self.name}-confirm", _without_pruner(tune), create=True)
-        joins = False
+        # Of commands that start at once, the one that made the study sees to what is there once.
+        joins = join and not self.study.created
         for study in (self.study, self.again):
             study.reap()
             owner = study.others_at_work()
-            joins = joins or owner is not None
             if owner is not None and not join:
                 raise UserError(f"study {study.name}: {owner} is at work on it; --join takes part")
             if owner is None:
                 study.adopt()
-        if not self.study.trials():
+        if not joins and not self.study.trials():
             present: dict[str, float] = {"lr_g": train.lr_g, "ratio": train.lr_d / train.lr_g}
             if tune.epochs.mode == "sampled":
                 present["epochs"] = min(max(train.epochs, tune.epochs.min), tune.epochs.max)

@@ -3,12 +3,15 @@
 import multiprocessing
 import os
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
+from pipeline import _study
 from pipeline._cli import UserError
 from pipeline._study import Asked, Result, Study, pruner_of
 from tests.searches import tune_params
@@ -57,6 +60,42 @@ def test_what_a_trial_draws_depends_on_the_seed_its_number_and_what_is_known(
     other = opened(f"sqlite:///{tmp_path / 'three'}.db", seed=1)
     other.run_one(TRIALS, complete)
     assert drawn(other)[0] != found[0][0]
+
+
+def test_of_all_that_open_a_new_study_at_once_one_has_made_it_and_all_know_its_uid(
+    url: str,
+) -> None:
+    opened(f"{url}.other")  # what is imported late, is
+    threads = 8
+    barrier = threading.Barrier(threads)
+
+    def open_at_once(_: int) -> tuple[bool, str]:
+        barrier.wait()
+        study = opened(url)
+        return study.created, study.uid
+
+    with ThreadPoolExecutor(threads) as pool:
+        created, uids = zip(*pool.map(open_at_once, range(threads)), strict=True)
+    assert sum(created) == 1
+    assert len(set(uids)) == 1
+
+
+def test_who_opens_a_study_waits_for_the_uid_that_its_maker_gives_it(url: str) -> None:
+    made = optuna.create_study(storage=url, study_name="sweep")
+    maker = threading.Timer(0.5, lambda: made.set_user_attr("uid", "of its maker"))
+    maker.start()
+    assert opened(url).uid == "of its maker"
+    maker.join()
+
+
+def test_a_study_whose_maker_was_killed_before_it_named_it_is_named_by_the_next(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optuna.create_study(storage=url, study_name="sweep")
+    monkeypatch.setattr(_study, "_NAMING_SECONDS", 0.3)
+    study = opened(url)
+    assert not study.created
+    assert opened(url).uid == study.uid
 
 
 def test_rates_are_in_range_and_as_short_as_they_will_stand_in_the_file(url: str) -> None:

@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import MagicMock
 
 import psycopg
 import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
+from pipeline import tune
 from pipeline.tune import seconds, trials_done
 from tests.postgres import postgres
 from tests.project import Project
-from tests.searches import known
+from tests.searches import SHIPPED, known
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -201,6 +203,35 @@ def test_machines_share_a_postgresql_and_a_killed_workers_trial_is_tried_again_o
     whole = [run for run in children if run["steps"]]
     assert len(whole) == 5
     assert all(run["steps"] == list(range(1, EPOCHS * STEPS_PER_EPOCH + 1)) for run in whole)
+
+
+def test_of_commands_that_start_at_once_only_the_maker_of_the_study_creates_its_run_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    class Run:
+        def __init__(self, key: str) -> None: ...
+
+        def wait_until_known(self, _: float) -> None:
+            done.append("wait")
+
+        def begin(self, *_: object) -> None:
+            done.append("begin")
+
+        def flush(self, **_: object) -> None: ...
+
+    monkeypatch.setattr(tune, "TrackedRun", Run)
+    monkeypatch.setattr(tune, "close_dead_runs", lambda: 0)
+    storage = f"sqlite:///{tmp_path / 'tune.db'}"
+    commands = [
+        tune._Search(SHIPPED, storage, "sweep", "recipe", MagicMock(), MagicMock())
+        for _ in range(2)
+    ]
+    for command in commands:  # no trial is under way yet, by which they would know of each other
+        command.open(join=True)
+    assert done == ["begin", "wait", "begin"]
+    assert [trial.facts for trial in commands[1].study.trials()] == [{"current": True}]
 
 
 @pytest.mark.parametrize(
