@@ -31,14 +31,14 @@ def test_many_processes_start_cold_at_once_and_every_run_is_tracked(
     project.run("git", "commit", "-qam", "small")
     for stage in ("fetch", "judge"):  # which track nothing; the rest is cold
         project.python(f"pipeline.{stage}")
-    started = [project.start("python", "-m", "pipeline.train")]
     tunes, queued = 2, 3
+    for number in range(queued):  # before all: meanwhile DVC has its values in params.yaml itself
+        rate = f"train.lr_g=0.000{number + 1}"
+        project.run("dvc", "exp", "run", "--queue", "--name", f"queued-{number}", "-S", rate)
+    started = [project.start("python", "-m", "pipeline.train")]
     for number in range(tunes):  # each with two workers: three processes
         study = ("--study", f"study-{number}")
         started.append(project.start("python", "-m", "pipeline.tune", *study))
-    for number in range(queued):
-        rate = f"train.lr_g=0.000{number + 1}"
-        project.run("dvc", "exp", "run", "--queue", "--name", f"queued-{number}", "-S", rate)
     project.run("dvc", "queue", "start", "-j", str(queued))
     for process in started:
         output, _ = process.communicate(timeout=1200)
