@@ -69,7 +69,7 @@ tune: .venv/ready  ## search for better rates and the best stopping point (resum
 .PHONY: study
 study: .venv/ready  ## the seed's experiment again, measured (resumable, hours)
 	dvc repro judge
-	python -m pipeline.seed_study
+	python -m pipeline.replicate
 
 .PHONY: replay-search
 replay-search: .venv/ready  ## what does a search cost? replays recorded learning curves

@@ -25,14 +25,15 @@ import torch
 
 from dcgan.measuring import Meter, measure_epoch
 from dcgan.mnist import Mnist
-from dcgan.params import Params, TrainParams
-from dcgan.quality import MEASURES
+from dcgan.params import TrainParams
 from dcgan.runtime import configure
-from dcgan.stability import Monitor
 from dcgan.training import SIGNALS, GanState, fit
-from pipeline._cli import load_params, progress_bar, run, write_whole
-from pipeline._data import load_data
-from pipeline._weights import load_meter
+from ganverdict.monitor import Monitor
+from ganverdict.quality import MEASURES
+from pipeline.base.cli import load_params, progress_bar, run, write_whole
+from pipeline.base.params import Params
+from pipeline.store.data import load_data
+from pipeline.store.weights import load_meter
 
 TABLE = Path("benchmarks/learning_curves.csv")
 COLUMNS = (

@@ -22,9 +22,9 @@ from benchmarks.timing import Row, machine, rounded, show, table
 from dcgan.measuring import measure_epoch
 from dcgan.runtime import configure
 from dcgan.training import GanState, fit
-from pipeline._cli import load_params, progress_bar, run
-from pipeline._data import load_data
-from pipeline._weights import load_meter
+from pipeline.base.cli import load_params, progress_bar, run
+from pipeline.store.data import load_data
+from pipeline.store.weights import load_meter
 
 
 class Task(NamedTuple):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from dcgan.params import Params, TrainParams
+from dcgan.params import TrainParams
+from pipeline.base.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -28,11 +28,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from benchmarks.learning_curves import EPOCHS, RECIPES, TABLE, Training, read_table
-from dcgan.params import TuneParams
-from dcgan.quality import median_of_three
-from pipeline._cli import UserError, load_params, progress_bar, run
-from pipeline._figures import BLUE, GREY, ORANGE, WIDTH, save
-from pipeline._study import pruner_of
+from ganverdict.quality import median_of_three
+from pipeline.base.cli import UserError, load_params, progress_bar, run
+from pipeline.base.params import TuneParams
+from pipeline.plots.training import BLUE, GREY, ORANGE, WIDTH, save
+from pipeline.search.study import pruner_of
 
 PICTURE = Path("docs/images/tuning.png")
 REGRET = 0.05

@@ -44,7 +44,7 @@ from benchmarks.timing import (
 )
 from dcgan.params import RuntimeParams, TrainParams
 from dcgan.runtime import configure
-from pipeline._cli import run
+from pipeline.base.cli import run
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -149,10 +149,10 @@ def process_rows(
 def overhead_rows(steps_per_epoch: int, epochs: int) -> list[Row]:
     """What a run does beside its iterations, from the time between one and the next."""
     # MLflow and its kin take seconds to import, and only here are they wanted.
-    from pipeline._checkpoints import Checkpoints
-    from pipeline._data import load_data
-    from pipeline._training_run import TrainingRun
-    from pipeline._weights import load_meter
+    from pipeline.store.checkpoints import Checkpoints
+    from pipeline.store.data import load_data
+    from pipeline.store.weights import load_meter
+    from pipeline.training.run import TrainingRun
 
     params = default_params()
     train = params.train

@@ -24,16 +24,17 @@ import torch
 from numpy.typing import NDArray
 
 from dcgan.measuring import measure_epoch
-from dcgan.params import Params, TrainParams
-from dcgan.quality import MEASURES
+from dcgan.params import TrainParams
 from dcgan.runtime import configure
-from dcgan.stability import Monitor, Verdict, fed_monitor
 from dcgan.training import SIGNALS, GanState, fit
-from pipeline._cli import load_params, progress_bar, run, write_whole
-from pipeline._data import load_data
-from pipeline._paths import STUDY
-from pipeline._seed_study_report import read_record
-from pipeline._weights import load_meter
+from ganverdict.monitor import Monitor, Verdict, fed_monitor
+from ganverdict.quality import MEASURES
+from pipeline.base.cli import load_params, progress_bar, run, write_whole
+from pipeline.base.params import Params
+from pipeline.base.paths import STUDY
+from pipeline.replication.report import read_record
+from pipeline.store.data import load_data
+from pipeline.store.weights import load_meter
 
 RECORDS = Path(".validation")
 INJECTED_EPOCH = 8  # the end of the healthy part that all failures of a seed share

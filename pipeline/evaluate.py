@@ -14,15 +14,23 @@ from dcgan.measuring import Meter
 from dcgan.mnist import NUM_CLASSES, Mnist
 from dcgan.networks import Generator
 from dcgan.sampling import to_bytes
-from pipeline import _figures
-from pipeline._cli import Parser, UserError, load_params, progress_bar, read_json, run, write_json
-from pipeline._data import load_data
-from pipeline._device import set_up
-from pipeline._folders import folder_whole
-from pipeline._outcome import Outcome, read_outcome
-from pipeline._paths import FIGURES, JUDGE_REPORT, METRICS
-from pipeline._tracking import TrackedRun
-from pipeline._weights import load_meter
+from pipeline.base.cli import (
+    Parser,
+    UserError,
+    load_params,
+    progress_bar,
+    read_json,
+    run,
+    write_json,
+)
+from pipeline.base.device import set_up
+from pipeline.base.folders import folder_whole
+from pipeline.base.paths import FIGURES, JUDGE_REPORT, METRICS
+from pipeline.plots import training as plots
+from pipeline.store.data import load_data
+from pipeline.store.outcome import Outcome, read_outcome
+from pipeline.store.weights import load_meter
+from pipeline.tracking.run import TrackedRun
 
 Figures = dict[str, float]
 
@@ -48,7 +56,7 @@ def main() -> None:
         with folder_whole(FIGURES) as folder:
             shares = meter.against.share.cpu().numpy()
             for name, figure in pictures(outcome, scale, best, shares, samples, data):
-                _figures.save(figure, folder / f"{name}.png")
+                plots.save(figure, folder / f"{name}.png")
                 bar.update()
             animate(outcome, folder / "progress.gif")
             bar.update()
@@ -88,25 +96,25 @@ def pictures(
     shares: NDArray[np.float64],
     samples: Tensor,
     data: Mnist,
-) -> Iterator[tuple[str, _figures.Figure]]:
+) -> Iterator[tuple[str, plots.Figure]]:
     """Name and figure of each picture, one drawn at a time."""
-    course = _figures.Course(
+    course = plots.Course(
         outcome.steps, outcome.epochs, best["epoch"], outcome.alarm_step, outcome.onset_step
     )
-    yield "losses", _figures.losses(course)
-    yield "gradients", _figures.gradients(course)
-    yield "fd", _figures.quality(course, scale)
+    yield "losses", plots.losses(course)
+    yield "gradients", plots.gradients(course)
+    yield "fd", plots.quality(course, scale)
     shown = (*_SHOWN_EPOCHS, outcome.epochs["epoch"][-1])
     steps = [epoch * course.steps_per_epoch for epoch in shown]
-    indices = _figures.nearest(outcome.grid_steps, steps)
+    indices = plots.nearest(outcome.grid_steps, steps)
     titles = [f"epoch {outcome.grid_steps[i] / course.steps_per_epoch:.3g}" for i in indices]
     grids = outcome.grids[indices]
-    yield "epochs", _figures.side_by_side(dict(zip(titles, grids, strict=True)))
-    (index,) = _figures.nearest(outcome.grid_steps, [best["step"]])
+    yield "epochs", plots.side_by_side(dict(zip(titles, grids, strict=True)))
+    (index,) = plots.nearest(outcome.grid_steps, [best["step"]])
     grid = outcome.grids[index]
     yield (
         "best",
-        _figures.side_by_side(
+        plots.side_by_side(
             {
                 f"samples, best epoch ({best['epoch']})": grid,
                 "real digits (test set)": data.test_images[: len(grid)].numpy(),
@@ -114,18 +122,18 @@ def pictures(
         ),
     )
     seen = np.array(in_report(best)["shares"])
-    yield "classes", _figures.classes(seen, shares)
+    yield "classes", plots.classes(seen, shares)
     yield "neighbours", _neighbours(to_bytes(samples[:_COMPARED]).squeeze(1).cpu(), data)
 
 
-def _neighbours(samples: Tensor, data: Mnist) -> _figures.Figure:
+def _neighbours(samples: Tensor, data: Mnist) -> plots.Figure:
     distances, indices = nearest_pixels(samples, data.train_images, _SHOWN_NEIGHBOURS)
     of_test, _ = nearest_pixels(data.test_images[:_COMPARED], data.train_images, 1)
     words = (
         f"distance to the nearest (black 0, white 1); median of {len(samples)} samples "
         f"{distances[:, 0].median():.1f}, of {len(of_test)} test digits {of_test.median():.1f}"
     )
-    return _figures.neighbours(
+    return plots.neighbours(
         samples[:_SHOWN_SAMPLES].numpy(),
         data.train_images[indices[:_SHOWN_SAMPLES]].numpy(),
         distances[:_SHOWN_SAMPLES, 0].numpy(),
@@ -148,11 +156,11 @@ def nearest_pixels(images: Tensor, among: Tensor, k: int) -> tuple[Tensor, Tenso
 
 def animate(outcome: Outcome, path: Path) -> None:
     """How the images of the fixed noise came to be."""
-    chosen = _figures.frame_choice(len(outcome.grids))
+    chosen = plots.frame_choice(len(outcome.grids))
     length = outcome.epochs["step"][0] / outcome.epochs["epoch"][0]
     steps = outcome.grid_steps[chosen]
     labels = [f"iteration {step:,}, epoch {step / length:.1f}" for step in steps.tolist()]
-    _figures.animation(path, outcome.grids[chosen], labels)
+    plots.animation(path, outcome.grids[chosen], labels)
 
 
 def in_report(figures: Figures) -> dict[str, Any]:

@@ -14,12 +14,11 @@ from PIL import Image
 
 from dcgan.networks import Generator
 from dcgan.sampling import fixed_noise, generate, to_bytes
-from pipeline._cli import Parser, UserError, load_params, read_json, run
-from pipeline._device import set_up
-from pipeline._folders import folder_whole
-from pipeline._interrupt import interrupts_deferred
-from pipeline._model_card import Facts, model_card
-from pipeline._paths import (
+from pipeline.base.cli import Parser, UserError, load_params, read_json, run
+from pipeline.base.device import set_up
+from pipeline.base.folders import folder_whole
+from pipeline.base.interrupt import interrupts_deferred
+from pipeline.base.paths import (
     DATA_REPORT,
     EXPORT,
     GENERATOR_BEST,
@@ -28,9 +27,10 @@ from pipeline._paths import (
     REFERENCE,
     RUN,
 )
-from pipeline._pictures import tile
-from pipeline._tracking import TrackedRun
-from pipeline._weights import load_generator, load_meter
+from pipeline.base.pictures import tile
+from pipeline.store.model_card import Facts, model_card
+from pipeline.store.weights import load_generator, load_meter
+from pipeline.tracking.run import TrackedRun
 
 BATCHES = (1, 2, 64)
 MAX_ERROR = 1e-5  # of a pixel in [0, 1]

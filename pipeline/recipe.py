@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipeline._cli import Parser, read_yaml, run
+from pipeline.base.cli import Parser, read_yaml, run
 
 RECIPES = {file.stem: file for file in (Path(__file__).parent / "recipes").glob("*.yaml")}
 

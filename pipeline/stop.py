@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dcgan.alarms import SIGNALS
-from dcgan.params import StabilityParams
-from dcgan.quality import MEASURES
-from dcgan.stability import Verdict, judge_run
-from pipeline._cli import Parser, UserError, load_params, run, write_json, write_whole
-from pipeline._columns import Columns, from_histories, read_csv, read_header
+from ganverdict.alarms import SIGNALS
+from ganverdict.monitor import Verdict, judge_run
+from ganverdict.quality import MEASURES
+from ganverdict.thresholds import Thresholds
+from pipeline.base.cli import Parser, UserError, load_params, run, write_json, write_whole
+from pipeline.store.columns import Columns, from_histories, read_csv, read_header
 
 PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"  # from whatever folder one calls
 
@@ -48,7 +48,7 @@ def main() -> None:
     if arguments.out:
         write_json(arguments.out, verdict.to_json())
     if arguments.plot:
-        from pipeline._verdict_figure import draw_verdict  # slow to import, seldom wanted
+        from pipeline.plots.verdict import draw_verdict  # slow to import, seldom wanted
 
         with write_whole(arguments.plot) as file:
             draw_verdict(file, logs.steps, logs.epochs, verdict)
@@ -120,14 +120,14 @@ def _from_files(
 
 
 def _from_mlflow(run_id: str, renamed: dict[str, str]) -> _Logs:
-    from pipeline import _tracking  # importing mlflow takes seconds
+    from pipeline.tracking import run as tracking  # importing mlflow takes seconds
 
     keys = {name: renamed.get(name, f"train/{name}") for name in SIGNALS}
     keys |= {name: renamed.get(name, f"eval/{name}") for name in (*MEASURES, "fd_ema")}
     try:
-        histories = _tracking.read_history(run_id, keys.values())
-    except _tracking.FAILURES as error:
-        raise UserError(f"run {run_id}: {_tracking.brief(error)}") from None
+        histories = tracking.read_history(run_id, keys.values())
+    except tracking.FAILURES as error:
+        raise UserError(f"run {run_id}: {tracking.brief(error)}") from None
     found = {name: histories[key] for name, key in keys.items() if key in histories}
     steps = from_histories({name: found[name] for name in SIGNALS if name in found})
     for name in ("d_loss", "g_loss"):
@@ -156,7 +156,7 @@ def _need(there: bool, file: Path, name: str, header: list[str]) -> None:
         raise UserError(f"{file}: no column {name}; it has {has}. Name yours: --map {ours}=NAME")
 
 
-def _judge(logs: _Logs, params: StabilityParams, length: int | None) -> Verdict:
+def _judge(logs: _Logs, params: Thresholds, length: int | None) -> Verdict:
     try:
         return judge_run(logs.steps, logs.epochs, params, length)
     except ValueError as error:

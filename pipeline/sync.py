@@ -3,9 +3,9 @@
 Exit status 1 says that something is still missing; the same command goes on from there.
 """
 
-from pipeline._cli import Parser, UserError, run
-from pipeline._paths import OUTBOX
-from pipeline._tracking import FAILURES, TrackedRun, brief, close_dead_runs, connect
+from pipeline.base.cli import Parser, UserError, run
+from pipeline.base.paths import OUTBOX
+from pipeline.tracking.run import FAILURES, TrackedRun, brief, close_dead_runs, connect
 
 
 def main() -> None:

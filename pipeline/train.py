@@ -7,9 +7,7 @@ import os
 from pathlib import Path
 
 from dcgan import mnist
-from pipeline import _provenance
-from pipeline._checkpoints import Checkpoints, run_hash
-from pipeline._cli import (
+from pipeline.base.cli import (
     Parser,
     UserError,
     load_params,
@@ -18,13 +16,24 @@ from pipeline._cli import (
     write_json,
     write_whole,
 )
-from pipeline._data import load_data
-from pipeline._device import set_up
-from pipeline._interrupt import Interrupt
-from pipeline._paths import DATA, EPOCHS, GENERATOR_BEST, GENERATOR_LAST, JUDGE, RUN, STEPS, STOP
-from pipeline._tracking import close_dead_runs
-from pipeline._training_run import TrainingRun, counted_fd
-from pipeline._weights import load_meter
+from pipeline.base.device import set_up
+from pipeline.base.interrupt import Interrupt
+from pipeline.base.paths import (
+    DATA,
+    EPOCHS,
+    GENERATOR_BEST,
+    GENERATOR_LAST,
+    JUDGE,
+    RUN,
+    STEPS,
+    STOP,
+)
+from pipeline.store.checkpoints import Checkpoints, run_hash
+from pipeline.store.data import load_data
+from pipeline.store.weights import load_meter
+from pipeline.tracking import provenance
+from pipeline.tracking.run import close_dead_runs
+from pipeline.training.run import TrainingRun, counted_fd
 
 
 def main() -> None:
@@ -39,7 +48,7 @@ def main() -> None:
         training = TrainingRun(params, data, meter, checkpoints, device)
         close_dead_runs()
         title = os.environ.get("DVC_EXP_NAME") or f"train-{checkpoints.name[:8]}"
-        training.begin(title, data_hash, _provenance.tags())
+        training.begin(title, data_hash, provenance.tags())
         _train(training, interrupt)
         if interrupt.received is not None:
             training.pause()

@@ -25,12 +25,16 @@ import torch
 from dcgan import mnist
 from dcgan.measuring import Meter, measure_epoch
 from dcgan.mnist import Mnist
-from dcgan.params import Params, RateRange, TuneParams
 from dcgan.training import GanState, fit
-from pipeline import _provenance
-from pipeline._apply import apply
-from pipeline._cli import PARAMS_FILE, Parser, UserError, load_params, progress_bar, run
-from pipeline._confirm import (
+from pipeline.base.cli import PARAMS_FILE, Parser, UserError, load_params, progress_bar, run
+from pipeline.base.device import set_up
+from pipeline.base.folders import folder_whole
+from pipeline.base.interrupt import Interrupt
+from pipeline.base.params import Params, RateRange, TuneParams
+from pipeline.base.paths import DATA, JUDGE, TUNE
+from pipeline.plots.search import draw
+from pipeline.search.apply import apply
+from pipeline.search.confirmation import (
     Candidate,
     candidates,
     choose,
@@ -38,19 +42,15 @@ from pipeline._confirm import (
     fresh_seeds,
     score_afresh,
 )
-from pipeline._crew import Crew
-from pipeline._data import load_data
-from pipeline._device import set_up
-from pipeline._folders import folder_whole
-from pipeline._interrupt import Interrupt
-from pipeline._paths import DATA, JUDGE, TUNE
-from pipeline._study import DEFAULT_STORAGE, FAILURES, Known, Study
-from pipeline._tracking import TrackedRun, brief, close_dead_runs
-from pipeline._training_run import flat
-from pipeline._trials import Job
-from pipeline._tune_figures import draw
-from pipeline._tune_report import Findings, result, table, write
-from pipeline._weights import load_meter
+from pipeline.search.crew import Crew
+from pipeline.search.result import Findings, result, table, write
+from pipeline.search.study import DEFAULT_STORAGE, FAILURES, Known, Study
+from pipeline.search.worker import Job
+from pipeline.store.data import load_data
+from pipeline.store.weights import load_meter
+from pipeline.tracking import provenance
+from pipeline.tracking.run import TrackedRun, brief, close_dead_runs
+from pipeline.training.run import flat
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _FIRST_SECONDS = 20.0  # that a command which joins waits for the first one's tracked run
@@ -245,7 +245,7 @@ class _Search:
         close_dead_runs()
         self.tracked = TrackedRun(f"tune-{self.study.uid}")
         searched = {f"tune.{key}": value for key, value in _flat(dataclasses.asdict(tune)).items()}
-        tags = {**_provenance.tags(), "study": self.name, "config_hash": self.recipe}
+        tags = {**provenance.tags(), "study": self.name, "config_hash": self.recipe}
         if joins:
             self.tracked.wait_until_known(_FIRST_SECONDS)
         self.tracked.begin(self.name, {**flat(self.params), **searched}, tags)

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import _checkpoints, _cli, _registry, _tracking, sync
+from pipeline import sync
+from pipeline.base import cli
+from pipeline.store import checkpoints
+from pipeline.tracking import registry
+from pipeline.tracking import run as tracking
 
 DEAD = "http://127.0.0.1:9"  # nothing listens there
 
@@ -18,9 +22,9 @@ def enter(folder: Path, patch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("DVC_", "MLFLOW_TRACKING")):
             patch.delenv(name)
-    patch.setattr(_checkpoints, "CHECKPOINTS", folder / "checkpoints")
-    patch.setattr(_tracking, "ROOT", folder)
-    for module in (_tracking, _registry, sync):
+    patch.setattr(checkpoints, "CHECKPOINTS", folder / "checkpoints")
+    patch.setattr(tracking, "ROOT", folder)
+    for module in (tracking, registry, sync):
         patch.setattr(module, "OUTBOX", folder / ".tracking")
 
 
@@ -29,7 +33,7 @@ def status_of(main: Callable[[], None], *arguments: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["command", *arguments])
         try:
-            _cli.run(main)
+            cli.run(main)
         except SystemExit as end:
             return int(end.code or 0)
     return 0

@@ -9,8 +9,8 @@ import torch
 from dcgan import mnist
 from dcgan.mnist import Mnist
 from dcgan.params import DataParams
-from pipeline._cli import UserError
-from pipeline._paths import DATA
+from pipeline.base.cli import UserError
+from pipeline.base.paths import DATA
 from pipeline.fetch import fetch
 
 # No test is about time, and machines may be busy.

@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from dcgan.params import Params, TuneParams
-from pipeline._cli import load_params
-from pipeline._study import Known
+from pipeline.base.cli import load_params
+from pipeline.base.params import Params, TuneParams
+from pipeline.search.study import Known
 
 SHIPPED = load_params(Path(__file__).resolve().parent.parent / "params.yaml")
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dcgan.params import StabilityParams
+from ganverdict.thresholds import Thresholds
 
 Array = NDArray[np.float64]
 Columns = dict[str, NDArray[np.float64] | NDArray[np.int64]]
@@ -20,7 +20,7 @@ Failure = Literal[
 ]
 
 EPOCH = 468
-PARAMS = StabilityParams(
+PARAMS = Thresholds(
     window=52,
     steps_per_epoch=EPOCH,
     burn_in_epochs=5.0,

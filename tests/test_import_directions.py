@@ -58,8 +58,8 @@ def packages(name: str) -> set[str]:
 
 
 def test_there_is_something_to_check() -> None:
-    assert {"dcgan.training", "dcgan.params", "pipeline.train", "pipeline._cli"} <= {*MODULES}
-    assert "dcgan.training" in imported("pipeline._training_run")
+    assert {"dcgan.training", "dcgan.params", "pipeline.train", "pipeline.base.cli"} <= {*MODULES}
+    assert "dcgan.training" in imported("pipeline.training.run")
     assert packages("dcgan.losses") == {"torch"}
     assert len(COMMANDS) >= 4
 

@@ -1,4 +1,4 @@
-"""Typed parameters: what params.yaml may say, and one clear line for everything else.
+"""Typed parameters of data, judge, measuring and training, and the check of any such section.
 
 No value has a default here; params.yaml is the only place where values live.
 """
@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 
 @dataclass(frozen=True)
@@ -110,112 +110,14 @@ class TrainParams:
     stop: Literal["at_onset", "never"]
 
 
-@dataclass(frozen=True)
-class StabilityParams:
-    """When signals alarm, when evaluations confirm, and which evaluation is the best."""
-
-    window: Annotated[int, Range(5, 1_000_000)]  # iterations whose median is one point
-    steps_per_epoch: Count
-    burn_in_epochs: Annotated[float, Range(0, 1_000_000)]
-    history_epochs: Annotated[float, Range(1, 1_000_000)]
-    recent_epochs: Annotated[float, Range(0, 1_000_000)]
-    min_windows: Annotated[int, Range(6, 1_000_000)]
-    min_deviation: Annotated[float, Range(0, 10)]
-    max_deviations: Annotated[float, Range(0.1, 1_000_000)]
-    cusum_slack: Annotated[float, Range(0, 1000)]
-    cusum_limit: Annotated[float, Range(0, 1_000_000)]
-    saturated_real: Annotated[float, Range(0, 1)]
-    saturated_fake: Annotated[float, Range(0, 1)]
-    saturated_share: Annotated[float, Range(0, 1)]
-    flat_change: Share
-    confirm_epochs: Annotated[float, Range(0, 1_000_000)]
-    confirm_evaluations: Annotated[int, Range(1, 1_000_000)]
-    fd_factor: Annotated[float, Range(1, 1_000_000)]
-    fd_factor_once: Annotated[float, Range(1, 1_000_000)]
-    fd_sigmas: Annotated[float, Range(0, 1_000_000)]
-    class_kl: Annotated[float, Range(0, 100)]
-    class_kl_once: Annotated[float, Range(0, 100)]
-    class_kl_factor: Annotated[float, Range(1, 1_000_000)]
-    coverage_factor: Annotated[float, Range(0, 1)]
-    min_share: Annotated[float, Range(0, 1)]
-
-
-@dataclass(frozen=True)
-class RateRange:
-    """A range that is searched on a logarithmic scale."""
-
-    min: Annotated[float, Range(1e-9, 1e6)]
-    max: Annotated[float, Range(1e-9, 1e6)]
-
-
-@dataclass(frozen=True)
-class EpochRange:
-    """Which stopping points are allowed, and how they are searched."""
-
-    min: Count
-    max: Count
-    mode: Literal["resource", "sampled"]
-
-
-@dataclass(frozen=True)
-class ConfirmParams:
-    """How the best trials are tried again."""
-
-    top: Annotated[int, Range(0, 100)]
-    seeds: Annotated[int, Range(2, 100)]
-
-
-@dataclass(frozen=True)
-class TuneParams:
-    """A search for learning rates and the stopping point."""
-
-    seed: Seed
-    trials: Annotated[int, Range(1, 1_000_000)]
-    workers: Annotated[int, Range(1, 1024)]
-    lr_g: RateRange
-    ratio: RateRange  # lr_d / lr_g
-    epochs: EpochRange
-    sampler: Literal["tpe", "random"]
-    startup_trials: Annotated[int, Range(1, 1_000_000)]
-    pruner: Literal["none", "median", "quartile", "halving", "hyperband"]
-    pruner_trials: Annotated[int, Range(1, 1_000_000)]
-    pruner_epochs: Annotated[int, Range(0, 1_000_000)]
-    confirm: ConfirmParams
-
-
-@dataclass(frozen=True)
-class StudyParams:
-    """The size at which the seed's experiment is made again."""
-
-    width: Annotated[int, Range(2, 1024, even=True)]
-    epochs: Annotated[int, Range(1, 1_000_000)]
-    seeds: Annotated[int, Range(1, 1000)]
-    workers: Annotated[int, Range(1, 1024)]
-
-
-@dataclass(frozen=True)
-class Params:
-    """The whole of params.yaml."""
-
-    runtime: RuntimeParams
-    data: DataParams
-    judge: JudgeParams
-    measure: MeasureParams
-    train: TrainParams
-    stability: StabilityParams
-    tune: TuneParams
-    study: StudyParams
-
-    @classmethod
-    def from_mapping(cls, values: object) -> Self:
-        """Check everything at once. Raises ValueError with one line naming section and key."""
-        return _build(cls, values, "")
-
-
 T = TypeVar("T")
 
 
-def _build(cls: type[T], values: object, where: str) -> T:
+def build(cls: type[T], values: object, where: str = "") -> T:
+    """Check a mapping against a dataclass of annotated fields, sections within sections.
+
+    Raises ValueError with one line that names section and key.
+    """
     label = where or "the file"
     if not isinstance(values, Mapping):
         raise ValueError(f"{label}: must be a section of keys and values, not {_show(values)}")
@@ -234,8 +136,8 @@ def _build(cls: type[T], values: object, where: str) -> T:
 
 def _check(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _build(typing.cast("type[Any]", hint), value, where)
-    bounds: Range | None = None
+        return build(typing.cast("type[Any]", hint), value, where)
+    bounds: Any = None
     kind = hint
     if typing.get_origin(hint) is Annotated:
         kind, bounds = typing.get_args(hint)

@@ -12,7 +12,7 @@ import sys
 import time
 from types import ModuleType
 
-from pipeline._cli import run
+from pipeline.base.cli import run
 
 NAMES = ("fetch", "judge", "train", "evaluate", "export")
 

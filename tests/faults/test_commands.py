@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from pipeline import evaluate, export, fetch, generate, judge, recipe, stop, sync, train, tune
-from pipeline._cli import read_yaml
+from pipeline.base.cli import read_yaml
 from tests.commands import enter, refusal, status_of
 from tests.faults.length import times
 from tests.project import REPOSITORY

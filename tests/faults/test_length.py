@@ -52,7 +52,7 @@ def test_a_long_run_keeps_memory_flat_and_its_reports_readable(
                 gc.collect()
                 memory.append(psutil.Process().memory_info().rss)
 
-    monkeypatch.setattr("pipeline._training_run.fit", synthetic)
+    monkeypatch.setattr("pipeline.training.run.fit", synthetic)
     assert status_of(train.main) == 0
     # All that a run remembers: 64 pictures of 784 bytes a report, twice while they are packed.
     kept = 3 * STEPS // 156 * 64 * 784 + 4 * STEPS * len(SIGNALS)

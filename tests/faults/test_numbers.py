@@ -13,7 +13,7 @@ import torch
 from dcgan import training
 from dcgan.training import GanState, Report, fit
 from pipeline import train
-from pipeline._weights import load_generator
+from pipeline.store.weights import load_generator
 from tests.commands import status_of
 
 STEP = 47  # of 60; two of three epochs are done
@@ -90,7 +90,7 @@ def test_an_average_that_breaks_is_never_the_best(
             if report.step == 40 and state.averaged is not None:
                 next(state.averaged.parameters()).data.fill_(math.nan)
 
-    monkeypatch.setattr("pipeline._training_run.fit", breaking)
+    monkeypatch.setattr("pipeline.training.run.fit", breaking)
     assert status_of(train.main) == 0
     load_generator(Path("models/generator_best.safetensors"))
     assert json.loads(Path("reports/stop.json").read_text())["best_epoch"] in (1, 2)

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline import _tracking
-from pipeline._tracking import TrackedRun, close_dead_runs, connect, find_run
+from pipeline.tracking import run as tracking
+from pipeline.tracking.run import TrackedRun, close_dead_runs, connect, find_run
 from tests.faults.disks import filled, small_disk
 from tests.faults.length import LONG, times
 
@@ -68,8 +68,8 @@ ADDRESSES = [
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_tracking, "ROOT", tmp_path)
-    monkeypatch.setattr(_tracking, "OUTBOX", tmp_path / ".tracking")
+    monkeypatch.setattr(tracking, "ROOT", tmp_path)
+    monkeypatch.setattr(tracking, "OUTBOX", tmp_path / ".tracking")
     return tmp_path
 
 

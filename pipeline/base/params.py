@@ -1,0 +1,89 @@
+"""The whole of params.yaml, typed; one clear line for everything else that it may say."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from dcgan.params import (
+    Count,
+    DataParams,
+    JudgeParams,
+    MeasureParams,
+    Range,
+    RuntimeParams,
+    Seed,
+    TrainParams,
+    build,
+)
+from ganverdict.thresholds import Thresholds
+
+
+@dataclass(frozen=True)
+class RateRange:
+    """A range that is searched on a logarithmic scale."""
+
+    min: Annotated[float, Range(1e-9, 1e6)]
+    max: Annotated[float, Range(1e-9, 1e6)]
+
+
+@dataclass(frozen=True)
+class EpochRange:
+    """Which stopping points are allowed, and how they are searched."""
+
+    min: Count
+    max: Count
+    mode: Literal["resource", "sampled"]
+
+
+@dataclass(frozen=True)
+class ConfirmParams:
+    """How the best trials are tried again."""
+
+    top: Annotated[int, Range(0, 100)]
+    seeds: Annotated[int, Range(2, 100)]
+
+
+@dataclass(frozen=True)
+class TuneParams:
+    """A search for learning rates and the stopping point."""
+
+    seed: Seed
+    trials: Annotated[int, Range(1, 1_000_000)]
+    workers: Annotated[int, Range(1, 1024)]
+    lr_g: RateRange
+    ratio: RateRange  # lr_d / lr_g
+    epochs: EpochRange
+    sampler: Literal["tpe", "random"]
+    startup_trials: Annotated[int, Range(1, 1_000_000)]
+    pruner: Literal["none", "median", "quartile", "halving", "hyperband"]
+    pruner_trials: Annotated[int, Range(1, 1_000_000)]
+    pruner_epochs: Annotated[int, Range(0, 1_000_000)]
+    confirm: ConfirmParams
+
+
+@dataclass(frozen=True)
+class StudyParams:
+    """The size at which the seed's experiment is made again."""
+
+    width: Annotated[int, Range(2, 1024, even=True)]
+    epochs: Annotated[int, Range(1, 1_000_000)]
+    seeds: Annotated[int, Range(1, 1000)]
+    workers: Annotated[int, Range(1, 1024)]
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole of params.yaml."""
+
+    runtime: RuntimeParams
+    data: DataParams
+    judge: JudgeParams
+    measure: MeasureParams
+    train: TrainParams
+    stability: Thresholds
+    tune: TuneParams
+    study: StudyParams
+
+    @classmethod
+    def from_mapping(cls, values: object) -> Self:
+        """Check everything at once. Raises ValueError with one line naming section and key."""
+        return build(cls, values)

@@ -1,0 +1,1 @@
+"""All that is drawn; nothing else imports matplotlib."""

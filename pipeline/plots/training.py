@@ -1,0 +1,381 @@
+"""The pictures of a run, and the look of all pictures.
+
+Colours are Okabe and Ito's, which colour-blind eyes tell apart; blue is always the generator,
+orange the discriminator, green what is measured on samples.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, PercentFormatter
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.base.pictures import tile
+
+BLUE, ORANGE, GREEN, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#666666"
+WIDTH = 8.0  # inches; at 150 dots an inch a README shows it a little smaller than it is
+MAX_POINTS = 300  # of a curve
+MAX_FRAMES = 40  # of an animation
+
+mpl.rcParams.update(
+    {
+        "axes.axisbelow": True,
+        "axes.edgecolor": GREY,
+        "axes.grid": True,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 11,
+        "font.size": 11,
+        "grid.color": "#e8e8e8",
+        "image.cmap": "gray",
+        "legend.frameon": False,
+        "lines.linewidth": 1.6,
+        "savefig.dpi": 150,
+        "xtick.color": GREY,
+        "xtick.labelcolor": "black",
+        "ytick.color": GREY,
+        "ytick.labelcolor": "black",
+    }
+)
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[Any]  # float or int; missing ones may be masked
+Grid = NDArray[np.uint8]
+Masked = np.ma.MaskedArray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Course:
+    """A run over time.
+
+    Attributes:
+        steps: "step" and the signals of training, [n] each.
+        epochs: "epoch", "step" and the figures of samples, [m] each, at least one.
+        best_epoch: whose generator was kept.
+        alarm_step, onset_step: when it began to go wrong, by the verdict; None: it did not.
+    """
+
+    steps: Mapping[str, Numbers]
+    epochs: Mapping[str, Numbers]
+    best_epoch: float
+    alarm_step: int | None = None
+    onset_step: int | None = None
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Iterations in an epoch."""
+        return float(self.epochs["step"][0] / self.epochs["epoch"][0])
+
+
+@dataclass(frozen=True)
+class Bands:
+    """A long curve in few points: the middle and the extremes of each window, [k] each."""
+
+    x: Masked
+    low: Masked
+    middle: Masked
+    high: Masked
+
+
+def bands(x: Numbers, values: Numbers, points: int = MAX_POINTS) -> Bands:
+    """Cut [n] values into at most `points` windows. What is not finite is masked, and a gap."""
+    size = max(math.ceil(len(values) / points), 1)
+    padding = (0, -len(values) % size)
+    kept = np.pad(np.ma.filled(values, np.nan).astype(float), padding, constant_values=np.nan)
+    windows = np.ma.masked_invalid(kept.reshape(-1, size))
+    places = np.pad(x.astype(float), padding, mode="edge").reshape(-1, size)
+    return Bands(
+        np.ma.asarray(places.mean(1)),
+        windows.min(axis=1),
+        np.ma.median(windows, axis=1),  # type: ignore[no-untyped-call]
+        windows.max(axis=1),
+    )
+
+
+def nearest(available: NDArray[np.int64], wanted: Sequence[float]) -> list[int]:
+    """For each wanted number the index of the nearest available one, each index once, in order."""
+    found = [int(np.abs(available - number).argmin()) for number in wanted]
+    return sorted(dict.fromkeys(found), key=lambda index: int(available[index]))
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG."""
+    figure.savefig(path, metadata={"Software": None})
+
+
+def losses(course: Course) -> Figure:
+    """Both losses over what the discriminator answers, by epoch."""
+    figure, (upper, lower) = _panels(4.9, (3, 2))
+    curves = [
+        _signal(upper, course, "d_loss", ORANGE, "discriminator"),
+        _signal(upper, course, "g_loss", BLUE, "generator"),
+    ]
+    _log_scale_around(upper, curves)
+    upper.axhline(math.log(2), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+    _note(upper, math.log(2), "ln 2")
+    upper.set_ylabel("loss (nats)")
+    _signal(lower, course, "d_real", GREEN, "real digits")
+    _signal(lower, course, "d_fake", SKY, "samples")
+    lower.set(ylim=(0, 1), ylabel="mean answer of D", yticks=[0, 0.5, 1])
+    lower.legend(ncols=2, loc="lower left", bbox_to_anchor=(-0.01, 0.96), borderpad=0)
+    _by_epoch(figure, course)
+    return figure
+
+
+def gradients(course: Course) -> Figure:
+    """Gradient norms, and how far each step moves the weights, by epoch."""
+    figure, axes = _panels(4.9, (1, 1))
+    words = {"grad_norm": "gradient norm", "update_ratio": "update ratio"}
+    for axis, (signal, label) in zip(axes, words.items(), strict=True):
+        curves = [
+            _signal(axis, course, f"d_{signal}", ORANGE, "discriminator"),
+            _signal(axis, course, f"g_{signal}", BLUE, "generator"),
+        ]
+        _log_scale_around(axis, curves)
+        axis.set_ylabel(label)
+    _by_epoch(figure, course)
+    return figure
+
+
+def quality(course: Course, scale: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Frechet distance and class divergence by epoch, with the known sets that lie in range."""
+    epochs = course.epochs
+    figure, (upper, lower) = _panels(5.6, (3, 2))
+    measured = "fd_ema" if "fd_ema" in epochs else "fd"
+    if measured == "fd_ema":
+        upper.plot(epochs["epoch"], _finite(epochs["fd"]), color=SKY, label="as trained")
+    name = "averaged weights" if measured == "fd_ema" else "samples"
+    sigma = epochs["fd_sigma"]
+    _dots(upper, epochs["epoch"], epochs[measured], name)
+    upper.fill_between(
+        epochs["epoch"],
+        _positive(epochs[measured] - sigma),
+        _positive(epochs[measured] + sigma),
+        color=GREEN,
+        alpha=0.25,
+        linewidth=0,
+    )
+    upper.set_ylabel("FD-MNIST (lower is better)")
+    _dots(lower, epochs["epoch"], epochs["class_kl"], None)
+    lower.set_ylabel("class KL (nats)")
+    for axis, figure_name in ((upper, "fd"), (lower, "class_kl")):
+        log_scale(axis)
+        _scale_lines(axis, {known: figures[figure_name] for known, figures in scale.items()})
+    _by_epoch(figure, course)
+    return figure
+
+
+def side_by_side(pictures: Mapping[str, Grid], columns: int = 8) -> Figure:
+    """Grids of images, uint8 [N, 28, 28] under a title each."""
+    height = WIDTH / len(pictures) + 0.27
+    figure = Figure(figsize=(WIDTH, height), layout="compressed")
+    axes = figure.subplots(1, len(pictures), squeeze=False)[0]
+    for axis, (title, images) in zip(axes, pictures.items(), strict=True):
+        _picture(axis, tile(images, columns))
+        axis.set_title(title)
+    return figure
+
+
+def classes(seen: Floats, true: Floats) -> Figure:
+    """Shares of the ten digits, [10] each: bars of what the judge sees, marks of what is true."""
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+    axis = figure.subplots()
+    digits = np.arange(len(seen))
+    axis.bar(digits, seen, width=0.7, color=BLUE, label="samples, as the judge sees them")
+    axis.hlines(true, digits - 0.45, digits + 0.45, color="black", label="training digits")
+    axis.set(xlabel="digit", ylabel="share", xticks=digits)
+    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.grid(visible=False, axis="x")
+    bars, lines = axis.containers[0], axis.collections[0]
+    figure.legend(handles=[bars, lines], loc="outside upper left", ncols=2)
+    return figure
+
+
+def neighbours(samples: Grid, nearest_digits: Grid, distances: Floats, words: str) -> Figure:
+    """Samples over the training digits that are nearest to them.
+
+    Args:
+        samples: uint8 [n, 28, 28].
+        nearest_digits: uint8 [n, k, 28, 28], the nearest first.
+        distances: [n], from each sample to its nearest.
+        words: what the distances are worth.
+    """
+    n, k = nearest_digits.shape[:2]
+    figure = Figure(figsize=(WIDTH, WIDTH / n * (k + 1) + 0.85), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(28, 30 * k - 2))
+    _picture(upper, tile(samples, n))
+    upper.set_title("samples, not selected", loc="left")
+    _picture(lower, tile(nearest_digits.swapaxes(0, 1).reshape(-1, 28, 28), n))
+    lower.set_title("their nearest training digits, by pixels", loc="left")
+    lower.set_xticks(np.arange(n) * 30 + 14, [f"{value:.1f}" for value in distances])
+    lower.tick_params(length=0)
+    lower.set_xlabel(words)
+    return figure
+
+
+def animation(path: Path, frames: Grid, labels: Sequence[str], milliseconds: int = 160) -> None:
+    """Write a GIF of grids [F, N, 28, 28], a label under each; it rests on the last one."""
+    font = ImageFont.load_default(size=16)
+    pages = []
+    for grid, label in zip(frames, labels, strict=True):
+        picture = Image.fromarray(tile(grid)).resize((476, 476), Image.Resampling.NEAREST)
+        page = Image.new("L", (476, 504))
+        page.paste(picture)
+        ImageDraw.Draw(page).text((4, 481), label, fill=255, font=font)
+        pages.append(_in_few_greys(page))
+    rests = [milliseconds] * (len(pages) - 1) + [2500]
+    pages[0].save(path, "GIF", save_all=True, append_images=pages[1:], duration=rests, loop=0)
+
+
+def frame_choice(available: int, most: int = MAX_FRAMES) -> list[int]:
+    """Which of so many pictures to show: first and last, and more of the early ones."""
+    roots = np.linspace(0, math.sqrt(available - 1), most)
+    return sorted({round(root**2) for root in roots.tolist()})
+
+
+def _in_few_greys(page: Image.Image, levels: int = 16) -> Image.Image:
+    """One small palette for all frames: no flicker, a third of the bytes."""
+    few = Image.fromarray((np.asarray(page) // (256 // levels)).astype(np.uint8))
+    few.putpalette([255 * level // (levels - 1) for level in range(levels) for _ in "rgb"])
+    return few
+
+
+def _panels(height: float, ratios: tuple[int, int]) -> tuple[Figure, tuple[Axes, Axes]]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=ratios)
+    return figure, (upper, lower)
+
+
+def _signal(axis: Axes, course: Course, name: str, colour: str, label: str) -> Bands:
+    curve = bands(course.steps["step"] / course.steps_per_epoch, course.steps[name])
+    axis.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0)
+    axis.plot(curve.x, curve.middle, color=colour, label=label)
+    return curve
+
+
+def _log_scale_around(axis: Axes, curves: Sequence[Bands]) -> None:
+    """A logarithmic axis that shows the curves; single iterations far from them may leave it."""
+    axis.set_yscale("log")
+    middles = [float(y) for curve in curves for y in _positive(curve.middle).compressed()]
+    if middles:
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(low, min(middles) / 3), min(high, max(middles) * 3))
+    log_scale(axis)
+
+
+def _dots(axis: Axes, x: Numbers, values: Numbers, label: str | None) -> None:
+    size = 4 if len(x) <= 60 else 0
+    axis.plot(x, _positive(values), "o-", color=GREEN, markersize=size, label=label)
+
+
+def _by_epoch(figure: Figure, course: Course) -> None:
+    """What all curves of a run share: the axis of time, the marks of the verdict, the legend."""
+    length = course.steps_per_epoch
+    places = {("best", "-"): course.best_epoch}
+    if course.onset_step is not None:
+        places["onset", "--"] = course.onset_step / length
+    if course.alarm_step is not None and course.alarm_step != course.onset_step:
+        places["alarm", ":"] = course.alarm_step / length
+    upper, lower = figure.axes
+    for axis in (upper, lower):
+        for (words, style), place in places.items():
+            label = f"{words}: epoch {math.ceil(place)}"
+            axis.axvline(place, color="black", linestyle=style, linewidth=1.2, label=label)
+    lower.set_xlabel(f"epoch (of {length:,.0f} iterations)")
+    last = max(float(course.epochs["epoch"][-1]), float(course.steps["step"][-1]) / length)
+    lower.set_xlim(0, last * 1.01)
+    handles, labels = upper.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=len(labels),
+        fontsize=10,
+        columnspacing=1.2,
+        handlelength=1.6,
+    )
+
+
+def log_scale(axis: Axes) -> None:
+    """A logarithmic axis whose ticks are plain numbers."""
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    if low <= 0:  # nothing to show, or nothing above zero
+        low, high = 0.1, 10
+        axis.set_ylim(low, high)
+    if high / low < 5:  # little happens, and should look so
+        middle = math.sqrt(low * high)
+        low, high = middle / math.sqrt(5), middle * math.sqrt(5)
+        axis.set_ylim(low, high)
+    _plain_ticks(axis)
+
+
+def _plain_ticks(axis: Axes) -> None:
+    low, high = axis.get_ylim()
+    decades = math.log10(high / low)
+    # More numbers where they stand far apart: the ticks within a decade, by decades in view.
+    ticks = {1.0: (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), 2.0: (1.0, 2.0, 5.0), 3.5: (1.0, 3.0)}
+    steps = next((subs for most, subs in ticks.items() if decades < most), (1.0,))
+    axis.yaxis.set_major_locator(LogLocator(subs=steps, numticks=12))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_locator(LogLocator(subs=()))
+
+
+def _scale_lines(axis: Axes, known: Mapping[str, float]) -> None:
+    """Lines for the sets that lie within the axis, and always for the test digits."""
+    low, high = axis.get_ylim()
+    low = min([low, *(value / 1.5 for name, value in known.items() if name == "test" and value)])
+    axis.set_ylim(low, high)
+    _plain_ticks(axis)
+    notes: list[tuple[float, str]] = []
+    for name, value in sorted(known.items(), key=lambda item: item[1]):
+        if not low < value < high:
+            continue
+        axis.axhline(value, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+        words = name.replace("_", " ")
+        # Two lines too near for two notes share one, which is the taller the more there are in it.
+        height = 0.04 * (2 + notes[-1][1].count("\n")) if notes else 0.0
+        if notes and math.log(value / notes[-1][0]) < height * math.log(high / low):
+            notes[-1] = (math.sqrt(value * notes[-1][0]), f"{words},\n{notes[-1][1]}")
+        else:
+            notes.append((value, words))
+    for value, words in notes:
+        _note(axis, value, words)
+
+
+def _note(axis: Axes, value: float, words: str) -> None:
+    axis.annotate(
+        words,
+        (1, value),
+        (4, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+        color=GREY,
+    )
+
+
+def _picture(axis: Axes, pixels: Grid) -> None:
+    axis.imshow(pixels, vmin=0, vmax=255)
+    axis.set(xticks=[], yticks=[])
+    axis.grid(visible=False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def _finite(values: Numbers) -> Masked:
+    return np.ma.masked_invalid(values)
+
+
+def _positive(values: Numbers) -> Masked:
+    """For a logarithmic axis: the rest is a gap."""
+    return np.ma.masked_less_equal(_finite(values), 0)

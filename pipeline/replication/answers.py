@@ -1,0 +1,106 @@
+"""What the seeds of a study say together: each answer with an interval, by recipe."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from pipeline.base.interval import interval
+from pipeline.replication.report import SEED_EPOCH, Record
+
+Answer = dict[str, float]
+"""`runs`, how many have one; their `mean`; of two or more also `low` and `high`, its interval."""
+
+
+def _lost(choice: Callable[[Record], int | None]) -> Callable[[Record], float | None]:
+    """What a rule costs: fd at the epoch that it chooses less the lowest fd of the run."""
+
+    def lost(record: Record) -> float | None:
+        epoch = choice(record)
+        return None if epoch is None else record.fd_at(epoch) - record.epochs["fd"][record.best_row]
+
+    return lost
+
+
+def _growth(signal: str) -> Callable[[Record], float | None]:
+    """A signal in the last epoch over what it was where fd is lowest; None if an epoch lacks it."""
+
+    def growth(record: Record) -> float | None:
+        values = record.by_epoch(signal)
+        found = float(values[-1] / values[record.best_row])
+        return found if math.isfinite(found) else None
+
+    return growth
+
+
+QUESTIONS: dict[str, Callable[[Record], float | None]] = {
+    "lowest fd": lambda record: float(record.epochs["fd"][record.best_row]),
+    "its epoch": lambda record: float(record.epochs["epoch"][record.best_row]),
+    "lost by the verdict's stop": _lost(lambda record: record.verdict.best_epoch),
+    f"lost at epoch {SEED_EPOCH}": _lost(lambda _: SEED_EPOCH),
+    "lost at the last epoch": _lost(lambda record: int(record.epochs["epoch"][-1])),
+    "lost at the lowest g_loss": _lost(lambda record: record.epoch_of("g_loss", "lowest")),
+    "lost at the highest d_loss": _lost(lambda record: record.epoch_of("d_loss", "highest")),
+    "epoch of the first alarm": lambda record: next(
+        (alarm.step / record.epoch_length for alarm in record.alarms), None
+    ),
+    "epoch of the onset": lambda record: record.verdict.onset_epoch,
+    "epoch of the lowest g_loss": lambda record: record.epoch_of("g_loss", "lowest"),
+    "epoch of the highest d_loss": lambda record: record.epoch_of("d_loss", "highest"),
+    "D's gradient norm, last epoch over best": _growth("d_grad_norm"),
+    "G's gradient norm, last epoch over best": _growth("g_grad_norm"),
+}
+"""What is asked of every run that has come to its end."""
+
+
+def answers(records: Sequence[Record]) -> dict[str, dict[str, Answer]]:
+    """The answers by recipe and question; one that no run has is left out."""
+    found: dict[str, dict[str, Answer]] = {}
+    for recipe, runs in _by_recipe(records).items():
+        found[recipe] = {}
+        for question, ask in QUESTIONS.items():
+            values = [value for run in runs if (value := ask(run)) is not None]
+            if len(values) > 1:
+                mean, low, high = interval(values)
+                ends = {"low": low, "high": high}
+                found[recipe][question] = {"runs": len(values), "mean": mean, **ends}
+            elif values:
+                found[recipe][question] = {"runs": 1, "mean": values[0]}
+    return found
+
+
+def answers_table(records: Sequence[Record]) -> str:
+    """The answers as a Markdown table; "" while no run has come to its end."""
+    found, runs = answers(records), _by_recipe(records)
+    if not found:
+        return ""
+    rows = [["", *(f"{recipe} (n = {len(runs[recipe])})" for recipe in found)]]
+    rows.append(["verdicts", *(_counted(runs[recipe]) for recipe in found)])
+    for question in QUESTIONS:
+        cells = (_shown(found[recipe].get(question), len(runs[recipe])) for recipe in found)
+        rows.append([question, *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    lines = (map(str.ljust, row, widths) for row in rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _by_recipe(records: Sequence[Record]) -> dict[str, list[Record]]:
+    whole = [record for record in records if record.is_whole]
+    runs: dict[str, list[Record]] = {}
+    for record in whole:
+        runs.setdefault(record.recipe, []).append(record)
+    return runs
+
+
+def _counted(runs: Sequence[Record]) -> str:
+    counts = Counter(run.verdict.status for run in runs)
+    return ", ".join(f"{number} {status}" for status, number in counts.items())
+
+
+def _shown(answer: Answer | None, runs: int) -> str:
+    if answer is None:
+        return "none"
+    words = f"{answer['mean']:.3g}"
+    if "low" in answer:
+        words += f" ({answer['low']:.3g} to {answer['high']:.3g})"
+    return words if answer["runs"] == runs else f"{words}, {answer['runs']} of {runs}"

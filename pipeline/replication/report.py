@@ -1,0 +1,128 @@
+"""What a study answers: a row of figures for each run, from its record alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcgan.training import SIGNALS
+from ganverdict.alarms import Alarm
+from ganverdict.monitor import Verdict, fed_monitor
+from ganverdict.quality import MEASURES
+from ganverdict.thresholds import Thresholds
+from pipeline.replication.records import GRID_EPOCHS, epochs_done, grid_file
+from pipeline.store.columns import Columns, read_csv
+
+FloatArray = NDArray[np.float64]
+
+SEED_EPOCH = 32
+"""Where the second text saw its best pictures."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run of the study, whole or as far as it is.
+
+    Attributes:
+        is_whole: whether it has come to its end.
+        signals: "step" and medians of the signals over windows, [n].
+        epochs: "epoch", "step" and what was measured, [m], m > 0; `fd` is the one that counts.
+        alarms: by step, those that nothing confirmed too.
+    """
+
+    recipe: str
+    seed: int
+    is_whole: bool
+    signals: Columns
+    epochs: Columns
+    grids: dict[int, Path]
+    verdict: Verdict
+    alarms: tuple[Alarm, ...]
+
+    @property
+    def epoch_length(self) -> float:
+        """Iterations in an epoch."""
+        return float(self.epochs["step"][0] / self.epochs["epoch"][0])
+
+    def fd_at(self, epoch: int) -> float:
+        """The fd at an epoch, or at the nearest one that there is."""
+        return float(self.epochs["fd"][np.abs(self.epochs["epoch"] - epoch).argmin()])
+
+    def by_epoch(self, signal: str) -> FloatArray:
+        """The median of a signal in each epoch, [m]; nan where it has no value."""
+        epoch = np.searchsorted(self.epochs["step"], self.signals["step"])
+        series = np.ma.filled(self.signals[signal], np.nan)
+        rows = (series[epoch == row] for row in range(len(self.epochs["step"])))
+        return np.array([np.nanmedian(values) if len(values) else np.nan for values in rows])
+
+    def epoch_of(self, signal: str, best: str) -> int:
+        """The epoch whose median of `signal` is the "lowest" or the "highest"."""
+        values = self.by_epoch(signal)
+        row = np.nanargmin(values) if best == "lowest" else np.nanargmax(values)
+        return int(self.epochs["epoch"][row])
+
+    @property
+    def best_row(self) -> int:
+        """The row of `epochs` with the lowest fd: what hindsight would choose."""
+        return int(np.argmin(self.epochs["fd"]))
+
+    def row(self) -> dict[str, object]:
+        """The answers of this run."""
+        verdict = self.verdict
+        epochs = {
+            "best": verdict.best_epoch,
+            "seed_epoch": SEED_EPOCH,
+            "last": int(self.epochs["epoch"][-1]),
+            "lowest_g_loss": self.epoch_of("g_loss", "lowest"),
+            "highest_d_loss": self.epoch_of("d_loss", "highest"),
+        }
+        return {
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "alarms": [{"step": alarm.step, "signal": alarm.signal} for alarm in self.alarms],
+            "alarm_step": verdict.alarm_step,
+            "onset_epoch": verdict.onset_epoch,
+            "signal": verdict.signal,
+            "confirm_epoch": verdict.confirm_epoch,
+            "fd_lowest": float(self.epochs["fd"][self.best_row]),
+            "fd_lowest_epoch": int(self.epochs["epoch"][self.best_row]),
+            "epoch": epochs,
+            "fd": {name: self.fd_at(epoch) for name, epoch in epochs.items() if epoch is not None},
+        }
+
+
+def read_record(folder: Path, params: Thresholds) -> Record | None:
+    """What lies in `folder`, judged anew; None where no epoch has ended."""
+    if not epochs_done(folder):
+        return None
+    recipe, _, seed = folder.name.rpartition("-")
+    names = ("epoch", "step", "fd_ema", *MEASURES)
+    epochs = read_csv(folder / "epochs.csv", names, {})
+    epochs["fd"] = epochs.pop("fd_ema", epochs["fd"])
+    signals = read_csv(folder / "signals.csv", ("step", *SIGNALS), {})
+    grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
+    found = {epoch: file for epoch, file in grids.items() if file.exists()}
+    monitor = fed_monitor(signals, epochs, params)
+    is_whole = (folder / "run.json").exists()
+    verdict, alarms = monitor.verdict(), monitor.alarms
+    return Record(recipe, int(seed), is_whole, signals, epochs, found, verdict, alarms)
+
+
+def table(records: list[Record]) -> str:
+    """The rows to read on a screen."""
+    ends = f"{'last':>8}{'min g_loss':>12}{'max d_loss':>12}"
+    lines = [f"{'run':<14}{'verdict':<11}{'best':>5}{'fd':>8}{'at 32':>8}{ends}"]
+    for record in records:
+        row, fd = record.row(), record.fd_at
+        chosen = record.verdict.best_epoch
+        low, high = record.epoch_of("g_loss", "lowest"), record.epoch_of("d_loss", "highest")
+        lines.append(
+            f"{record.recipe + '-' + str(record.seed):<14}{row['status']!s:<11}"
+            + (f"{chosen:>5}{fd(chosen):>8.1f}" if chosen is not None else f"{'-':>5}{'-':>8}")
+            + f"{fd(SEED_EPOCH):>8.1f}{fd(int(record.epochs['epoch'][-1])):>8.1f}"
+            + f"{fd(low):>8.1f} @{low:<3}{fd(high):>8.1f} @{high:<3}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The search for rates and the stopping point; nothing else imports Optuna."""

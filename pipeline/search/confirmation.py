@@ -1,0 +1,124 @@
+"""Which of the best trials to believe: they again with fresh seeds, and the choice among them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dcgan.judge import features_and_logits
+from dcgan.measuring import Meter
+from dcgan.metrics import frechet_distance, moments
+from dcgan.runtime import derive_seed
+from ganverdict.quality import median_of_three
+from pipeline.base.interval import interval
+from pipeline.base.params import Params
+from pipeline.search.study import Known
+from pipeline.store.checkpoints import Checkpoints
+from pipeline.store.weights import load_generator
+
+LONGER = 2  # epochs beyond a trial's best one, in which other seeds may have theirs
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Rates to be tried again. `name`: "current", or "trial N"; `epochs`: the horizon."""
+
+    name: str
+    lr_g: float
+    lr_d: float
+    epochs: int
+
+    def facts(self, seed: int) -> dict[str, object]:
+        """What a trial with one seed is asked for."""
+        rates = {"lr_g": self.lr_g, "lr_d": self.lr_d}
+        return {"candidate": self.name, **rates, "epochs": self.epochs, "seed": seed}
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A candidate over its seeds, at one epoch for all.
+
+    Attributes:
+        epoch: where the mean fd is smallest; None: there is no epoch that all seeds reached well.
+        fds: smoothed, at that epoch, one for each seed.
+        mean, low, high: of fd; `high` is infinite where nothing is known.
+    """
+
+    candidate: Candidate
+    epoch: int | None
+    fds: tuple[float, ...]
+    mean: float
+    low: float
+    high: float
+
+
+def candidates(trials: Sequence[Known], params: Params) -> list[Candidate]:
+    """The present rates, then the best trials by value, each rates once."""
+    train, tune = params.train, params.tune
+    found = [Candidate("current", train.lr_g, train.lr_d, train.epochs)]
+    usable = [t for t in trials if t.finished and t.outcome != "pruned" and t.value is not None]
+    best = sorted((t for t in usable if t.facts.get("best_epoch")), key=lambda t: t.value or 0.0)
+    for trial in best[: tune.confirm.top]:
+        horizon = min(int(trial.facts["best_epoch"]) + LONGER, tune.epochs.max)
+        if all((trial.lr_g, trial.lr_d) != (known.lr_g, known.lr_d) for known in found):
+            found.append(Candidate(f"trial {trial.number}", trial.lr_g, trial.lr_d, horizon))
+    return found
+
+
+def fresh_seeds(params: Params) -> list[int]:
+    """Seeds that no trial of the search has trained with."""
+    count = params.tune.confirm.seeds
+    return [derive_seed(params.train.seed, "confirm", number) % 2**31 for number in range(count)]
+
+
+def confirmed(candidate: Candidate, runs: Sequence[Known], first_epoch: int) -> Confirmed:
+    """What the runs of a candidate, one for each seed, say together.
+
+    Runs that broke for a reason outside training are left out. With fewer than two others, or with
+    a seed that went wrong before every epoch of the others, nothing is known.
+    """
+    curves = [curve(run) for run in runs if run.outcome in ("complete", "onset", "diverged")]
+    shared = set.intersection(*(set(c) for c in curves)) if curves else set()
+    epochs = sorted(epoch for epoch in shared if epoch >= min(first_epoch, candidate.epochs))
+    if len(curves) < 2 or not epochs:
+        return Confirmed(candidate, None, (), math.inf, math.inf, math.inf)
+    epoch = min(epochs, key=lambda e: sum(c[e] for c in curves))
+    fds = [c[epoch] for c in curves]
+    mean, low, high = interval(fds)
+    return Confirmed(candidate, epoch, tuple(fds), mean, low, high)
+
+
+def curve(run: Known) -> dict[int, float]:
+    """Smoothed fd by epoch, before the onset."""
+    rows = [(int(epoch), fd) for epoch, fd in run.facts.get("fd", []) if fd is not None]
+    onset, length = run.facts.get("onset_step"), run.facts.get("steps_per_epoch", 1)
+    kept = [(epoch, fd) for epoch, fd in rows if onset is None or epoch * length < onset]
+    smooth = median_of_three(np.array([fd for _, fd in kept], dtype=np.float64))
+    return dict(zip([epoch for epoch, _ in kept], smooth.tolist(), strict=True))
+
+
+def choose(found: Sequence[Confirmed]) -> Confirmed:
+    """The one whose upper confidence bound is the smallest; the first one of equals."""
+    return min(found, key=lambda one: one.high)
+
+
+def score_afresh(runs: Sequence[Known], epoch: int, meter: Meter) -> Mapping[str, list[float]]:
+    """fd at `epoch` on noise that no choice has seen, against training and against test digits.
+
+    Lists of one value for each run whose generator is on this machine.
+    """
+    params = meter.params
+    fresh = Meter(meter.judge, meter.against, replace(params, seed=params.seed + 1))
+    test = moments(meter.against.test)
+    found: dict[str, list[float]] = {"fd": [], "fd_test": []}
+    for run in runs:
+        path = Checkpoints(str(run.facts.get("checkpoint", ""))).generator(epoch)
+        if not path.exists():
+            continue
+        generator = load_generator(path)[0].to(meter.against.mean.device)
+        images = fresh.samples(generator, params.num_samples)
+        features = features_and_logits(meter.judge, images)[0]
+        found["fd"].append(fresh.fd(images))
+        found["fd_test"].append(frechet_distance(*moments(features), *test))
+    return found

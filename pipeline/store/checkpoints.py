@@ -1,0 +1,101 @@
+"""Where a run can be continued from: `checkpoints/<hash of all that determines the run>/`."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+import dcgan
+from dcgan.runtime import precision_of
+from pipeline.base.cli import UserError, read_json, write_json, write_whole
+from pipeline.base.params import Params
+from pipeline.base.paths import CHECKPOINTS
+
+
+def run_hash(params: Params, device: torch.device, data: str, judge: Path) -> str:
+    """16 hex digits of all that changes a bit: parameters, data, judge, code, torch, processor."""
+    sources = sorted(Path(dcgan.__file__).parent.glob("*.py"))
+    parts = {
+        "train": dataclasses.asdict(params.train),
+        "measure": dataclasses.asdict(params.measure),
+        "data": data,
+        "judge": hashlib.sha256(judge.read_bytes()).hexdigest(),
+        "code": [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources],
+        "torch": torch.__version__,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "precision": precision_of(params.runtime, device),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Checkpoints:
+    """The folder of one run: its key, its newest state, the generator of every epoch."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = CHECKPOINTS / name
+        self._state = self.folder / "state.pt"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder; raises UserError, naming the process, if another one does."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        owner = self.folder / "process"
+        lock = FileLock(self.folder / "lock")  # released by the system, however the owner ends
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            number = owner.read_text().strip() if owner.exists() else "unknown"
+            raise UserError(
+                f"{self.folder.name}: process {number} is training this very run; wait for it, "
+                f"or end it (`kill {number}`), and start again"
+            ) from None
+        with lock:
+            with write_whole(owner) as file:
+                file.write(f"{os.getpid()}\n".encode())
+            yield
+
+    @property
+    def key(self) -> str:
+        """The run's own name for the tracker, made up at its first start."""
+        file = self.folder / "run.json"
+        if not file.exists():
+            write_json(file, {"key": uuid.uuid4().hex})
+        return str(read_json(file, "train")["key"])
+
+    def save(self, values: dict[str, Any]) -> None:
+        """Replace the newest state."""
+        packed = io.BytesIO()  # torch would hide that the disk is full
+        torch.save(values, packed)
+        with write_whole(self._state) as file:
+            file.write(packed.getbuffer())
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest state, or None at the first start. Nothing but tensors and plain values."""
+        if not self._state.exists():
+            return None
+        try:
+            values: dict[str, Any] = torch.load(self._state, weights_only=True)
+        except Exception:  # torch raises many kinds for a broken or hostile file
+            raise self.corrupt() from None
+        return values
+
+    def corrupt(self) -> UserError:
+        """What to raise for a state that is not one of this run."""
+        return UserError(
+            f"{self._state}: corrupt, or not a checkpoint; delete it to train from the start"
+        )
+
+    def generator(self, epoch: int) -> Path:
+        """Where the weights of an epoch's generator lie."""
+        return self.folder / "epochs" / f"{epoch:05d}.safetensors"

@@ -1,0 +1,93 @@
+"""What a training run has recorded so far: signals by step, figures by epoch, pictures."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dcgan.training import SIGNALS, Report
+from pipeline.base.cli import write_whole
+from pipeline.base.paths import EPOCHS, SAMPLES, STEPS
+
+
+@dataclass
+class History:
+    """Grows by one report at a time and is saved with the checkpoint.
+
+    Attributes:
+        signals: float32 [steps, 8]; row i is step i + 1.
+        epochs: a row of figures for each epoch's end.
+        reports: the last step of each report.
+        grid_steps, grids: the pictures from the fixed noise, uint8 [k, 64, 28, 28].
+        time_ms: when the newest report was made, since 1970.
+        seconds: spent training and measuring.
+    """
+
+    signals: Tensor = field(default_factory=lambda: torch.empty(0, len(SIGNALS)))
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    reports: list[int] = field(default_factory=list)
+    grid_steps: list[int] = field(default_factory=list)
+    grids: Tensor = field(default_factory=lambda: torch.empty(0, 64, 28, 28, dtype=torch.uint8))
+    time_ms: int = 0
+    seconds: float = 0.0
+
+    @property
+    def saved_step(self) -> int:
+        """The last step of the newest report, from which a resumed run goes on."""
+        return self.reports[-1] if self.reports else 0
+
+    def add(self, report: Report, figures: dict[str, float], time_ms: int, seconds: float) -> None:
+        """Append a report and the figures of its epoch, if it ends one.
+
+        Nothing after a failed step counts.
+        """
+        last_step = report.step if report.failed_step is None else report.failed_step
+        steps = last_step - report.first_step + 1
+        self.signals = torch.cat([self.signals, report.signals[:steps]])
+        self.reports.append(last_step)
+        self.time_ms, self.seconds = time_ms, seconds
+        if figures:
+            self.epochs.append({**figures, "seconds": round(seconds, 1)})
+        if report.failed_step is None:
+            self.grid_steps.append(report.step)
+            self.grids = torch.cat([self.grids, report.grid[None]])
+
+    def pieces(self) -> Iterator[tuple[int, int, dict[str, float]]]:
+        """First step, last step and figures ({} between two epochs' ends) of each report."""
+        by_step = {row["step"]: row for row in self.epochs}
+        for before, last_step in zip([0, *self.reports], self.reports, strict=False):
+            yield before + 1, last_step, by_step.get(last_step, {})
+
+    def write(self) -> None:
+        """Write reports/steps.csv, reports/epochs.csv and models/samples.npz."""
+        rows = ([i, *row] for i, row in enumerate(self.signals.tolist(), start=1))
+        write_csv(STEPS, ["step", *SIGNALS], rows)
+        self.write_epochs(EPOCHS)
+        with write_whole(SAMPLES) as file:
+            np.savez_compressed(file, steps=np.array(self.grid_steps), grids=self.grids.numpy())
+
+    def write_epochs(self, path: Path) -> None:
+        """Write the figures as a table of a row for each epoch."""
+        names = list(self.epochs[0]) if self.epochs else ["epoch", "step", "fd"]
+        write_csv(path, names, ([row[name] for name in names] for row in self.epochs))
+
+
+def write_csv(path: Path, names: list[str], rows: Iterable[Iterable[float]]) -> None:
+    """Write rows of numbers under a header, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    with write_whole(path) as file:
+        file.write(text.getvalue().encode())
+
+
+def _cell(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.6g}"

@@ -1,0 +1,1 @@
+"""All that goes to MLflow; nothing else imports it."""

@@ -1,0 +1,1 @@
+"""One training run: trained, measured, assessed, saved and tracked."""

@@ -1,0 +1,190 @@
+"""A training run with all that it writes to: checkpoints, generators, the tracker.
+
+`train` makes one such run, `tune` one for each trial; both iterate `go_on` and decide when to stop.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+
+from dcgan import mnist
+from dcgan.measuring import Meter, measure_epoch
+from dcgan.runtime import precision_of
+from dcgan.training import SIGNALS, GanState, Report, fit
+from ganverdict.monitor import Monitor, Verdict
+from ganverdict.quality import MEASURES, Evaluation
+from pipeline.base.params import Params
+from pipeline.base.paths import DATA
+from pipeline.base.pictures import tile
+from pipeline.store.checkpoints import Checkpoints
+from pipeline.store.history import History
+from pipeline.store.weights import save_generator
+from pipeline.tracking.run import TrackedRun, now_ms, system_metrics
+
+
+class TrainingRun:
+    """Continues from the newest checkpoint, if there is one, bit for bit."""
+
+    def __init__(
+        self,
+        params: Params,
+        data: mnist.Mnist,
+        meter: Meter,
+        checkpoints: Checkpoints,
+        device: torch.device,
+    ) -> None:
+        self.params, self.data, self.meter, self.checkpoints = params, data, meter, checkpoints
+        self.images = data.train_images.to(device)
+        self.state = GanState(params.train, device)
+        self.history = History()
+        self.monitor = Monitor(params.stability, params.train.steps_per_epoch)
+        self.verdict: Verdict = self.monitor.verdict()
+        self.tracked = TrackedRun(checkpoints.key)
+        self._restore()
+
+    def _restore(self) -> None:
+        saved = self.checkpoints.load()
+        if saved is None:
+            return
+        try:
+            self.state.load_state_dict(saved["state"])
+            self.history = History(**saved["history"])
+            for first_step, last_step, figures in self.history.pieces():
+                self._judge(first_step, last_step, figures)
+            whole = self.state.step == self.history.saved_step == len(self.history.signals)
+        except Exception:  # a file made by other code, or by a stranger, may hold anything
+            whole = False
+        if not whole:
+            raise self.checkpoints.corrupt()
+
+    def begin(
+        self, title: str, data_hash: str, tags: Mapping[str, str], parent: str | None = None
+    ) -> None:
+        """Open the tracked run, anew or again. `parent` is the key of the run it belongs to."""
+        tags = {**tags, "data_hash": data_hash, "config_hash": self.checkpoints.name}
+        tags["precision"] = precision_of(self.params.runtime, self.images.device)
+        self.tracked.begin(title, flat(self.params), tags, parent)
+        counts = {"train": len(self.data.train_images), "test": len(self.data.test_images)}
+        self.tracked.dataset("mnist", data_hash, str(DATA), counts)
+        if self.history.reports:
+            # Killed between the checkpoint and the outbox, the newest report would be missing;
+            # sent twice, it counts once.
+            self._track()
+
+    def go_on(
+        self, before_step: Callable[[int], bool] = lambda _: True
+    ) -> Iterator[dict[str, float]]:
+        """Train until the end, a failure or a confirmed onset, or until `before_step` says no.
+
+        Yields the figures of each report, {} between two epochs' ends, once all is saved.
+        """
+        started = time.monotonic() - self.history.seconds
+        reports = fit(self.state, self.images, self.params.train, self.params.runtime, before_step)
+        while not self._ended() and (report := next(reports, None)) is not None:
+            figures = self._measure(report)
+            self.history.add(report, figures, now_ms(), time.monotonic() - started)
+            self._judge(report.first_step, self.history.saved_step, figures)
+            if report.failed_step is None:
+                saved = {"state": self.state.state_dict(), "history": vars(self.history)}
+                self.checkpoints.save(saved)
+            self._track()
+            machine = system_metrics()
+            rows = [[*machine.values()]]
+            self.tracked.metrics(machine, [report.step], rows, self.history.time_ms)
+            self.tracked.flush()
+            yield figures
+
+    def _ended(self) -> bool:
+        """Whether nothing good can come any more."""
+        if self.verdict.status == "diverged":
+            return True
+        return self.params.train.stop == "at_onset" and self.verdict.went_wrong
+
+    def _measure(self, report: Report) -> dict[str, float]:
+        """The figures of an epoch's end, whose generator is kept; nothing between two epochs."""
+        if report.epoch is None or report.failed_step is not None:
+            return {}
+        figures: dict[str, float] = {
+            "epoch": report.epoch,
+            "step": report.step,
+            "images_seen": report.step * self.params.train.batch_size,
+            **measure_epoch(self.meter, self.state, self.data, self.params.runtime),
+        }
+        save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, figures)
+        return figures
+
+    def _judge(self, first_step: int, last_step: int, figures: dict[str, float]) -> None:
+        """Feed the monitor what one report brought."""
+        rows = self.history.signals[first_step - 1 : last_step].double().numpy()
+        steps = range(first_step, first_step + len(rows))
+        self.monitor.add_steps(steps, dict(zip(SIGNALS, rows.T, strict=True)))
+        if figures:
+            self.monitor.add_evaluation(
+                int(figures["epoch"]), int(figures["step"]), _measures(figures)
+            )
+        self.verdict = self.monitor.verdict()
+
+    def _track(self) -> None:
+        """Queue what the newest report brought."""
+        *_, (first_step, last_step, figures) = self.history.pieces()
+        time_ms = self.history.time_ms
+        rows = self.history.signals[first_step - 1 : last_step].tolist()
+        names = [f"train/{name}" for name in SIGNALS]
+        self.tracked.metrics(names, range(first_step, first_step + len(rows)), rows, time_ms)
+        if figures:
+            names = [f"eval/{name}" for name in figures if name not in ("epoch", "step")]
+            values = [value for name, value in figures.items() if name not in ("epoch", "step")]
+            self.tracked.metrics(names, [last_step], [values], time_ms)
+        if self.verdict.status != "diverged":
+            picture = tile(self.history.grids[-1].numpy())
+            self.tracked.image("samples", last_step, picture, time_ms)
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """The epochs' ends so far; measures that are not finite are left out."""
+        found = []
+        for row in self.history.epochs:
+            finite = {name: value for name, value in _measures(row).items() if math.isfinite(value)}
+            found.append(Evaluation(int(row["epoch"]), int(row["step"]), finite))
+        return found
+
+    def pause(self) -> None:
+        """Leave the run so that the same command continues it."""
+        self.tracked.end("KILLED")
+        self.tracked.flush()
+
+    def close(self, status: str, tags: Mapping[str, object] | None = None) -> None:
+        """End the tracked run with its verdict."""
+        verdict = self.verdict
+        self.tracked.tags({"status": verdict.status, "reason": verdict.reason, **(tags or {})})
+        numbers = {
+            f"stop/{name}": float(value)
+            for name, value in verdict.to_json().items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        time_ms = self.history.time_ms
+        self.tracked.metrics(numbers, [self.history.saved_step], [[*numbers.values()]], time_ms)
+        self.tracked.end(status)
+        self.tracked.flush(at_once=True)
+
+
+def flat(params: Params) -> dict[str, object]:
+    """What a run is made of as `section.key`; what makes many runs is no part of one."""
+    sections = dataclasses.asdict(params)
+    del sections["tune"], sections["study"]
+    return {
+        f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()
+    }
+
+
+def counted_fd(figures: Mapping[str, float]) -> float:
+    """The fd that counts: of the averaged weights, where there are such."""
+    return figures.get("fd_ema", figures["fd"])
+
+
+def _measures(figures: Mapping[str, float]) -> dict[str, float]:
+    """What the verdict looks at."""
+    return {name: figures[name] for name in MEASURES} | {"fd": counted_fd(figures)}

@@ -1,0 +1,1 @@
+"""When was a GAN at its best, and when did it go wrong? NumPy alone."""

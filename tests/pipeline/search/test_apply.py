@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.base.cli import UserError, load_params, read_yaml
+from pipeline.search.apply import apply, changed
+from tests.project import REPOSITORY
+
+SHIPPED = REPOSITORY / "params.yaml"
+VALUES = {"lr_g": 0.00213, "lr_d": 0.000987, "epochs": 9}
+
+
+def test_three_values_change_and_not_a_byte_elsewhere() -> None:
+    before = SHIPPED.read_text(encoding="utf-8")
+    after = changed(before, "train", VALUES)
+    pairs = zip(before.splitlines(), after.splitlines(), strict=True)
+    different = [(old.split(), new.split()) for old, new in pairs if old != new]
+    assert [(old[0], new[:2]) for old, new in different] == [
+        ("epochs:", ["epochs:", "9"]),
+        ("lr_d:", ["lr_d:", "0.000987"]),
+        ("lr_g:", ["lr_g:", "0.00213"]),
+    ]
+
+
+def test_the_section_is_found_though_other_sections_have_the_same_keys(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
+    assert read_yaml(file)["judge"].keys() & read_yaml(file)["tune"].keys() & {"epochs", "seed"}
+    difference = apply(file, "train", VALUES)
+    expected = read_yaml(SHIPPED)
+    expected["train"] |= VALUES
+    assert read_yaml(file) == expected
+    assert load_params(file).train.lr_g == 0.00213
+    assert f"-  lr_g: {load_params(SHIPPED).train.lr_g:g}\n" in difference
+    assert "+  lr_g: 0.00213\n" in difference
+
+
+def test_a_comment_beside_a_value_stays_in_its_column() -> None:
+    text = "train:\n  lr_g: 0.002    # slow\n  # lr_g: 7\n"
+    wanted = "train:\n  lr_g: 0.00213  # slow\n  # lr_g: 7\n"
+    assert changed(text, "train", {"lr_g": 0.00213}) == wanted
+
+
+def test_the_same_values_again_are_no_difference(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
+    apply(file, "train", VALUES)
+    content = file.read_bytes()
+    assert apply(file, "train", VALUES) == ""
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["train: {lr_g: 0.1}\n", "other:\n  lr_g: 0.1\n", "train:\n  lr_d: 0.1\nother:\n  lr_g: 1\n"],
+)
+def test_what_is_not_a_line_of_its_own_is_refused_and_left(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"as (a line|lines) of its own"):
+        apply(file, "train", {"lr_g": 0.2})
+    assert file.read_text() == text

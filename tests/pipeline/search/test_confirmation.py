@@ -1,0 +1,85 @@
+import math
+
+import pytest
+
+from pipeline.search.confirmation import (
+    Candidate,
+    candidates,
+    choose,
+    confirmed,
+    curve,
+    fresh_seeds,
+)
+from tests.searches import SHIPPED, known, params
+
+SOME = Candidate("trial 3", 0.001, 0.002, 5)
+
+
+def test_one_epoch_is_chosen_for_all_seeds_where_their_mean_is_smallest() -> None:
+    # Alone, the runs are best at 6, 6 and 3: but from 5 on the third is far worse than at 4.
+    runs = [
+        known(0, [9.0, 7.0, 5.0, 4.0, 3.8, 3.7]),
+        known(1, [9.0, 7.0, 5.0, 4.2, 4.0, 3.9]),
+        known(2, [9.0, 6.0, 4.4, 4.6, 9.0, 9.5]),
+    ]
+    found = confirmed(SOME, runs, 1)
+    assert found.epoch == 4
+    assert found.fds == (4.0, 4.2, 4.6)
+    assert found.mean == pytest.approx(12.8 / 3)
+
+
+def test_nothing_after_an_onset_counts_whatever_its_fd() -> None:
+    runs = [
+        known(0, [9.0, 8.0, 7.0, 6.0, 5.0]),
+        known(1, [9.0, 8.0, 7.0, 0.1, 0.1], "onset", onset_step=31, onset_epoch=4),
+    ]
+    assert set(curve(runs[1])) == {1, 2, 3}
+    found = confirmed(SOME, runs, 1)
+    assert found.epoch == 3
+    assert found.fds == (7.0, 7.0)
+
+
+def test_an_epoch_that_a_seed_did_not_reach_well_is_none_to_stop_at() -> None:
+    runs = [known(0, [9.0, 8.0, 7.0]), known(1, [], "diverged", onset_step=4, onset_epoch=1)]
+    found = confirmed(SOME, runs, 1)
+    assert found.epoch is None
+    assert found.high == math.inf
+
+
+def test_a_seed_whose_process_was_killed_says_nothing_about_the_rates() -> None:
+    runs = [known(0, [9.0, 8.0]), known(1, [9.0, 8.2]), known(2, [], "killed")]
+    assert confirmed(SOME, runs, 1).fds == (8.0, 8.2)
+    assert confirmed(SOME, runs[1:], 1).epoch is None
+
+
+def test_the_choice_minimises_the_upper_confidence_bound_not_the_mean() -> None:
+    lucky = confirmed(SOME, [known(i, [fd]) for i, fd in enumerate((1.0, 2.0, 3.0))], 1)
+    steady = confirmed(SOME, [known(i, [fd]) for i, fd in enumerate((2.3, 2.4, 2.5))], 1)
+    assert lucky.mean < steady.mean
+    assert choose([lucky, steady]) is steady
+
+
+def test_the_present_rates_stay_where_nothing_is_surer() -> None:
+    present = confirmed(SOME, [known(i, [2.0]) for i in range(3)], 1)
+    other = confirmed(SOME, [known(i, [2.0]) for i in range(3)], 1)
+    assert choose([present, other]) is present
+
+
+def test_candidates_are_the_present_rates_and_the_best_that_were_not_cut() -> None:
+    trials = [
+        known(0, [5.0, 4.0, 3.0], lr_g=SHIPPED.train.lr_g, lr_d=SHIPPED.train.lr_d),
+        known(1, [5.0, 2.0, 6.0], "onset"),
+        known(2, [1.0], "pruned"),
+        known(3, [5.0, 4.0, 3.5]),
+        known(4, [], "failed"),
+        known(5, [5.0, 4.0, 3.4]),
+    ]
+    found = candidates(trials, params(confirm={"top": 3}))
+    assert [one.name for one in found] == ["current", "trial 1", "trial 5"]
+    # As far as a little beyond their own best, and the present recipe as far as it goes.
+    assert [one.epochs for one in found] == [SHIPPED.train.epochs, 4, 5]
+
+
+def test_no_seed_of_the_confirmation_was_trained_with_before() -> None:
+    seeds = fresh_seeds(params(confirm={"seeds": 20}))
+    assert len({*seeds, SHIPPED.train.seed}) == 21

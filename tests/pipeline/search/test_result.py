@@ -1,0 +1,119 @@
+import csv
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline.plots.search import best_epoch, draw
+from pipeline.search.confirmation import Candidate, Confirmed
+from pipeline.search.result import Findings, result, table, write
+from pipeline.search.study import Known
+from tests.searches import known
+
+TRIALS = [
+    known(0, [9.0, 6.0, 5.0, 5.5]),
+    known(1, [9.0, 4.0, 8.0], "onset", onset_step=21, onset_epoch=3),
+    known(2, [9.0, 8.0], "pruned"),
+    known(3, [None], "diverged", value=500.0, onset_step=3, onset_epoch=1),
+    Known(4, "failed", None, 0.001, 0.001, {}, {"reason": "out of memory"}),
+    Known(5, "waiting", None, math.nan, math.nan, {}, {}),
+]
+PRESENT = Confirmed(Candidate("current", 0.002, 0.002, 4), 3, (5.0, 5.2), 5.1, 4.5, 5.7)
+OTHER = Confirmed(Candidate("trial 1", 0.002, 0.003, 4), 2, (4.0, 4.1), 4.05, 3.7, 4.4)
+WRONG = Confirmed(Candidate("trial 0", 0.001, 0.003, 4), None, (), math.inf, math.inf, math.inf)
+
+
+def findings(trials: list[Known], confirmed: list[Confirmed]) -> Findings:
+    return Findings(
+        study="sweep",
+        trials=trials,
+        max_epochs=4,
+        confirmed=confirmed,
+        chosen=OTHER if OTHER in confirmed else None,
+        afresh={"trial 1": {"fd": [4.2, 4.4], "fd_test": [4.3, 4.5]}},
+        importances={"lr_g": 0.75, "ratio": 0.25},
+    )
+
+
+FOUND = findings(TRIALS, [PRESENT, OTHER, WRONG])
+
+
+def test_the_best_trial_is_the_smallest_that_was_neither_cut_nor_broken() -> None:
+    assert FOUND.best is TRIALS[1]
+    assert findings(TRIALS[2:], []).best is None
+
+
+def test_the_cost_counts_epochs_trained_and_what_they_would_have_cost() -> None:
+    cost = FOUND.cost
+    assert cost.trained == 4 + 3 + 2 + 1
+    assert cost.horizon == 4 * 4
+    assert cost.singly == (1 + 2 + 3 + 4) + (1 + 2 + 3) + (1 + 2) + 1
+
+
+def test_the_table_puts_the_choice_first_and_marks_it() -> None:
+    lines = table(FOUND).splitlines()
+    assert lines[0] == (
+        "study sweep: 1 complete, 1 diverged, 1 failed, 1 onset, 1 pruned, 1 waiting"
+    )
+    names = [line[:9].strip() for line in lines[3:]]
+    assert names == ["* trial 1", "current", "trial 0"]
+    assert "4.050 (2 seeds)" in lines[3]
+    assert lines[3].endswith("4.300")
+    assert "went wrong" in lines[5]
+
+
+def test_without_a_confirmation_the_table_has_the_best_trial_or_says_that_there_is_none() -> None:
+    assert "trial 1" in table(findings(TRIALS, []))
+    assert "no trial has come to a result yet" in table(findings(TRIALS[3:], []))
+
+
+def test_the_report_is_strict_json_and_one_row_for_each_trial(tmp_path: Path) -> None:
+    write(tmp_path, FOUND)
+
+    def refuse(word: str) -> None:
+        raise ValueError(word)
+
+    told = json.loads((tmp_path / "result.json").read_text(), parse_constant=refuse)
+    assert told == result(FOUND)
+    assert told["chosen"]["epochs"] == 2
+    with (tmp_path / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["outcome"] for row in rows] == [trial.outcome for trial in TRIALS]
+    assert rows[0]["fd_by_epoch"] == "9 6 5 5.5"
+    assert rows[4]["reason"] == "out of memory"
+    assert rows[5]["lr_g"] == ""
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_pictures_are_drawn_however_little_is_known(tmp_path: Path, count: int) -> None:
+    draw(tmp_path, findings(TRIALS[3 - count : 3], []))
+    names = {file.stem for file in tmp_path.glob("*.png")}
+    assert names == {"curves", "map", "best_epoch", "history", "cost", "importances"}
+    for file in tmp_path.iterdir():
+        assert min(Image.open(file).size) > 100
+
+
+@pytest.mark.parametrize("decades", [0.5, 1.5, 2.0, 2.6])
+def test_the_rates_written_beside_an_axis_never_touch(decades: float) -> None:
+    trials = [
+        known(number, [5.0, 4.0], lr_g=2e-4 * 10**power, lr_d=3e-4 * 10**power)
+        for number, power in enumerate((0.0, decades / 2, decades))
+    ]
+    figure = best_epoch(trials)
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        low, high = axis.get_xlim()
+        labels = zip(axis.get_xticks(), axis.get_xticklabels(), strict=True)
+        boxes = [text.get_window_extent() for tick, text in labels if low <= tick <= high]
+        assert len(boxes) >= 2
+        assert all(left.x1 + 4 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
+    draw(tmp_path, findings(TRIALS[4:], []))
+    assert not list(tmp_path.iterdir())
+    draw(tmp_path, FOUND)
+    assert list(tmp_path.iterdir())

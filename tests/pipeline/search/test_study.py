@@ -1,0 +1,276 @@
+"""The study in a real SQLite database; what is trained is made up."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from pipeline.base.cli import UserError
+from pipeline.search import study as study_module
+from pipeline.search.study import Asked, Result, Study, pruner_of
+from tests.searches import tune_params
+
+TRIALS = 100
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'tune.db'}"
+
+
+def opened(url: str, **changes: Any) -> Study:
+    return Study(url, "sweep", tune_params(**changes), create=True)
+
+
+def complete(asked: Asked) -> Result:
+    return Result("complete", asked.lr_g, {"reason": "the end"})
+
+
+def drawn(study: Study) -> list[tuple[float, float]]:
+    return [(trial.lr_g, trial.lr_d) for trial in study.trials()]
+
+
+def test_a_study_opened_again_draws_no_trial_twice(url: str) -> None:
+    for _ in range(3):
+        study = opened(url, startup_trials=TRIALS)
+        for _ in range(2):
+            study.run_one(TRIALS, complete)
+    assert len(set(drawn(study))) == 6
+
+
+def test_what_a_trial_draws_depends_on_the_seed_its_number_and_what_is_known(
+    tmp_path: Path,
+) -> None:
+    found = []
+    for name, restart in (("one", 1), ("two", 3)):
+        url = f"sqlite:///{tmp_path / name}.db"
+        study = opened(url, startup_trials=2)
+        for number in range(5):
+            if number % restart == 0:
+                study = opened(url, startup_trials=2)
+            study.run_one(TRIALS, complete)
+        found.append(drawn(study))
+    assert found[0] == found[1]
+    other = opened(f"sqlite:///{tmp_path / 'three'}.db", seed=1)
+    other.run_one(TRIALS, complete)
+    assert drawn(other)[0] != found[0][0]
+
+
+def test_of_all_that_open_a_new_study_at_once_one_has_made_it_and_all_know_its_uid(
+    url: str,
+) -> None:
+    opened(f"{url}.other")  # what is imported late, is
+    threads = 8
+    barrier = threading.Barrier(threads)
+
+    def open_at_once(_: int) -> tuple[bool, str]:
+        barrier.wait()
+        study = opened(url)
+        return study.created, study.uid
+
+    with ThreadPoolExecutor(threads) as pool:
+        created, uids = zip(*pool.map(open_at_once, range(threads)), strict=True)
+    assert sum(created) == 1
+    assert len(set(uids)) == 1
+
+
+def test_who_opens_a_study_waits_for_the_uid_that_its_maker_gives_it(url: str) -> None:
+    made = optuna.create_study(storage=url, study_name="sweep")
+    maker = threading.Timer(0.5, lambda: made.set_user_attr("uid", "of its maker"))
+    maker.start()
+    assert opened(url).uid == "of its maker"
+    maker.join()
+
+
+def test_a_study_whose_maker_was_killed_before_it_named_it_is_named_by_the_next(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optuna.create_study(storage=url, study_name="sweep")
+    monkeypatch.setattr(study_module, "_NAMING_SECONDS", 0.3)
+    study = opened(url)
+    assert not study.created
+    assert opened(url).uid == study.uid
+
+
+def test_rates_are_in_range_and_as_short_as_they_will_stand_in_the_file(url: str) -> None:
+    study = opened(url)
+    for _ in range(4):
+        study.run_one(TRIALS, complete)
+    for lr_g, lr_d in drawn(study):
+        assert 0.0003 <= lr_g <= 0.02
+        assert 0.09 * lr_g <= lr_d <= 4.1 * lr_g
+        assert (f"{lr_g:g}", f"{lr_d:g}") == (f"{lr_g:.4g}", f"{lr_d:.4g}")
+        assert (float(f"{lr_g:g}"), float(f"{lr_d:g}")) == (lr_g, lr_d)
+
+
+def test_what_was_queued_is_trained_first(url: str) -> None:
+    study = opened(url)
+    study.enqueue({"lr_g": 0.002, "ratio": 0.5}, {"current": True})
+    assert [trial.outcome for trial in study.trials()] == ["waiting"]
+    study.run_one(TRIALS, complete)
+    (trial,) = study.trials()
+    assert (trial.lr_g, trial.lr_d, trial.outcome) == (0.002, 0.001, "complete")
+
+
+def test_sampled_lengths_are_a_parameter_and_nothing_is_cut(url: str) -> None:
+    study = opened(url, epochs={"mode": "sampled", "min": 3, "max": 9}, pruner_trials=1)
+    lengths = []
+
+    def train(asked: Asked) -> Result:
+        lengths.append(asked.epochs)
+        assert not any(asked.report(epoch, 100.0 * asked.number) for epoch in range(1, 10))
+        return complete(asked)
+
+    for _ in range(6):
+        study.run_one(TRIALS, train)
+    assert len(set(lengths)) > 1
+    assert all(3 <= length <= 9 for length in lengths)
+    assert [trial.facts["epochs"] for trial in study.trials()] == lengths
+
+
+@pytest.mark.parametrize("name", ["none", "median", "quartile", "halving", "hyperband"])
+def test_pruners_cut_a_trial_that_is_worse_than_all_and_none_does_not(name: str) -> None:
+    pruner = pruner_of(tune_params(pruner=name, pruner_trials=3, pruner_epochs=2))
+    study, cut = optuna.create_study(study_name="in memory", pruner=pruner), []
+    for number in range(12):
+        trial = study.ask()
+        for epoch in range(1, 15):
+            trial.report(number, epoch)
+            if trial.should_prune():
+                cut.append((number, epoch))
+                break
+        study.tell(trial, number)
+    assert bool(cut) == (name != "none")
+    assert all(number > 0 and epoch >= 2 for number, epoch in cut)
+
+
+def test_every_ending_can_be_told_from_the_others(url: str) -> None:
+    study = opened(url)
+    for outcome in ("complete", "pruned", "onset", "diverged"):
+        study.run_one(TRIALS, lambda _: Result(outcome, 5.0))  # noqa: B023
+
+    def broken(_: Asked) -> Result:
+        raise RuntimeError("out of memory at postgresql://me:secret@host/db")
+
+    assert study.run_one(TRIALS, broken) == "failed"
+    found = {trial.outcome: trial for trial in study.trials()}
+    assert [*found] == ["complete", "pruned", "onset", "diverged", "failed"]
+    assert found["onset"].value == 5.0
+    assert found["failed"].value is None
+    assert "out of memory" in found["failed"].facts["reason"]
+    assert "secret" not in found["failed"].facts["reason"]
+
+
+def test_no_trial_beyond_the_number_wanted_counts(url: str) -> None:
+    study = opened(url)
+    for number in range(3):
+        assert study.wanted(3) == (number < 3)
+        study.run_one(3, complete)
+    assert not study.wanted(3)
+    # Another worker that asked at the same moment gets the fourth.
+    assert study.run_one(3, pytest.fail) == "surplus"  # type: ignore[arg-type]
+    assert len(study.trials()) == 3
+    assert study.wanted(4)
+
+
+def test_an_interrupted_trial_is_put_back_and_continued_as_it_was(url: str) -> None:
+    study = opened(url)
+    study.run_one(TRIALS, lambda _: Result("interrupted", None, {"reason": "after 2 epochs"}))
+    assert [trial.outcome for trial in study.trials()] == ["waiting"]
+    (before,) = drawn(study)
+
+    def train(asked: Asked) -> Result:
+        assert (asked.origin, asked.number) == (0, 1)
+        assert (asked.lr_g, asked.lr_d) == before
+        return complete(asked)
+
+    assert study.run_one(TRIALS, train) == "complete"
+    assert [trial.outcome for trial in study.trials()] == ["complete"]
+
+
+def die(url: str) -> None:
+    study = Study(url, "sweep", tune_params())
+    study.run_one(TRIALS, lambda _: os.kill(os.getpid(), signal.SIGKILL))  # type: ignore[arg-type,return-value]
+
+
+def run_and_die(url: str) -> None:
+    process = multiprocessing.get_context("fork").Process(target=die, args=(url,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_killed_workers_trial_is_tried_again_once_and_counted_once(url: str) -> None:
+    study = opened(url)
+    run_and_die(url)
+    assert [trial.outcome for trial in study.trials()] == ["running"]
+    assert study.others_at_work() is None
+    assert study.reap() == 1
+    assert study.reap() == 0
+    (waiting,) = study.trials()
+    assert waiting.outcome == "waiting"
+    assert waiting.facts["origin"] == 0
+    run_and_die(url)
+    study.reap()
+    study.adopt()
+    (killed,) = study.trials()
+    assert (killed.outcome, killed.number) == ("killed", 1)
+    assert not study.wanted(1)
+
+
+def test_a_trial_whose_worker_lives_is_nobodys_to_take(url: str) -> None:
+    study = opened(url)
+    seen: list[Any] = []
+
+    def train(asked: Asked) -> Result:
+        other = opened(url)
+        seen.extend([other.reap(), other.others_at_work(), other.running()])
+        return complete(asked)
+
+    study.run_one(TRIALS, train)
+    assert seen == [0, f"{os.uname().nodename}:{os.getpid()}", True]
+
+
+def test_a_silent_worker_elsewhere_counts_as_dead(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(url)
+    answers: list[Any] = []
+
+    def train(asked: Asked) -> Result:
+        monkeypatch.setattr(os, "uname", lambda: os.uname_result(("", "another", "", "", "")))
+        answers.append(study.others_at_work())
+        monkeypatch.setattr(study._storage, "_get_stale_trial_ids", lambda _: [1])
+        answers.append(study.others_at_work())
+        monkeypatch.undo()
+        return complete(asked)
+
+    study.run_one(TRIALS, train)
+    assert answers == [f"{os.uname().nodename}:{os.getpid()}", None]
+
+
+def test_importances_add_up_and_are_none_before_anything_is_known(url: str) -> None:
+    study = opened(url)
+    assert study.importances() == {}
+    for _ in range(6):
+        study.run_one(TRIALS, complete)
+    found = study.importances()
+    assert found.keys() == {"lr_g", "ratio"}
+    assert sum(found.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["nonsense", "postgresql+psycopg://me:secret@127.0.0.1:9/none", "mysql+none://me:secret@x/y"],
+)
+def test_a_storage_that_cannot_be_used_is_one_line_without_its_password(address: str) -> None:
+    with pytest.raises(UserError) as caught:
+        opened(address)
+    assert "secret" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

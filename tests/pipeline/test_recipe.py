@@ -1,0 +1,83 @@
+import dataclasses
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from dvc.utils.hydra import apply_overrides
+
+from pipeline import recipe
+from pipeline.base.cli import load_params, read_yaml, run
+from pipeline.base.params import Params
+from tests.project import REPOSITORY
+
+
+def command(*arguments: str, patch: pytest.MonkeyPatch) -> list[str]:
+    """What is run instead of this process."""
+    replaced: list[list[str]] = []
+    patch.setattr(sys, "argv", ["recipe", *arguments])
+    patch.setattr(os, "execv", lambda program, words: replaced.append([program, *words[1:]]))
+    run(recipe.main)
+    (words,) = replaced or [[]]
+    return words
+
+
+def params_after(settings: list[str], folder: Path) -> Params:
+    """The parameters after DVC has applied its `--set-param`s."""
+    file = Path(shutil.copy(REPOSITORY / "params.yaml", folder))
+    apply_overrides(file, settings)
+    return load_params(file)
+
+
+@pytest.mark.parametrize("name", recipe.RECIPES)
+def test_dvc_sets_every_value_of_a_recipe_and_no_other(name: str, tmp_path: Path) -> None:
+    words = recipe.exp_run(name, [])
+    given = [word.removeprefix("--set-param=") for word in words if word.startswith("--set-param=")]
+    before, after = load_params(REPOSITORY / "params.yaml"), params_after(given, tmp_path)
+    values = read_yaml(recipe.RECIPES[name])
+    assert len(values) > 5
+    assert after == dataclasses.replace(before, train=dataclasses.replace(before.train, **values))
+
+
+@pytest.mark.parametrize("written", ["6e-08", "6e-8", "6.0e-8", "0.00000006", "6E-08"])
+def test_small_numbers_stay_numbers_on_their_way_through_dvc(written: str, tmp_path: Path) -> None:
+    # By YAML 1.1, of which parts live on in many readers, 6e-08 is a text.
+    assert params_after([f"train.decay_d={written}"], tmp_path).train.decay_d == 6e-8
+
+
+def test_dvc_takes_the_place_of_the_command_with_every_further_argument(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command("blog", "--dry", "-n", "mine", "-S", "train.epochs=2", patch=monkeypatch)
+    assert words[:5] == [sys.executable, "-m", "dvc", "exp", "run"]
+    assert words[-5:] == ["--dry", "-n", "mine", "-S", "train.epochs=2"]
+    assert shlex.split(capsys.readouterr().out) == words[2:]
+
+
+def test_a_dry_run_prints_the_command_and_runs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("seed", "--dry-run", patch=monkeypatch) == []
+    said = capsys.readouterr().out
+    assert said.startswith("dvc exp run --name seed --set-param=train.width=64 ")
+    assert said.count("\n") == 1
+
+
+def test_the_last_name_and_the_last_value_win(tmp_path: Path) -> None:
+    from dvc.cli import parse_args
+
+    words = recipe.exp_run("blog", ["-n", "mine", "-S", "train.epochs=2"])
+    parsed = parse_args(words)
+    assert parsed.name == "mine"
+    assert params_after(parsed.set_param, tmp_path).train.epochs == 2
+
+
+def test_an_unknown_recipe_is_refused_with_those_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        command("sead", patch=monkeypatch)
+    assert end.value.code == 2
+    assert "blog" in capsys.readouterr().err
