@@ -28,7 +28,7 @@ repro: .venv/ready  ## the main job: fetch, judge, train, evaluate, export
 	dvc repro
 	@echo
 	@echo "figures    reports/metrics.json, reports/stop.json (or: dvc metrics show)"
-	@echo "pictures   reports/figures/"
+	@echo "pictures   reports/plots/"
 	@echo "generator  export/ (model_card.md says how to use it)"
 	@echo "runs       make ui"
 
@@ -66,8 +66,8 @@ tune: .venv/ready  ## search for better rates and the best stopping point (resum
 	dvc repro judge
 	python -m pipeline.tune
 
-.PHONY: study
-study: .venv/ready  ## the seed's experiment again, measured (resumable, hours)
+.PHONY: replicate
+replicate: .venv/ready  ## the original experiment again, measured (resumable, hours)
 	dvc repro judge
 	python -m pipeline.replicate
 
@@ -87,7 +87,7 @@ bench: .venv/ready  ## how fast is the engine? (a quiet machine, about 20 minute
 	@touch $@
 
 .PHONY: bench-keras
-bench-keras: .venv-keras/ready  ## the seed's own Keras loop beside the engine, in its own environment
+bench-keras: .venv-keras/ready  ## the original's own Keras loop beside the engine, in its own environment
 	.venv-keras/bin/python -m benchmarks.keras_speed
 
 .PHONY: clean

@@ -1,4 +1,4 @@
-"""Are the networks and the optimiser here those of the seed? Ask the real Keras.
+"""Are the networks and the optimiser here those of the original? Ask the real Keras.
 
 In an environment with requirements-keras.txt, from the project's root folder:
 
@@ -6,8 +6,8 @@ In an environment with requirements-keras.txt, from the project's root folder:
     PYTHONPATH=src python benchmarks/keras_parity.py --golden tests/golden/keras_parity.npz \
         --width 4 --latent-dim 8 --batch 3
 
-Builds the seed's generator and discriminator in Keras with random weights, batch-norm scales and
-running statistics, loads them into the torch networks, and compares parameter counts, outputs,
+Builds the original's generator and discriminator in Keras with random weights, batch-norm scales
+and running statistics, loads them into the torch networks, and compares parameter counts, outputs,
 input gradients and, after a training pass, running statistics. One JSON line each; exit status 1
 when an error, absolute or relative to the largest value, exceeds 1e-4 in float32 or 1e-7 in
 float64. `--golden` also writes what tests/test_keras_weights.py checks without Keras: inputs,
@@ -22,11 +22,11 @@ leaky ReLU keeps its slope in float32.
 Two things differ between versions of Keras, not between Keras and torch (Keras 2 read from its
 source, 2.0.6, 2.2.4 and 2.3.1; Keras 3.15 run here):
 
-RMSprop's epsilon. Keras 2, the seed's, divides by sqrt(v) + eps, as torch does. Keras 3 divides by
-sqrt(v + eps), so its smallest divisor is sqrt(1e-7) = 3e-4 instead of 1e-7: no difference while
+RMSprop's epsilon. Keras 2, the original's, divides by sqrt(v) + eps, as torch does. Keras 3
+divides by sqrt(v + eps), so its smallest divisor is sqrt(1e-7) = 3e-4 instead of 1e-7: no difference while
 gradients are large, but steps three times shorter once they are near 1e-4. So
-torch.optim.RMSprop(alpha=0.9, eps=1e-7) is the seed's rule, and a rerun of the seed in Keras 3 is
-not. The learning rate of step t = 0, 1, ... is lr / (1 + decay * t) in all three.
+torch.optim.RMSprop(alpha=0.9, eps=1e-7) is the original's rule, and a rerun of the original in
+Keras 3 is not. The learning rate of step t = 0, 1, ... is lr / (1 + decay * t) in all three.
 
 The running variance. Keras 2.2 and 2.3 and torch average the unbiased variance of a batch, Keras
 2.0 and 3 the biased one, (n - 1) / n of it, n being the batch times the pixels. Allowed for below.
@@ -54,7 +54,10 @@ from dcgan.keras_weights import load_discriminator, load_generator
 from dcgan.networks import Discriminator, Generator
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-7}
-SEED_PARAMETERS = {"generator": 2_394_241, "discriminator": 4_311_553}  # width 64, latent_dim 100
+ORIGINAL_PARAMETERS = {
+    "generator": 2_394_241,
+    "discriminator": 4_311_553,
+}  # at width 64
 Arrays = dict[str, NDArray[np.floating]]
 Weights = list[NDArray[np.floating]]
 
@@ -269,7 +272,7 @@ def compare(args: argparse.Namespace) -> Iterator[tuple[dict[str, object], bool 
         here = sum(value.numel() for value in state.values() if value.is_floating_point())
         counts = {"keras": model.count_params(), "torch": here}
         if (args.width, args.latent_dim) == (64, 100):
-            counts["seed"] = SEED_PARAMETERS[name]
+            counts["seed"] = ORIGINAL_PARAMETERS[name]
         yield {"compare": f"{name} parameters", **counts}, len(set(counts.values())) == 1
 
     weights = {name: random_weights(model, rng) for name, model in models.items()}

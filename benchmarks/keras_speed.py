@@ -1,4 +1,4 @@
-"""How fast is the engine against the seed's own Keras loop?
+"""How fast is the engine against the original's own Keras loop?
 
     make bench-keras
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class KerasGan:
-    """The seed's models and its loop body."""
+    """The original's models and its loop body."""
 
     def __init__(self, params: TrainParams, images: NDArray[np.float32]) -> None:
         self.params, self.images = params, images  # [N, 28, 28, 1] in [0, 1]

@@ -126,7 +126,7 @@ def _prepared() -> tuple[Params, Mnist, Meter]:
 
 
 def record(training: Training) -> list[Row]:
-    """Train once; a row for each epoch, the last one without figures if it failed."""
+    """Train once; a row for each epoch, the last one without metrics if it failed."""
     params, data, meter = _prepared()
     train = train_params(params.train, training)
     # Nine windows an epoch, as in the pipeline's epochs of 468 iterations.
@@ -140,9 +140,8 @@ def record(training: Training) -> list[Row]:
         epoch = -(-report.step // STEPS_PER_EPOCH)
         measures: dict[str, float] = {}
         if report.failed_step is None:
-            figures = measure_epoch(meter, state, data, params.runtime)
-            figures["fd"] = figures.get("fd_ema", figures["fd"])
-            measures = {name: figures[name] for name in MEASURES}
+            metrics = measure_epoch(meter, state, data, params.runtime)
+            measures = {name: metrics[name] for name in MEASURES}
             monitor.add_evaluation(epoch, report.step, measures)
         verdict = monitor.verdict()
         found = {"onset_epoch": verdict.onset_epoch, "best_epoch": verdict.best_epoch}

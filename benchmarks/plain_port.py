@@ -1,4 +1,4 @@
-"""The seed in PyTorch the way a tutorial writes it: what the engine is measured against.
+"""The original in PyTorch the way a tutorial writes it: what the engine is measured against.
 
 Library layers and defaults throughout; nothing is merged, skipped or laid out by hand. The recipe
 is that of `dcgan.training` with a frozen discriminator: same layers, losses, optimisers, rates and

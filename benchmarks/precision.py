@@ -52,8 +52,8 @@ def train(task: Task) -> Curve:
     data, meter, state = load_data(), load_meter(params.measure, device), GanState(wanted, device)
     curve = Curve(task.precision, task.seed, [])
     for _ in fit(state, data.train_images, wanted, runtime):
-        figures = measure_epoch(meter, state, data, runtime)
-        curve.fds.append(figures.get("fd_ema", figures["fd"]))
+        metrics = measure_epoch(meter, state, data, runtime)
+        curve.fds.append(metrics["fd"])
     return curve
 
 

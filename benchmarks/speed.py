@@ -8,8 +8,8 @@ One JSON line a row, then tables. Contestants take turns within one run (benchma
 thread count in a process of its own. `share_of_machine` is useful operations in a second
 (benchmarks/operations.py) over those of a large matrix product in the same precision and round.
 
-Sections: engine (who is how much faster, at the seed's size and at the default), process (warm-up
-and peak memory, each contestant in a fresh process), overhead (evaluation, pictures, checkpoints
+Sections: engine (who is how much faster, at the original's size and at the default), process
+(warm-up and peak memory, each contestant in a fresh process), overhead (evaluation, pictures, checkpoints
 and tracking in a default run; needs `dvc repro judge`), growth (with batch, width and threads),
 pair (two trainings of one thread against one of two).
 """
@@ -55,7 +55,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def sizes() -> dict[str, TrainParams]:
-    """The seed's architecture at batch 128, and the default of params.yaml."""
+    """The original's architecture at batch 128, and the default of params.yaml."""
     return {"seed": recipe("blog"), "laptop": default_params().train}
 
 

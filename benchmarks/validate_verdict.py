@@ -5,7 +5,7 @@
 Needs the judge (`dvc repro judge`). Every training is recorded in .validation/ as it ends, so an
 interrupted command goes on where it was; judging the records takes seconds and is done anew each
 time. Seeds below `--calibration` are for choosing thresholds and are left out of the table. Runs
-that nothing was done to are those of `make study`, as far as reports/study/ has them.
+that nothing was done to are those of `make replicate`, as far as reports/replication/ has them.
 Prints one JSON line per row.
 """
 
@@ -31,7 +31,7 @@ from ganverdict.monitor import Monitor, Verdict, fed_monitor
 from ganverdict.quality import MEASURES
 from pipeline.base.cli import load_params, progress_bar, run, write_whole
 from pipeline.base.params import Params
-from pipeline.base.paths import STUDY
+from pipeline.base.paths import REPLICATION
 from pipeline.replication.report import read_record
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
@@ -105,9 +105,8 @@ class _Trainer:
             last = report.step if report.failed_step is None else report.failed_step
             signals.append(report.signals[: last - report.first_step + 1].double().numpy())
             if report.failed_step is None and report.epoch is not None:
-                figures = measure_epoch(self.meter, state, self.data, self.params.runtime)
-                figures["fd"] = figures.get("fd_ema", figures["fd"])
-                epochs.append({"epoch": report.epoch, "step": report.step, **figures})
+                metrics = measure_epoch(self.meter, state, self.data, self.params.runtime)
+                epochs.append({"epoch": report.epoch, "step": report.step, **metrics})
         return Record(np.concatenate(signals), epochs)
 
     def record(self, kind: str, seed: int) -> None:
@@ -301,9 +300,9 @@ def judge(seeds: list[int], params: Params) -> None:
 
 
 def uninjected(params: Params) -> dict[str, tuple[Record, Verdict]]:
-    """The runs of `make study`, to which nothing was done, as far as they are."""
+    """The runs of `make replicate`, to which nothing was done, as far as they are."""
     found = {}
-    for folder in sorted(STUDY.glob("*-*")):
+    for folder in sorted(REPLICATION.glob("*-*")):
         kept = read_record(folder, params.stability)
         if kept is not None:
             signals = np.stack([np.ma.filled(kept.signals[name], np.nan) for name in SIGNALS], 1)

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: all figures of the best and the last generator, and the pictures of the run."""
+"""Stage `evaluate`: all metrics of the best and the last generator, and the pictures of the run."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -25,16 +25,16 @@ from pipeline.base.cli import (
 )
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
-from pipeline.base.paths import FIGURES, JUDGE_REPORT, METRICS
+from pipeline.base.paths import JUDGE_REPORT, METRICS, PLOTS
 from pipeline.plots import training as plots
 from pipeline.store.data import load_data
 from pipeline.store.outcome import Outcome, read_outcome
 from pipeline.store.weights import load_meter
 from pipeline.tracking.run import TrackedRun
 
-Figures = dict[str, float]
+Metrics = dict[str, float]
 
-_SHOWN_EPOCHS = (1, 10, 30)  # and the last, as in the seed's text
+_SHOWN_EPOCHS = (1, 10, 30)  # and the last, as in the original text
 _SHOWN_SAMPLES = 12
 _SHOWN_NEIGHBOURS = 4
 _COMPARED = 500  # samples and test digits whose distance to the training digits is told
@@ -53,46 +53,46 @@ def main() -> None:
         bar.update()
         last, _ = measure(meter, *outcome.last)
         bar.update()
-        with folder_whole(FIGURES) as folder:
+        with folder_whole(PLOTS) as folder:
             shares = meter.against.share.cpu().numpy()
             for name, figure in pictures(outcome, scale, best, shares, samples, data):
                 plots.save(figure, folder / f"{name}.png")
                 bar.update()
             animate(outcome, folder / "progress.gif")
             bar.update()
-    rows = [{"figure": name, **values} for name, values in by_figure(scale, best).items()]
+    rows = [{"metric": name, **values} for name, values in by_metric(scale, best).items()]
     report = {"best": in_report(best), "last": in_report(last), "scale": rows}
     write_json(METRICS, report)
     print(table(best, last, scale, params.measure.num_samples))
-    print(f"{METRICS} and the pictures in {FIGURES} tell more")
+    print(f"{METRICS} and the pictures in {PLOTS} tell more")
     track(outcome.run_key, best, last)
 
 
-def read_scale() -> dict[str, Figures]:
+def read_scale() -> dict[str, Metrics]:
     """What each figure is for known sets of images, as the judge's stage measured them."""
     report = read_json(JUDGE_REPORT, "judge")
     needed = {"fd", "class_kl", *(f"share_{digit}" for digit in range(NUM_CLASSES))}
     try:
-        scale: dict[str, Figures] = {row.pop("set"): row for row in report["scale"]}
-        if scale and all(needed <= set(figures) for figures in scale.values()):
+        scale: dict[str, Metrics] = {row.pop("set"): row for row in report["scale"]}
+        if scale and all(needed <= set(metrics) for metrics in scale.values()):
             return scale
     except (KeyError, TypeError, AttributeError):
         pass
     raise UserError(f"{JUDGE_REPORT}: corrupt; delete it, then `dvc repro judge` makes it")
 
 
-def measure(meter: Meter, generator: Generator, about: Mapping[str, Any]) -> tuple[Figures, Tensor]:
-    """All figures that are finite, after epoch and step, and the images that they are of."""
+def measure(meter: Meter, generator: Generator, about: Mapping[str, Any]) -> tuple[Metrics, Tensor]:
+    """All metrics that are finite, after epoch and step, and the images that they are of."""
     generator.to(meter.against.mean.device)
     images = meter.samples(generator, meter.params.num_samples)
-    figures = {"epoch": about["epoch"], "step": about["step"], **meter.full(images)}
-    return {name: value for name, value in figures.items() if math.isfinite(value)}, images
+    metrics = {"epoch": about["epoch"], "step": about["step"], **meter.full(images)}
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}, images
 
 
 def pictures(
     outcome: Outcome,
-    scale: Mapping[str, Figures],
-    best: Figures,
+    scale: Mapping[str, Metrics],
+    best: Metrics,
     shares: NDArray[np.float64],
     samples: Tensor,
     data: Mnist,
@@ -163,30 +163,30 @@ def animate(outcome: Outcome, path: Path) -> None:
     plots.animation(path, outcome.grids[chosen], labels)
 
 
-def in_report(figures: Figures) -> dict[str, Any]:
-    """The figures as metrics.json has them: the shares are a list, which DVC's tables leave out."""
-    shares = [figures[f"share_{digit}"] for digit in range(NUM_CLASSES)]
-    plain = {name: value for name, value in figures.items() if not name.startswith("share_")}
+def in_report(metrics: Metrics) -> dict[str, Any]:
+    """The metrics as metrics.json has them: the shares are a list, which DVC's tables leave out."""
+    shares = [metrics[f"share_{digit}"] for digit in range(NUM_CLASSES)]
+    plain = {name: value for name, value in metrics.items() if not name.startswith("share_")}
     return {**plain, "shares": shares}
 
 
-def by_figure(scale: Mapping[str, Figures], figures: Figures) -> dict[str, Figures]:
-    """The scale turned round: for each figure but the shares, what it is for the known sets."""
+def by_metric(scale: Mapping[str, Metrics], metrics: Metrics) -> dict[str, Metrics]:
+    """The scale turned round: for each metric but the shares, what it is for the known sets."""
     return {
         name: {known: values[name] for known, values in scale.items() if name in values}
-        for name in figures
+        for name in metrics
         if name not in ("epoch", "step") and not name.startswith("share_")
     }
 
 
-def table(best: Figures, last: Figures, scale: Mapping[str, Figures], num_samples: int) -> str:
-    """The figures of both generators with the scale beside them, as text."""
+def table(best: Metrics, last: Metrics, scale: Mapping[str, Metrics], num_samples: int) -> str:
+    """The metrics of both generators with the scale beside them, as text."""
     columns = {"best": best, "last": last, **scale}
     titles = [name.replace("_", " ") for name in columns]
     rows = [[f"{num_samples:,} samples", *titles]]
     for name in best:
         if not name.startswith("share_") and name != "step":
-            rows.append([name, *(_number(figures.get(name)) for figures in columns.values())])
+            rows.append([name, *(_number(metrics.get(name)) for metrics in columns.values())])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         row[0].ljust(widths[0])
@@ -202,15 +202,15 @@ def _number(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
-def track(run_key: str, best: Figures, last: Figures) -> None:
+def track(run_key: str, best: Metrics, last: Metrics) -> None:
     """Add everything to the run that was trained, as far as the tracker can be reached."""
     tracked = TrackedRun(run_key)
-    for group, figures in (("final", best), ("last", last)):
-        told = {name: value for name, value in figures.items() if name != "step"}
-        tracked.figures(group, int(figures["step"]), told)
+    for group, metrics in (("final", best), ("last", last)):
+        told = {name: value for name, value in metrics.items() if name != "step"}
+        tracked.final_metrics(group, int(metrics["step"]), told)
     tracked.artifact(METRICS, "reports")
-    for picture in sorted(FIGURES.iterdir()):
-        tracked.artifact(picture, "figures")
+    for picture in sorted(PLOTS.iterdir()):
+        tracked.artifact(picture, "metrics")
     tracked.flush(at_once=True)
 
 

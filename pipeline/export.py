@@ -45,7 +45,7 @@ def main() -> None:
     load_meter(params.measure, CPU)  # the registry will need it; what is wrong with it is said now
     run_key = _read(RUN, "train", "key")
     data = {name: _read(DATA_REPORT, "fetch", name) for name in ("hash", "source", "verified")}
-    figures, scale = _read_metrics()
+    metrics, scale = _read_metrics()
     with folder_whole(EXPORT) as folder:
         shutil.copyfile(GENERATOR_BEST, folder / "generator.safetensors")
         with interrupts_deferred():
@@ -63,7 +63,7 @@ def main() -> None:
                 )
         images = generate(generator, fixed_noise(params.train.seed, generator.latent_dim, CPU))
         Image.fromarray(tile(to_bytes(images).squeeze(1).numpy())).save(folder / "samples.png")
-        facts = Facts(params, about, run_key, data, figures, scale, errors)
+        facts = Facts(params, about, run_key, data, metrics, scale, errors)
         (folder / "model_card.md").write_text(model_card(facts), encoding="utf-8")
     print(f"{EXPORT}: " + ", ".join(sorted(file.name for file in EXPORT.iterdir())))
     tracked = TrackedRun(run_key)
@@ -79,10 +79,10 @@ def _read(path: Path, made_by: str, name: str) -> Any:
 
 
 def _read_metrics() -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """The best generator's figures; for each figure, what it is for known sets."""
+    """The best generator's metrics; for each metric, what it is for known sets."""
     try:
         best = {**_read(METRICS, "evaluate", "best")}
-        return best, {row.pop("figure"): row for row in _read(METRICS, "evaluate", "scale")}
+        return best, {row.pop("metric"): row for row in _read(METRICS, "evaluate", "scale")}
     except (KeyError, TypeError, AttributeError):
         raise _corrupt(METRICS, "evaluate") from None
 

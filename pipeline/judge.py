@@ -21,7 +21,7 @@ def main() -> None:
     ):
         if len(images) < least:
             raise UserError(
-                f"{DATA}: {len(images)} {name} images; the judge's figures need at least {least}"
+                f"{DATA}: {len(images)} {name} images; the judge's metrics need at least {least}"
             )
     device = set_up(params.runtime)
     with progress_bar(total=params.judge.epochs, desc="judge", unit="epoch") as bar:
@@ -40,12 +40,12 @@ def main() -> None:
     print(f"judge: right on {accuracy:.2%} of {int(counts.sum())} test digits")
     against = reference(judge, data, params.measure)
     known = scale(Meter(judge, against, params.measure), data)
-    for name, figures in known.items():
-        print(f"  {name:>14}: fd {figures['fd']:8.3f}   confident {figures['confident']:.3f}")
+    for name, metrics in known.items():
+        print(f"  {name:>14}: fd {metrics['fd']:8.3f}   confident {metrics['confident']:.3f}")
     save_tensors(JUDGE, judge.state_dict(), {"accuracy": accuracy})
     save_tensors(REFERENCE, vars(against), {})
     # Lists, which DVC's tables of metrics leave out: accuracy is one column of them, not a hundred.
-    rows = [{"set": name, **figures} for name, figures in known.items()]
+    rows = [{"set": name, **metrics} for name, metrics in known.items()]
     measured = {"accuracy": accuracy, "confusion": counts.tolist(), "scale": rows}
     write_json(JUDGE_REPORT, measured)
 

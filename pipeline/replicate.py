@@ -1,9 +1,10 @@
-"""The seed's experiment again, measured: `make study` or `python -m pipeline.replicate`.
+"""The original's experiment again, measured: `make replicate` or `python -m pipeline.replicate`.
 
 Trains the second text's recipe with D frozen and with the joint update, and the stabilised recipe
-beside them, each over several seeds at the size of the section `study` of params.yaml. Every run is
-in the tracker and in reports/study/<recipe>-<seed>/, which grows with each epoch. Ended by Ctrl-C,
-SIGTERM or a kill, the same command continues every run where it was, and repeats none.
+beside them, each over several seeds at the size of the section `replicate` of params.yaml. Every
+run is in the tracker and in reports/replication/<recipe>-<seed>/, which grows with each epoch.
+Ended by Ctrl-C, SIGTERM or a kill, the same command continues every run where it was, and repeats
+none.
 """
 
 import dataclasses
@@ -37,7 +38,7 @@ from pipeline.base.device import set_up
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.interval import CONFIDENCE
 from pipeline.base.params import Params
-from pipeline.base.paths import DATA, JUDGE, STUDY
+from pipeline.base.paths import DATA, JUDGE, REPLICATION
 from pipeline.plots.replication import fds, gradients, grids, losses
 from pipeline.plots.training import save
 from pipeline.replication.answers import answers, answers_table
@@ -69,13 +70,13 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where its record lies."""
-        return STUDY / f"{self.recipe}-{self.seed}"
+        return REPLICATION / f"{self.recipe}-{self.seed}"
 
     def params(self, params: Params) -> Params:
         """The present parameters with what this run has of its own."""
         name, differing = RECIPES[self.recipe]
         values = {**dataclasses.asdict(params.train), **read_yaml(_RECIPES / f"{name}.yaml")}
-        size = {"width": params.study.width, "epochs": params.study.epochs}
+        size = {"width": params.replicate.width, "epochs": params.replicate.epochs}
         own = {"seed": self.seed, "sample_every": 0, "stop": "never"}
         whole = {**dataclasses.asdict(params), "train": {**values, **differing, **size, **own}}
         return Params.from_mapping(whole)
@@ -97,12 +98,12 @@ class Run:
 
 def runs(params: Params) -> list[Run]:
     """All of the study, a seed after the other: one cut short is a study of fewer seeds."""
-    seeds = range(1, params.study.seeds + 1)
+    seeds = range(1, params.replicate.seeds + 1)
     return [Run(recipe, seed) for seed in seeds for recipe in RECIPES]
 
 
 def _judge() -> str:
-    """What tells this judge from others: figures by two judges do not compare."""
+    """What tells this judge from others: metrics by two judges do not compare."""
     return hashlib.sha256(JUDGE.read_bytes()).hexdigest()
 
 
@@ -112,7 +113,7 @@ def main() -> None:
     arguments = parser.parse_args()
     params = load_params()
     for one in runs(params):
-        print(f"{one.folder}: {epochs_done(one.folder)} of {params.study.epochs} epochs")
+        print(f"{one.folder}: {epochs_done(one.folder)} of {params.replicate.epochs} epochs")
     if not arguments.dry_run:
         _train_all(params)
     _report(params)
@@ -125,7 +126,7 @@ def _report(params: Params) -> None:
     if not records:
         return
     result = {"runs": [record.row() for record in records], "answers": answers(records)}
-    write_json(STUDY / "result.json", {**result, "confidence": CONFIDENCE})
+    write_json(REPLICATION / "result.json", {**result, "confidence": CONFIDENCE})
     first = [record for record in records if record.seed == 1]
     figures = {
         "fd": fds(records),
@@ -134,10 +135,10 @@ def _report(params: Params) -> None:
         "grids": grids(first),
     }
     for name, figure in figures.items():
-        save(figure, STUDY / f"{name}.png")
+        save(figure, REPLICATION / f"{name}.png")
     print(table(records))
     print(answers_table(records))
-    print(f"{STUDY}: result.json, {', '.join(f'{name}.png' for name in figures)}")
+    print(f"{REPLICATION}: result.json, {', '.join(f'{name}.png' for name in figures)}")
 
 
 def _train_all(params: Params) -> None:
@@ -152,19 +153,19 @@ def _train_all(params: Params) -> None:
     if not left:
         return
     close_dead_runs()
-    threads = max((os.cpu_count() or 1) // params.study.workers, 1)
+    threads = max((os.cpu_count() or 1) // params.replicate.workers, 1)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     runtime = dataclasses.replace(params.runtime, threads=threads)
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     with (
         Interrupt() as interrupt,
-        ProcessPoolExecutor(params.study.workers, context, _share, (stop,)) as pool,
+        ProcessPoolExecutor(params.replicate.workers, context, _share, (stop,)) as pool,
     ):
         with_threads = dataclasses.replace(params, runtime=runtime)
         futures = [pool.submit(_train, one, with_threads) for one in left]
         try:
-            _watch(futures, left, params.study.epochs, interrupt)
+            _watch(futures, left, params.replicate.epochs, interrupt)
         finally:
             stop.set()
             for future in futures:
@@ -230,8 +231,8 @@ def _train(one: Run, params: Params) -> None:
         training = TrainingRun(params, load_data(), meter, checkpoints, device)
         tags = {"study": "seed", "recipe": one.recipe}
         training.begin(f"study-{one.recipe}-{one.seed}", data_hash, {**provenance.tags(), **tags})
-        for figures in training.go_on(_may_go_on):
-            if figures:
+        for metrics in training.go_on(_may_go_on):
+            if metrics:
                 write_record(one.folder, training.history, params.stability.window)
         if training.verdict.status != "diverged" and not _is_whole(training):
             training.pause()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ganverdict.alarms import SIGNALS
-from ganverdict.monitor import Verdict, judge_run
+from ganverdict.monitor import Verdict, assess
 from ganverdict.quality import MEASURES
 from ganverdict.thresholds import Thresholds
 from pipeline.base.cli import Parser, UserError, load_params, run, write_json, write_whole
@@ -158,7 +158,7 @@ def _need(there: bool, file: Path, name: str, header: list[str]) -> None:
 
 def _judge(logs: _Logs, params: Thresholds, length: int | None) -> Verdict:
     try:
-        return judge_run(logs.steps, logs.epochs, params, length)
+        return assess(logs.steps, logs.epochs, params, length)
     except ValueError as error:
         raise UserError(f"these logs cannot be judged: {error}") from None
 

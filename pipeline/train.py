@@ -33,7 +33,7 @@ from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
 from pipeline.tracking.run import close_dead_runs
-from pipeline.training.run import TrainingRun, counted_fd
+from pipeline.training.run import TrainingRun
 
 
 def main() -> None:
@@ -70,9 +70,9 @@ def _train(training: TrainingRun, interrupt: Interrupt) -> None:
             bar.update(step - bar.n)
             return interrupt.received is None
 
-        for figures in training.go_on(before_step):
-            if figures:
-                bar.set_postfix(fd=f"{counted_fd(figures):.2f}")
+        for metrics in training.go_on(before_step):
+            if metrics:
+                bar.set_postfix(fd=f"{metrics['fd']:.2f}")
             bar.update(training.history.saved_step - bar.n)
 
 

@@ -350,12 +350,12 @@ class _Search:
             self.tracked.artifact(file, "tune")
         told = result(found)
         done = len(found.trials)
-        self.tracked.figures("tune", done, told["cost"])
+        self.tracked.final_metrics("tune", done, told["cost"])
         best = told["chosen"] or told["best_trial"] or {}
         keys = [
             key for key in ("lr_g", "lr_d", "epochs", "epoch", "fd") if best.get(key) is not None
         ]
-        self.tracked.figures("best", done, {key: best[key] for key in keys})
+        self.tracked.final_metrics("best", done, {key: best[key] for key in keys})
         self.tracked.tags(
             {
                 "outcome": found.outcomes,

@@ -45,7 +45,7 @@ _TRAIN = TrainParams(
 
 
 def train_params(**changes: Any) -> TrainParams:
-    """The seed's kind of training, tiny; every plain choice unless changed."""
+    """The original's kind of training, tiny; every plain choice unless changed."""
     return dataclasses.replace(_TRAIN, **changes)
 
 

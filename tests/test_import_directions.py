@@ -114,7 +114,7 @@ def test_nobody_imports_a_command(name: str) -> None:
     ("package", "homes"),
     [
         ("mlflow", {"_tracking", "_registry"}),
-        ("matplotlib", {"_figures", "_verdict_figure", "_tune_figures", "_seed_study_figures"}),
+        ("matplotlib", {"_metrics", "_verdict_figure", "_tune_figures", "_seed_study_figures"}),
         ("optuna", {"_study"}),
     ],
 )

@@ -61,8 +61,8 @@ class TuneParams:
 
 
 @dataclass(frozen=True)
-class StudyParams:
-    """The size at which the seed's experiment is made again."""
+class ReplicateParams:
+    """The size at which the original experiment is made again."""
 
     width: Annotated[int, Range(2, 1024, even=True)]
     epochs: Annotated[int, Range(1, 1_000_000)]
@@ -81,7 +81,7 @@ class Params:
     train: TrainParams
     stability: Thresholds
     tune: TuneParams
-    study: StudyParams
+    replicate: ReplicateParams
 
     @classmethod
     def from_mapping(cls, values: object) -> Self:

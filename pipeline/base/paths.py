@@ -19,10 +19,10 @@ EPOCHS = Path("reports/epochs.csv")
 STOP = Path("reports/stop.json")
 
 TUNE = Path("reports/tune")
-STUDY = Path("reports/study")
+REPLICATION = Path("reports/replication")
 
 METRICS = Path("reports/metrics.json")
-FIGURES = Path("reports/figures")
+PLOTS = Path("reports/plots")
 EXPORT = Path("export")
 
 # A DVC experiment runs in a throwaway clone. What must outlive it (checkpoints, tracking) lies in

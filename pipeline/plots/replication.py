@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from pipeline.plots.training import BLUE, GREEN, GREY, ORANGE, WIDTH, Numbers, log_scale
-from pipeline.replication.report import SEED_EPOCH, Record
+from pipeline.replication.report import ORIGINAL_EPOCH, Record
 
 _COLOURS = {"joint": ORANGE, "frozen": BLUE, "stabilised": GREEN}
 _EPOCHS = "epoch (of 468 iterations)"
@@ -27,7 +27,7 @@ def fds(records: Sequence[Record]) -> Figure:
         _line(axis, record, epoch, fd)
         _marks(axis, record, epoch, fd)
     log_scale(axis)
-    axis.axvline(SEED_EPOCH, color=GREY, linestyle=":", linewidth=1.2)
+    axis.axvline(ORIGINAL_EPOCH, color=GREY, linestyle=":", linewidth=1.2)
     axis.set(xlabel=_EPOCHS, ylabel="FD-MNIST (lower is better)", xlim=(0, None))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(figure, axis)
@@ -67,7 +67,7 @@ def _signals(records: Sequence[Record], names: Mapping[str, str]) -> Figure:
             epoch, values = _epochs(record), record.signals[signal]
             _line(axis, record, epoch, values)
             _marks(axis, record, epoch, values)
-        axis.axvline(SEED_EPOCH, color=GREY, linestyle=":", linewidth=1.2)
+        axis.axvline(ORIGINAL_EPOCH, color=GREY, linestyle=":", linewidth=1.2)
         axis.set_ylabel(words)
     axes[-1].set(xlabel=_EPOCHS, xlim=(0, None))
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))

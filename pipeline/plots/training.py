@@ -58,7 +58,7 @@ class Course:
 
     Attributes:
         steps: "step" and the signals of training, [n] each.
-        epochs: "epoch", "step" and the figures of samples, [m] each, at least one.
+        epochs: "epoch", "step" and the metrics of samples, [m] each, at least one.
         best_epoch: whose generator was kept.
         alarm_step, onset_step: when it began to go wrong, by the verdict; None: it did not.
     """
@@ -149,16 +149,16 @@ def quality(course: Course, scale: Mapping[str, Mapping[str, float]]) -> Figure:
     """Frechet distance and class divergence by epoch, with the known sets that lie in range."""
     epochs = course.epochs
     figure, (upper, lower) = _panels(5.6, (3, 2))
-    measured = "fd_ema" if "fd_ema" in epochs else "fd"
-    if measured == "fd_ema":
-        upper.plot(epochs["epoch"], _finite(epochs["fd"]), color=SKY, label="as trained")
-    name = "averaged weights" if measured == "fd_ema" else "samples"
+    averaged = "fd_raw" in epochs
+    if averaged:
+        upper.plot(epochs["epoch"], _finite(epochs["fd_raw"]), color=SKY, label="as trained")
+    name = "averaged weights" if averaged else "samples"
     sigma = epochs["fd_sigma"]
-    _dots(upper, epochs["epoch"], epochs[measured], name)
+    _dots(upper, epochs["epoch"], epochs["fd"], name)
     upper.fill_between(
         epochs["epoch"],
-        _positive(epochs[measured] - sigma),
-        _positive(epochs[measured] + sigma),
+        _positive(epochs["fd"] - sigma),
+        _positive(epochs["fd"] + sigma),
         color=GREEN,
         alpha=0.25,
         linewidth=0,
@@ -166,9 +166,9 @@ def quality(course: Course, scale: Mapping[str, Mapping[str, float]]) -> Figure:
     upper.set_ylabel("FD-MNIST (lower is better)")
     _dots(lower, epochs["epoch"], epochs["class_kl"], None)
     lower.set_ylabel("class KL (nats)")
-    for axis, figure_name in ((upper, "fd"), (lower, "class_kl")):
+    for axis, metric in ((upper, "fd"), (lower, "class_kl")):
         log_scale(axis)
-        _scale_lines(axis, {known: figures[figure_name] for known, figures in scale.items()})
+        _scale_lines(axis, {known: metrics[metric] for known, metrics in scale.items()})
     _by_epoch(figure, course)
     return figure
 

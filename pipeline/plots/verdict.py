@@ -15,7 +15,7 @@ from pipeline.store.columns import Columns
 
 
 def draw_verdict(file: IO[bytes], steps: Columns, epochs: Columns | None, verdict: Verdict) -> None:
-    """Write a PNG. `steps` and `epochs` are as `judge_run` takes them."""
+    """Write a PNG. `steps` and `epochs` are as `assess` takes them."""
     norms = [name for name in ("d_grad_norm", "g_grad_norm") if name in steps]
     measured = epochs is not None and "fd" in epochs
     panels = 1 + bool(norms) + measured

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from pipeline.base.interval import interval
-from pipeline.replication.report import SEED_EPOCH, Record
+from pipeline.replication.report import ORIGINAL_EPOCH, Record
 
 Answer = dict[str, float]
 """`runs`, how many have one; their `mean`; of two or more also `low` and `high`, its interval."""
@@ -36,7 +36,7 @@ QUESTIONS: dict[str, Callable[[Record], float | None]] = {
     "lowest fd": lambda record: float(record.epochs["fd"][record.best_row]),
     "its epoch": lambda record: float(record.epochs["epoch"][record.best_row]),
     "lost by the verdict's stop": _lost(lambda record: record.verdict.best_epoch),
-    f"lost at epoch {SEED_EPOCH}": _lost(lambda _: SEED_EPOCH),
+    f"lost at epoch {ORIGINAL_EPOCH}": _lost(lambda _: ORIGINAL_EPOCH),
     "lost at the last epoch": _lost(lambda record: int(record.epochs["epoch"][-1])),
     "lost at the lowest g_loss": _lost(lambda record: record.epoch_of("g_loss", "lowest")),
     "lost at the highest d_loss": _lost(lambda record: record.epoch_of("d_loss", "highest")),

@@ -1,4 +1,4 @@
-"""What a study keeps of a run, small enough for the repository: figures, signals, grids."""
+"""What a study keeps of a run, small enough for the repository: metrics, signals, grids."""
 
 from collections.abc import Mapping
 from pathlib import Path

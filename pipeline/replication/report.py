@@ -1,4 +1,4 @@
-"""What a study answers: a row of figures for each run, from its record alone."""
+"""What a study answers: a row of metrics for each run, from its record alone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.store.columns import Columns, read_csv
 
 FloatArray = NDArray[np.float64]
 
-SEED_EPOCH = 32
+ORIGINAL_EPOCH = 32
 """Where the second text saw its best pictures."""
 
 
@@ -72,7 +72,7 @@ class Record:
         verdict = self.verdict
         epochs = {
             "best": verdict.best_epoch,
-            "seed_epoch": SEED_EPOCH,
+            "original_epoch": ORIGINAL_EPOCH,
             "last": int(self.epochs["epoch"][-1]),
             "lowest_g_loss": self.epoch_of("g_loss", "lowest"),
             "highest_d_loss": self.epoch_of("d_loss", "highest"),
@@ -99,9 +99,8 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
     if not epochs_done(folder):
         return None
     recipe, _, seed = folder.name.rpartition("-")
-    names = ("epoch", "step", "fd_ema", *MEASURES)
+    names = ("epoch", "step", *MEASURES)
     epochs = read_csv(folder / "epochs.csv", names, {})
-    epochs["fd"] = epochs.pop("fd_ema", epochs["fd"])
     signals = read_csv(folder / "signals.csv", ("step", *SIGNALS), {})
     grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
     found = {epoch: file for epoch, file in grids.items() if file.exists()}
@@ -122,7 +121,7 @@ def table(records: list[Record]) -> str:
         lines.append(
             f"{record.recipe + '-' + str(record.seed):<14}{row['status']!s:<11}"
             + (f"{chosen:>5}{fd(chosen):>8.1f}" if chosen is not None else f"{'-':>5}{'-':>8}")
-            + f"{fd(SEED_EPOCH):>8.1f}{fd(int(record.epochs['epoch'][-1])):>8.1f}"
+            + f"{fd(ORIGINAL_EPOCH):>8.1f}{fd(int(record.epochs['epoch'][-1])):>8.1f}"
             + f"{fd(low):>8.1f} @{low:<3}{fd(high):>8.1f} @{high:<3}"
         )
     return "\n".join(lines)

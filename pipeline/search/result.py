@@ -39,7 +39,7 @@ class Findings:
     Attributes:
         confirmed: the present rates and the best trials again, over fresh seeds; may be empty.
         chosen: of these, None without a confirmation.
-        afresh: figures on fresh noise by candidate's name.
+        afresh: metrics on fresh noise by candidate's name.
     """
 
     study: str

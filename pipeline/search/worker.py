@@ -25,7 +25,7 @@ from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
 from pipeline.tracking.run import brief
-from pipeline.training.run import TrainingRun, counted_fd
+from pipeline.training.run import TrainingRun
 
 # What a trial is worth that broke down before any stopping point: several times the fd of noise, so
 # that the sampler keeps away, and finite, as Optuna demands.
@@ -147,8 +147,8 @@ class _Trainer:
         pruned = False
         for row in training.history.epochs:  # of an earlier try
             self._report(training, asked, int(row["epoch"]))
-        for figures in training.go_on(self.may_go_on):
-            if figures and self._report(training, asked, int(figures["epoch"])):
+        for metrics in training.go_on(self.may_go_on):
+            if metrics and self._report(training, asked, int(metrics["epoch"])):
                 pruned = True
                 break
         verdict, history = training.verdict, training.history
@@ -174,7 +174,7 @@ class _Trainer:
             "status": verdict.status,
             "best_epoch": None if best is None else best.epoch,
             "onset_epoch": verdict.onset_epoch,
-            "fd": [[int(row["epoch"]), _plain(counted_fd(row))] for row in history.epochs],
+            "fd": [[int(row["epoch"]), _plain(row["fd"])] for row in history.epochs],
             "onset_step": verdict.onset_step,
             "steps_per_epoch": training.params.train.steps_per_epoch,
             "epochs_trained": history.saved_step / training.params.train.steps_per_epoch,

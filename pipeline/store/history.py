@@ -1,4 +1,4 @@
-"""What a training run has recorded so far: signals by step, figures by epoch, pictures."""
+"""What a training run has recorded so far: signals by step, metrics by epoch, pictures."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ class History:
 
     Attributes:
         signals: float32 [steps, 8]; row i is step i + 1.
-        epochs: a row of figures for each epoch's end.
+        epochs: a row of metrics for each epoch's end.
         reports: the last step of each report.
         grid_steps, grids: the pictures from the fixed noise, uint8 [k, 64, 28, 28].
         time_ms: when the newest report was made, since 1970.
@@ -41,8 +41,8 @@ class History:
         """The last step of the newest report, from which a resumed run goes on."""
         return self.reports[-1] if self.reports else 0
 
-    def add(self, report: Report, figures: dict[str, float], time_ms: int, seconds: float) -> None:
-        """Append a report and the figures of its epoch, if it ends one.
+    def add(self, report: Report, metrics: dict[str, float], time_ms: int, seconds: float) -> None:
+        """Append a report and the metrics of its epoch, if it ends one.
 
         Nothing after a failed step counts.
         """
@@ -51,14 +51,14 @@ class History:
         self.signals = torch.cat([self.signals, report.signals[:steps]])
         self.reports.append(last_step)
         self.time_ms, self.seconds = time_ms, seconds
-        if figures:
-            self.epochs.append({**figures, "seconds": round(seconds, 1)})
+        if metrics:
+            self.epochs.append({**metrics, "seconds": round(seconds, 1)})
         if report.failed_step is None:
             self.grid_steps.append(report.step)
             self.grids = torch.cat([self.grids, report.grid[None]])
 
     def pieces(self) -> Iterator[tuple[int, int, dict[str, float]]]:
-        """First step, last step and figures ({} between two epochs' ends) of each report."""
+        """First step, last step and metrics ({} between two epochs' ends) of each report."""
         by_step = {row["step"]: row for row in self.epochs}
         for before, last_step in zip([0, *self.reports], self.reports, strict=False):
             yield before + 1, last_step, by_step.get(last_step, {})
@@ -72,7 +72,7 @@ class History:
             np.savez_compressed(file, steps=np.array(self.grid_steps), grids=self.grids.numpy())
 
     def write_epochs(self, path: Path) -> None:
-        """Write the figures as a table of a row for each epoch."""
+        """Write the metrics as a table of a row for each epoch."""
         names = list(self.epochs[0]) if self.epochs else ["epoch", "step", "fd"]
         write_csv(path, names, ([row[name] for name in names] for row in self.epochs))
 

@@ -25,8 +25,8 @@ class Facts:
         about: what was kept beside its weights, at least "width", "latent_dim", "epoch", "step".
         run_key: its run's name in the tracker.
         data: the report of the stage `fetch`: "hash", "source", "verified".
-        figures: its figures, such as "fd".
-        scale: for each figure, what it is for known sets of images.
+        metrics: its metrics, such as "fd".
+        scale: for each metric, what it is for known sets of images.
         errors: the largest difference to the trained network, by file.
     """
 
@@ -34,7 +34,7 @@ class Facts:
     about: Mapping[str, Any]
     run_key: str
     data: Mapping[str, Any]
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
     scale: Mapping[str, Mapping[str, float]]
     errors: Mapping[str, float]
 
@@ -69,12 +69,12 @@ trained network at batch 1, 2 and 64, largest pixel: {errors}.
 
 Figures of {measure.num_samples:,} samples (noise seed {measure.seed}), seen by a small
 classifier of the data's ten classes; `fd` is the Frechet distance of that classifier's features to
-the training data, not an Inception FID. The columns beside are the scale, the same figures of known
+the training data, not an Inception FID. The columns beside are the scale, the same metrics of known
 pictures: one half of the training data against the other (floor), test data, blurred training data,
 all without the label 9 (nines removed), the label 8 alone (one class), uniform noise. The nearer to
 the floor, the better.
 
-{_figures(facts.figures, facts.scale)}
+{_metrics(facts.metrics, facts.scale)}
 ## How it was made
 
 Data: source {facts.data["source"]}, hash `{facts.data["hash"]}`\
@@ -86,7 +86,7 @@ Data: source {facts.data["source"]}, hash `{facts.data["hash"]}`\
 - It draws what it likes: there is no way to ask for a class.
 - Noise from another distribution than U(-1, 1) gives other, mostly worse pictures.
 - Some pictures are of no class; the share that the classifier is not sure of is 1 - `confident`.
-- The classifier that measured it was trained on the same data; the figures compare such
+- The classifier that measured it was trained on the same data; the metrics compare such
   generators with each other and with the scale, and with nothing else.
 - 28 x 28 grey pixels, as in the data: nothing larger, nothing coloured.
 
@@ -133,12 +133,12 @@ images = generator(torch.rand(64, {latent_dim}) * 2 - 1)
 """
 
 
-def _figures(figures: Mapping[str, float], scale: Mapping[str, Mapping[str, float]]) -> str:
-    names = [name for name in figures if name in scale]
+def _metrics(metrics: Mapping[str, float], scale: Mapping[str, Mapping[str, float]]) -> str:
+    names = [name for name in metrics if name in scale]
     known = list(dict.fromkeys(kind for name in names for kind in scale[name]))
     titles = ["", "this", *(kind.replace("_", " ") for kind in known)]
     rows = [
-        [f"`{name}`", _text(figures[name]), *(_text(scale[name].get(kind)) for kind in known)]
+        [f"`{name}`", _text(metrics[name]), *(_text(scale[name].get(kind)) for kind in known)]
         for name in names
     ]
     return _table(titles, rows)

@@ -49,7 +49,7 @@ def read_outcome() -> Outcome:
         best=load_generator(GENERATOR_BEST),
         last=load_generator(GENERATOR_LAST, may_be_broken=True),
         steps=_read_columns(STEPS, ("step", *SIGNALS)),
-        epochs=_read_columns(EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_ema",)),
+        epochs=_read_columns(EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_raw",)),
         grid_steps=grid_steps,
         grids=grids,
         alarm_step=_entry(STOP, stop, "alarm_step"),

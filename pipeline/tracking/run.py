@@ -139,8 +139,8 @@ class TrackedRun:
             "metrics", names=list(names), steps=list(steps), rows=columns, time=time_ms
         )
 
-    def figures(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        """Figures of a finished work under `group/`; told again after a kill, they count once."""
+    def final_metrics(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        """Metrics of a finished work under `group/`; told again after a kill, they count once."""
         told = {"names": list(values), "steps": [step], "values": [*map(_text, values.values())]}
         self.metrics(
             [f"{group}/{name}" for name in values],

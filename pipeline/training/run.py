@@ -52,8 +52,8 @@ class TrainingRun:
         try:
             self.state.load_state_dict(saved["state"])
             self.history = History(**saved["history"])
-            for first_step, last_step, figures in self.history.pieces():
-                self._judge(first_step, last_step, figures)
+            for first_step, last_step, metrics in self.history.pieces():
+                self._judge(first_step, last_step, metrics)
             whole = self.state.step == self.history.saved_step == len(self.history.signals)
         except Exception:  # a file made by other code, or by a stranger, may hold anything
             whole = False
@@ -79,14 +79,14 @@ class TrainingRun:
     ) -> Iterator[dict[str, float]]:
         """Train until the end, a failure or a confirmed onset, or until `before_step` says no.
 
-        Yields the figures of each report, {} between two epochs' ends, once all is saved.
+        Yields the metrics of each report, {} between two epochs' ends, once all is saved.
         """
         started = time.monotonic() - self.history.seconds
         reports = fit(self.state, self.images, self.params.train, self.params.runtime, before_step)
         while not self._ended() and (report := next(reports, None)) is not None:
-            figures = self._measure(report)
-            self.history.add(report, figures, now_ms(), time.monotonic() - started)
-            self._judge(report.first_step, self.history.saved_step, figures)
+            metrics = self._measure(report)
+            self.history.add(report, metrics, now_ms(), time.monotonic() - started)
+            self._judge(report.first_step, self.history.saved_step, metrics)
             if report.failed_step is None:
                 saved = {"state": self.state.state_dict(), "history": vars(self.history)}
                 self.checkpoints.save(saved)
@@ -95,7 +95,7 @@ class TrainingRun:
             rows = [[*machine.values()]]
             self.tracked.metrics(machine, [report.step], rows, self.history.time_ms)
             self.tracked.flush()
-            yield figures
+            yield metrics
 
     def _ended(self) -> bool:
         """Whether nothing good can come any more."""
@@ -104,39 +104,39 @@ class TrainingRun:
         return self.params.train.stop == "at_onset" and self.verdict.went_wrong
 
     def _measure(self, report: Report) -> dict[str, float]:
-        """The figures of an epoch's end, whose generator is kept; nothing between two epochs."""
+        """The metrics of an epoch's end, whose generator is kept; nothing between two epochs."""
         if report.epoch is None or report.failed_step is not None:
             return {}
-        figures: dict[str, float] = {
+        metrics: dict[str, float] = {
             "epoch": report.epoch,
             "step": report.step,
             "images_seen": report.step * self.params.train.batch_size,
             **measure_epoch(self.meter, self.state, self.data, self.params.runtime),
         }
-        save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, figures)
-        return figures
+        save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, metrics)
+        return metrics
 
-    def _judge(self, first_step: int, last_step: int, figures: dict[str, float]) -> None:
+    def _judge(self, first_step: int, last_step: int, metrics: dict[str, float]) -> None:
         """Feed the monitor what one report brought."""
         rows = self.history.signals[first_step - 1 : last_step].double().numpy()
         steps = range(first_step, first_step + len(rows))
         self.monitor.add_steps(steps, dict(zip(SIGNALS, rows.T, strict=True)))
-        if figures:
+        if metrics:
             self.monitor.add_evaluation(
-                int(figures["epoch"]), int(figures["step"]), _measures(figures)
+                int(metrics["epoch"]), int(metrics["step"]), _measures(metrics)
             )
         self.verdict = self.monitor.verdict()
 
     def _track(self) -> None:
         """Queue what the newest report brought."""
-        *_, (first_step, last_step, figures) = self.history.pieces()
+        *_, (first_step, last_step, metrics) = self.history.pieces()
         time_ms = self.history.time_ms
         rows = self.history.signals[first_step - 1 : last_step].tolist()
         names = [f"train/{name}" for name in SIGNALS]
         self.tracked.metrics(names, range(first_step, first_step + len(rows)), rows, time_ms)
-        if figures:
-            names = [f"eval/{name}" for name in figures if name not in ("epoch", "step")]
-            values = [value for name, value in figures.items() if name not in ("epoch", "step")]
+        if metrics:
+            names = [f"eval/{name}" for name in metrics if name not in ("epoch", "step")]
+            values = [value for name, value in metrics.items() if name not in ("epoch", "step")]
             self.tracked.metrics(names, [last_step], [values], time_ms)
         if self.verdict.status != "diverged":
             picture = tile(self.history.grids[-1].numpy())
@@ -180,11 +180,6 @@ def flat(params: Params) -> dict[str, object]:
     }
 
 
-def counted_fd(figures: Mapping[str, float]) -> float:
-    """The fd that counts: of the averaged weights, where there are such."""
-    return figures.get("fd_ema", figures["fd"])
-
-
-def _measures(figures: Mapping[str, float]) -> dict[str, float]:
+def _measures(metrics: Mapping[str, float]) -> dict[str, float]:
     """What the verdict looks at."""
-    return {name: figures[name] for name in MEASURES} | {"fd": counted_fd(figures)}
+    return {name: metrics[name] for name in MEASURES}

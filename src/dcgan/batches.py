@@ -1,4 +1,4 @@
-"""Which real images an iteration sees, and which noise; a function of the seed and the step."""
+"""Which real images an iteration sees, and which noise; a function of the original and the step."""
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from dcgan.runtime import random_generator
 class RealBatches:
     """Batches of real images by step: float32 [batch_size, 1, 28, 28] in [0, 1].
 
-    `replacement` draws each image anew, as the seed does; `epochs` shows every image once before
-    any is shown again. The images stay where they are as uint8; only a batch becomes floats.
+    `replacement` draws each image anew, as the original does; `epochs` shows every image once
+    before any is shown again. The images stay where they are as uint8; only a batch becomes floats.
     """
 
     def __init__(self, images: Tensor, params: TrainParams) -> None:

@@ -1,4 +1,4 @@
-"""Weights of the seed's Keras models, loaded into the modules of `networks`.
+"""Weights of the original's Keras models, loaded into the modules of `networks`.
 
 `arrays` is what Keras's `model.get_weights()` returns, layer by layer:
 

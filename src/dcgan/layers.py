@@ -1,6 +1,6 @@
-"""The layers of the seed, in the forms that compute fastest without changing the arithmetic.
+"""The layers of the original, in the forms that compute fastest without changing the arithmetic.
 
-Parameters always keep the seed's shapes (5x5 kernels); only the computation is rearranged.
+Parameters always keep the original's shapes (5x5 kernels); only the computation is rearranged.
 Shapes: B batch, C channels, H and W pixels. Images are NCHW, stored channels-last.
 """
 

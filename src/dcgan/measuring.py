@@ -9,11 +9,11 @@ from torch import Tensor
 
 from dcgan.judge import NUM_FEATURES, Judge, features_and_logits
 from dcgan.metrics import (
-    class_figures,
+    class_metrics,
     frechet_distance,
     frechet_sigma,
     kernel_distance,
-    manifold_figures,
+    manifold_metrics,
     moments,
     nearest_ratio,
     neighbour_radii,
@@ -58,7 +58,7 @@ class Reference:
 
 
 def reference(judge: Judge, data: Mnist, params: MeasureParams) -> Reference:
-    """Measure the real digits once; every later figure is taken against this."""
+    """Measure the real digits once; every later metric is taken against this."""
     train, _ = features_and_logits(judge, data.train_images)
     test, _ = features_and_logits(judge, data.test_images)
     rng = random_generator(train.device, params.seed, "reference")
@@ -79,7 +79,7 @@ class Meter:
         self.judge, self.against, self.params = judge.eval(), against, params
 
     def smaller(self, number: int) -> "Meter":
-        """A quicker meter: every figure of an epoch's end from `number` images, at most as many as
+        """A quicker meter: every metric of an epoch's end from `number` images, at most as many as
         this one's neighbours. Its fd is higher than this one's and comparable with its own only."""
         params = dataclasses.replace(
             self.params, num_training_samples=number, num_neighbour_samples=number
@@ -102,11 +102,11 @@ class Meter:
         return self._fd(features_and_logits(self.judge, images)[0])
 
     def quick(self, images: Tensor) -> dict[str, float]:
-        """The figures of every epoch: fd and its deviation, manifolds, digits, confidence."""
+        """The metrics of every epoch: fd and its deviation, manifolds, digits, confidence."""
         return self._quick(*features_and_logits(self.judge, images))
 
     def full(self, images: Tensor) -> dict[str, float]:
-        """Every figure: the quick ones, kid with its standard error, and nn_ratio.
+        """Every metric: the quick ones, kid with its standard error, and nn_ratio.
 
         `nn_ratio` looks at as many training digits as there are test digits, a sixth of MNIST's:
         copies of digits from all of the training set give 0.8, not 0.
@@ -132,13 +132,13 @@ class Meter:
         return {
             "fd": self._fd(features),
             "fd_sigma": frechet_sigma(features, self.against.mean, self.against.cov),
-            **class_figures(logits, self.against.share),
-            **manifold_figures(near, self.against.radii, features[:few]),
+            **class_metrics(logits, self.against.share),
+            **manifold_metrics(near, self.against.radii, features[:few]),
         }
 
 
 def scale(meter: Meter, data: Mnist) -> dict[str, dict[str, float]]:
-    """The full figures of known sets, from as good as real to noise: what a figure is worth.
+    """The full metrics of known sets, from as good as real to noise: what a metric is worth.
 
     `meter` measures against `data`. `floor` is one half of the training digits against the other;
     the others are against all.
@@ -158,7 +158,7 @@ def scale(meter: Meter, data: Mnist) -> dict[str, dict[str, float]]:
         return to_unit(pool.repeat(repeats, 1, 1)[: params.num_samples])
 
     ordered = images[order]
-    # MNIST's first 5,000 test digits are other people's than its last; figures of few would differ.
+    # MNIST's first 5,000 test digits are other people's than its last; metrics of few would differ.
     fresh = data.test_images[torch.randperm(len(data.test_images), generator=rng)]
     # A mild blur, and eights: with a stronger one, or with ones, it would be up to the judge's seed
     # which of two neighbours on the scale comes first.
@@ -183,10 +183,10 @@ def scale(meter: Meter, data: Mnist) -> dict[str, dict[str, float]]:
 def measure_epoch(
     meter: Meter, state: GanState, data: Mnist, runtime: RuntimeParams
 ) -> dict[str, float]:
-    """The figures of an epoch's end, for `num_training_samples` images.
+    """The metrics of an epoch's end, for `num_training_samples` images.
 
-    `fd` is of the generator as trained; where weights are averaged, `fd_ema` and all other figures
-    are of the average. `d_probe_train` and `d_probe_test` are mean D(x) in inference mode on fixed
+    They are of the averaged weights where there are such; `fd_raw` is then of the weights as
+    trained. `d_probe_train` and `d_probe_test` are mean D(x) in inference mode on fixed
     training and test digits: when they part, the discriminator has memorised. Both networks compute
     in the precision of training, the judge in float32.
     """
@@ -195,14 +195,12 @@ def measure_epoch(
         with autocast(runtime, next(generator.parameters()).device):
             return meter.samples(generator, meter.params.num_training_samples)
 
-    figures = meter.quick(samples(state.sampler))
-    first = {"fd": figures.pop("fd")}
+    metrics = meter.quick(samples(state.sampler))
     if state.averaged is not None:
-        first = {"fd": meter.fd(samples(state.generator)), "fd_ema": first["fd"]}
+        metrics["fd_raw"] = meter.fd(samples(state.generator))
     probes = {"d_probe_train": data.train_images, "d_probe_test": data.test_images}
     return {
-        **first,
-        **figures,
+        **metrics,
         **{name: _mean_answer(state, images, runtime) for name, images in probes.items()},
     }
 

@@ -1,4 +1,4 @@
-"""Figures of sample quality, computed from a judge's features and answers.
+"""Metrics of sample quality, computed from a judge's features and answers.
 
 Features are [N, d]; every function works on CPU or GPU and returns Python floats or small tensors.
 """
@@ -89,7 +89,7 @@ def neighbour_radii(features: Tensor, k: int = 5) -> Tensor:
     return torch.cat(parts)
 
 
-def manifold_figures(
+def manifold_metrics(
     real: Tensor, real_radii: Tensor, fake: Tensor, k: int = 5
 ) -> dict[str, float]:
     """Precision and recall (1904.06991), density and coverage (2002.09797), each about 0 to 1.
@@ -116,7 +116,7 @@ def manifold_figures(
     }
 
 
-def class_figures(logits: Tensor, true_share: Tensor) -> dict[str, float]:
+def class_metrics(logits: Tensor, true_share: Tensor) -> dict[str, float]:
     """What digits the judge sees in samples, from its logits [N, 10].
 
     Returns class_kl, the divergence KL(seen || true) in nats; min_share, the rarest digit's share

@@ -1,8 +1,8 @@
-"""Generator and Discriminator, layer for layer those of the seed (Keras), at any width.
+"""Generator and Discriminator, layer for layer those of the original (Keras), at any width.
 
-`width` is the channel count of the discriminator's first layer, 64 in the seed; every other width
-keeps the seed's proportions. Features are flattened in Keras's order (row, column, channel), which
-is also how channels-last tensors lie in memory, so neither reshape copies anything.
+`width` is the channel count of the discriminator's first layer, 64 in the original; every other
+width keeps the original's proportions. Features are flattened in Keras's order (row, column,
+channel), which is also how channels-last tensors lie in memory, so neither reshape copies anything.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Training: one iteration of the seed, and the loop that repeats it.
+"""Training: one iteration of the original, and the loop that repeats it.
 
 `fit` is a generator. It yields a Report at every epoch's end and every `sample_every` iterations;
 whoever iterates it logs, saves and stops. The state is complete whenever a report is out.
@@ -188,7 +188,7 @@ def discriminator_step(
     """Move the discriminator towards 1 on `real` [B, 1, 28, 28] and 0 on as many fakes.
 
     `fake` is the batch that both steps share. None: D gets its own, from the generator in inference
-    mode, as in the seed, or in training mode.
+    mode, as in the original, or in training mode.
     Returns the loss, mean D(x), mean D(G(z)), the gradient norm and the update ratio.
     """
     discriminator = state.discriminator.train()

@@ -1,6 +1,6 @@
 """When was a GAN at its best, and when did it go wrong? Plain arrays in, a verdict out.
 
-Feed a `Monitor` during training, or give whole series to `judge_run`; the answers are the same.
+Feed a `Monitor` during training, or give whole series to `assess`; the answers are the same.
 Signals warn (`ganverdict.alarms`), evaluations confirm (`ganverdict.quality`).
 """
 
@@ -248,7 +248,7 @@ class Monitor:
         return f"by {' and '.join(charted)} alone" if charted else "without any signal"
 
 
-def judge_run(
+def assess(
     steps: Mapping[str, ArrayLike],
     epochs: Mapping[str, ArrayLike] | None,
     params: Thresholds,
@@ -269,7 +269,7 @@ def fed_monitor(
     params: Thresholds,
     steps_per_epoch: int | None = None,
 ) -> Monitor:
-    """Return the monitor behind `judge_run`, for whoever also wants its alarms."""
+    """Return the monitor behind `assess`, for whoever also wants its alarms."""
     columns: _Columns = {name: np.ma.asarray(values) for name, values in steps.items()}
     numbers = columns.pop("step")
     measures: _Columns = {name: np.ma.asarray(values) for name, values in (epochs or {}).items()}

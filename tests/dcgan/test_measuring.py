@@ -152,7 +152,7 @@ def test_the_scale_s_figures_are_numbers_and_always_the_same(judge: Judge, data:
     before = torch.get_rng_state()
     known = scale_of(judge, data)
     assert list(known) == ["floor", "test", "blurred", "nines_removed", "one_class", "noise"]
-    assert all(math.isfinite(value) for figures in known.values() for value in figures.values())
+    assert all(math.isfinite(value) for metrics in known.values() for value in metrics.values())
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(5)
     assert scale_of(judge, data) == known
@@ -172,8 +172,8 @@ def test_the_nn_ratio_of_test_digits_compares_two_halves_that_share_no_digit(
         return 5.0
 
     monkeypatch.setattr(measuring, "nearest_ratio", nearest_ratio)
-    figures = scale_of(judge, data)
-    assert figures["test"]["nn_ratio"] == 5
+    metrics = scale_of(judge, data)
+    assert metrics["test"]["nn_ratio"] == 5
     held_out, train, test = compared[-1]
     assert len(held_out) > 10
     assert len(train) == len(test) == len(data.test_images) // 2
@@ -195,8 +195,8 @@ def test_the_order_of_the_test_digits_does_not_matter_to_their_figures(judge: Ju
     sorted_data = Mnist(
         data.train_images, data.train_labels, data.test_images[order], data.test_labels[order]
     )
-    figures = scale_of(judge, sorted_data, dataclasses.replace(MEASURE, num_samples=400))["test"]
-    assert figures["coverage"] > 0.8
+    metrics = scale_of(judge, sorted_data, dataclasses.replace(MEASURE, num_samples=400))["test"]
+    assert metrics["coverage"] > 0.8
 
 
 # --- the scale on real digits
@@ -216,8 +216,8 @@ def real_scale(real_mnist: Mnist) -> dict[str, dict[str, float]]:
 def test_fd_orders_sets_of_real_digits_from_as_good_as_new_to_noise(
     real_scale: dict[str, dict[str, float]],
 ) -> None:
-    fd = {name: figures["fd"] for name, figures in real_scale.items()}
-    sigma = {name: figures["fd_sigma"] for name, figures in real_scale.items()}
+    fd = {name: metrics["fd"] for name, metrics in real_scale.items()}
+    sigma = {name: metrics["fd_sigma"] for name, metrics in real_scale.items()}
     # Half against half may not be told from test against train by as many samples ...
     assert fd["floor"] < fd["test"] + 4 * math.hypot(sigma["floor"], sigma["test"])
     # ... but every other step of the scale is far beyond chance.
@@ -231,18 +231,18 @@ def test_every_figure_tells_what_it_is_for_on_real_digits(
     real_scale: dict[str, dict[str, float]],
 ) -> None:
     for name in ("floor", "test"):
-        figures = real_scale[name]
-        assert figures["class_kl"] < 0.003  # 0.0014 of honest draws, and the judge's own errors
-        assert figures["coverage"] > 0.93  # 0.97 by theory
-        assert figures["nn_ratio"] == pytest.approx(1, abs=0.1)
-        assert figures["kid"] < 0.01
+        metrics = real_scale[name]
+        assert metrics["class_kl"] < 0.003  # 0.0014 of honest draws, and the judge's own errors
+        assert metrics["coverage"] > 0.93  # 0.97 by theory
+        assert metrics["nn_ratio"] == pytest.approx(1, abs=0.1)
+        assert metrics["kid"] < 0.01
     assert real_scale["nines_removed"]["class_kl"] == pytest.approx(0.105, abs=0.02)
     assert real_scale["nines_removed"]["min_share"] < 0.1
     assert real_scale["one_class"]["class_kl"] == pytest.approx(2.3, abs=0.2)
     assert real_scale["one_class"]["coverage"] < 0.3
     assert real_scale["noise"]["coverage"] < 0.01
     others = [
-        figures["kid"] for name, figures in real_scale.items() if name not in ("floor", "test")
+        metrics["kid"] for name, metrics in real_scale.items() if name not in ("floor", "test")
     ]
     assert min(others) > 0.01
 
@@ -265,11 +265,11 @@ def test_measuring_touches_neither_weights_nor_statistics_nor_the_source_of_rand
     state = trained_state(average_images)
     before, rng_before = copy.deepcopy(state.state_dict()), torch.get_rng_state()
     judge_before = copy.deepcopy(meter.judge.state_dict())
-    figures = measure_epoch(meter, state, data, FP32)
+    metrics = measure_epoch(meter, state, data, FP32)
     assert same(state.state_dict(), before)
     assert same(meter.judge.state_dict(), judge_before)
     assert torch.equal(torch.get_rng_state(), rng_before)
-    assert measure_epoch(meter, state, data, FP32) == figures
+    assert measure_epoch(meter, state, data, FP32) == metrics
 
 
 def test_a_measured_run_ends_bit_for_bit_like_one_that_nobody_measured(
@@ -293,23 +293,23 @@ def test_with_an_average_fd_is_of_the_generator_and_all_else_of_its_average(
 ) -> None:
     state = trained_state(average_images=1000)
     assert state.averaged is not None
-    figures = measure_epoch(meter, state, data, FP32)
+    metrics = measure_epoch(meter, state, data, FP32)
     number = MEASURE.num_training_samples
     raw = meter.quick(meter.samples(state.generator, number))
     average = meter.quick(meter.samples(state.averaged, number))
     assert raw["fd"] != average["fd"]
-    assert figures["fd"] == raw["fd"]
-    assert figures["fd_ema"] == average["fd"]
+    assert metrics["fd"] == raw["fd"]
+    assert metrics["fd"] == average["fd"]
     for name in set(average) - {"fd"}:
-        assert figures[name] == average[name]
+        assert metrics[name] == average[name]
 
 
 def test_without_an_average_all_is_of_the_generator(meter: Meter, data: Mnist) -> None:
     state = trained_state(average_images=0)
-    figures = measure_epoch(meter, state, data, FP32)
+    metrics = measure_epoch(meter, state, data, FP32)
     raw = meter.quick(meter.samples(state.generator, MEASURE.num_training_samples))
-    assert {**figures, **raw} == figures
-    assert set(figures) - set(raw) == {"d_probe_train", "d_probe_test"}
+    assert {**metrics, **raw} == metrics
+    assert set(metrics) - set(raw) == {"d_probe_train", "d_probe_test"}
 
 
 def test_networks_are_measured_in_the_precision_of_training_and_the_judge_in_its_own(
@@ -320,9 +320,9 @@ def test_networks_are_measured_in_the_precision_of_training_and_the_judge_in_its
     with torch.autocast("cpu", torch.bfloat16):
         images = meter.samples(state.generator, MEASURE.num_training_samples)
     assert images.dtype == torch.float32
-    figures = measure_epoch(meter, state, data, bf16)
-    assert figures["fd"] == meter.fd(images)
-    assert figures["fd"] != measure_epoch(meter, state, data, FP32)["fd"]
+    metrics = measure_epoch(meter, state, data, bf16)
+    assert metrics["fd"] == meter.fd(images)
+    assert metrics["fd"] != measure_epoch(meter, state, data, FP32)["fd"]
 
 
 def test_the_probe_is_d_s_mean_answer_without_dropout_on_digits_from_the_whole_set(
@@ -335,11 +335,11 @@ def test_the_probe_is_d_s_mean_answer_without_dropout_on_digits_from_the_whole_s
     labels = torch.arange(3000) % 10
     few = digits(3, 3)
     data = Mnist(few.train_images, few.train_labels, shades, labels)
-    figures = measure_epoch(meter, state, data, FP32)
+    metrics = measure_epoch(meter, state, data, FP32)
     with torch.no_grad():
         discriminator = state.discriminator.eval()
         ends = discriminator(to_unit(shades[[0, -1]])).sigmoid()
         small = discriminator(to_unit(few.train_images)).sigmoid().mean()
     assert ends[0] != ends[1]
-    assert figures["d_probe_test"] == pytest.approx(ends.mean().item(), rel=1e-5)
-    assert figures["d_probe_train"] == pytest.approx(small.item(), rel=1e-5)
+    assert metrics["d_probe_test"] == pytest.approx(ends.mean().item(), rel=1e-5)
+    assert metrics["d_probe_train"] == pytest.approx(small.item(), rel=1e-5)

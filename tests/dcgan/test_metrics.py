@@ -11,11 +11,11 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from dcgan.metrics import (
-    class_figures,
+    class_metrics,
     frechet_distance,
     frechet_sigma,
     kernel_distance,
-    manifold_figures,
+    manifold_metrics,
     moments,
     nearest_distance,
     nearest_ratio,
@@ -268,13 +268,13 @@ def brute_force_figures(
 @pytest.mark.parametrize(
     ("num_real", "num_fake", "k"), [(40, 30, 3), (30, 40, 5), (1030, 20, 5), (20, 1030, 5)]
 )
-def test_manifold_figures_are_those_of_counting_balls_one_by_one(
+def test_manifold_metrics_are_those_of_counting_balls_one_by_one(
     num_real: int, num_fake: int, k: int
 ) -> None:
     rng = seeded(num_real)
     real = torch.randn(num_real, 2, generator=rng)
     fake = torch.randn(num_fake, 2, generator=rng) * 0.7 + 0.8
-    ours = manifold_figures(real, neighbour_radii(real, k), fake, k)
+    ours = manifold_metrics(real, neighbour_radii(real, k), fake, k)
     assert ours == pytest.approx(brute_force_figures(real.tolist(), fake.tolist(), k), abs=1e-12)
     assert 0 < ours["recall"] != ours["coverage"] > 0
 
@@ -285,13 +285,13 @@ def test_neighbour_radii_leave_out_the_point_itself() -> None:
     assert neighbour_radii(points, k=4).tolist() == [15, 14, 12, 8, 15]
 
 
-def test_manifold_figures_of_a_set_with_itself_are_perfect_and_of_strangers_nothing() -> None:
+def test_manifold_metrics_of_a_set_with_itself_are_perfect_and_of_strangers_nothing() -> None:
     real = torch.randn(100, 4, generator=seeded(0))
     radii = neighbour_radii(real)
-    figures = manifold_figures(real, radii, real)
-    assert figures["precision"] == figures["recall"] == figures["coverage"] == 1
-    assert figures["density"] == pytest.approx(1.2)  # each of the 5 + 1 in a ball counts
-    far = manifold_figures(real, radii, real + 1000)
+    metrics = manifold_metrics(real, radii, real)
+    assert metrics["precision"] == metrics["recall"] == metrics["coverage"] == 1
+    assert metrics["density"] == pytest.approx(1.2)  # each of the 5 + 1 in a ball counts
+    far = manifold_metrics(real, radii, real + 1000)
     assert far == {"precision": 0, "recall": 0, "density": 0, "coverage": 0}
 
 
@@ -306,7 +306,7 @@ def test_coverage_and_density_of_honest_draws_are_those_of_theory(
     found = []
     for _ in range(5):
         real, fake = (torch.randn(count, 3, generator=rng) for count in (num_real, num_fake))
-        found.append(manifold_figures(real, neighbour_radii(real, k), fake, k))
+        found.append(manifold_metrics(real, neighbour_radii(real, k), fake, k))
     assert statistics.mean(f["coverage"] for f in found) == pytest.approx(1 - missed, abs=0.01)
     assert statistics.mean(f["density"] for f in found) == pytest.approx(1, abs=0.05)
 
@@ -316,10 +316,10 @@ def test_samples_of_one_mode_are_precise_but_cover_and_recall_little() -> None:
     middles = torch.tensor([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0], [50.0, 50.0]])
     real = middles.repeat(100, 1) + torch.randn(400, 2, generator=rng)
     fake = torch.randn(400, 2, generator=rng)
-    figures = manifold_figures(real, neighbour_radii(real), fake)
-    assert figures["precision"] > 0.95
-    assert figures["recall"] < 0.3
-    assert figures["coverage"] < 0.3
+    metrics = manifold_metrics(real, neighbour_radii(real), fake)
+    assert metrics["precision"] > 0.95
+    assert metrics["recall"] < 0.3
+    assert metrics["coverage"] < 0.3
 
 
 # --- digits
@@ -334,42 +334,42 @@ def logits_of(digits: list[int], confidence: float = 0.99) -> Tensor:
 
 
 def test_true_shares_are_at_no_divergence() -> None:
-    figures = class_figures(logits_of([*range(10)] * 3), EQUAL_SHARES)
-    assert figures["class_kl"] == pytest.approx(0, abs=1e-12)
-    assert figures["min_share"] == pytest.approx(1)
-    assert [figures[f"share_{digit}"] for digit in range(10)] == pytest.approx([0.1] * 10)
+    metrics = class_metrics(logits_of([*range(10)] * 3), EQUAL_SHARES)
+    assert metrics["class_kl"] == pytest.approx(0, abs=1e-12)
+    assert metrics["min_share"] == pytest.approx(1)
+    assert [metrics[f"share_{digit}"] for digit in range(10)] == pytest.approx([0.1] * 10)
 
 
 def test_a_missing_digit_is_a_divergence_of_0_105() -> None:
-    figures = class_figures(logits_of([*range(9)] * 3), EQUAL_SHARES)
-    assert figures["class_kl"] == pytest.approx(math.log(10 / 9))
-    assert figures["class_kl"] == pytest.approx(0.105, abs=5e-4)
-    assert figures["min_share"] == figures["share_9"] == 0
-    assert figures["share_0"] == pytest.approx(1 / 9)
+    metrics = class_metrics(logits_of([*range(9)] * 3), EQUAL_SHARES)
+    assert metrics["class_kl"] == pytest.approx(math.log(10 / 9))
+    assert metrics["class_kl"] == pytest.approx(0.105, abs=5e-4)
+    assert metrics["min_share"] == metrics["share_9"] == 0
+    assert metrics["share_0"] == pytest.approx(1 / 9)
 
 
 def test_one_digit_alone_is_a_divergence_of_2_3() -> None:
-    figures = class_figures(logits_of([4] * 7), EQUAL_SHARES)
-    assert figures["class_kl"] == pytest.approx(math.log(10))
-    assert figures["share_4"] == 1
+    metrics = class_metrics(logits_of([4] * 7), EQUAL_SHARES)
+    assert metrics["class_kl"] == pytest.approx(math.log(10))
+    assert metrics["share_4"] == 1
 
 
 def test_divergence_and_rarest_share_are_taken_against_the_true_shares() -> None:
     true_share = torch.tensor([0.5, 0.25, 0.25, *[0.0] * 7], dtype=torch.float64)
-    figures = class_figures(logits_of([0, 0, 1, 2]), true_share)
-    assert figures["class_kl"] == pytest.approx(0, abs=1e-12)
-    assert figures["min_share"] == pytest.approx(1)
-    figures = class_figures(logits_of([0, 1, 1, 2]), true_share)
-    assert figures["class_kl"] == pytest.approx(0.25 * math.log(0.5) + 0.5 * math.log(2))
-    assert figures["min_share"] == pytest.approx(0.5)
-    assert class_figures(logits_of([0, 1, 2, 3]), true_share)["class_kl"] == math.inf
+    metrics = class_metrics(logits_of([0, 0, 1, 2]), true_share)
+    assert metrics["class_kl"] == pytest.approx(0, abs=1e-12)
+    assert metrics["min_share"] == pytest.approx(1)
+    metrics = class_metrics(logits_of([0, 1, 1, 2]), true_share)
+    assert metrics["class_kl"] == pytest.approx(0.25 * math.log(0.5) + 0.5 * math.log(2))
+    assert metrics["min_share"] == pytest.approx(0.5)
+    assert class_metrics(logits_of([0, 1, 2, 3]), true_share)["class_kl"] == math.inf
 
 
 def test_honest_draws_diverge_as_the_chi_squared_law_says() -> None:
     rng, count = seeded(0), 10_000
     draws = torch.multinomial(EQUAL_SHARES, 200 * count, replacement=True, generator=rng)
     one_hot = nn.functional.one_hot(draws, 10).float()
-    found = [class_figures(part, EQUAL_SHARES)["class_kl"] for part in torch.split(one_hot, count)]
+    found = [class_metrics(part, EQUAL_SHARES)["class_kl"] for part in torch.split(one_hot, count)]
     # 2 N KL is chi-squared with 9 degrees of freedom.
     assert statistics.mean(found) == pytest.approx(9 / (2 * count), rel=0.15)
     assert sum(kl < 0.0014 for kl in found) >= 199
@@ -377,7 +377,7 @@ def test_honest_draws_diverge_as_the_chi_squared_law_says() -> None:
 
 def test_confident_is_the_share_of_answers_surer_than_nine_in_ten() -> None:
     logits = torch.cat([logits_of([1, 2, 3], 0.91), logits_of([4], 0.89)])
-    assert class_figures(logits, EQUAL_SHARES)["confident"] == 0.75
+    assert class_metrics(logits, EQUAL_SHARES)["confident"] == 0.75
 
 
 # --- memorisation

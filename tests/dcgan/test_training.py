@@ -423,7 +423,7 @@ def test_the_lazy_penalty_acts_at_every_nth_step_and_at_no_other(images: Tensor)
 
 
 class PlainGan:
-    """The seed's iteration as its tables say it: torch functions on a dictionary of weights."""
+    """The original's iteration as its tables say it: torch functions on a dictionary of weights."""
 
     def __init__(self, state: GanState, params: TrainParams) -> None:
         self.params, self.step = params, 0

@@ -18,7 +18,7 @@ OUTPUTS = {
     "fetch": (fetch.main, "data"),
     "judge": (judge.main, "models/judge.safetensors"),
     "train": (train.main, "models/generator_best.safetensors"),
-    "evaluate": (evaluate.main, "reports/figures"),
+    "evaluate": (evaluate.main, "reports/plots"),
     "export": (export.main, "export"),
     "generate": (generate.main, "digits.png"),
 }

@@ -27,7 +27,7 @@ RESULTS = (
     "reports/steps.csv",
     "reports/stop.json",
     "reports/metrics.json",
-    "reports/figures/fd.png",
+    "reports/plots/fd.png",
     "export/generator.onnx",
     "export/generator.safetensors",
 )
@@ -113,7 +113,7 @@ def test_stages_killed_at_random_moments_come_to_the_undisturbed_end(
 
 def clear(project: Project) -> None:
     """As before the first training; what is tracked stays."""
-    for name in ("checkpoints", "export", "reports/figures"):
+    for name in ("checkpoints", "export", "reports/plots"):
         shutil.rmtree(project.folder / name, ignore_errors=True)
     for name in RESULTS:
         (project.folder / name).unlink(missing_ok=True)

@@ -61,7 +61,7 @@ def test_a_long_run_keeps_memory_flat_and_its_reports_readable(
     assert Path("reports/steps.csv").stat().st_size < 100 * STEPS
     assert len(Path("reports/epochs.csv").read_text().splitlines()) == EPOCHS + 1
     assert status_of(evaluate.main) == 0
-    for picture in Path("reports/figures").iterdir():
+    for picture in Path("reports/plots").iterdir():
         assert picture.stat().st_size < 8 * MEBIBYTE, picture.name
     attacked(
         STEPS, f"steps; {memory[-1] // MEBIBYTE} MiB at the end, {third // MEBIBYTE} at a third"

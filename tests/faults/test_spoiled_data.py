@@ -130,4 +130,4 @@ def test_good_but_extreme_parameters_work_or_are_one_line(
 ) -> None:
     change(clone, "train", {**SMALL["train"], **values})
     if all_work_or_one_refuses(capsys, train, evaluate):
-        assert Path("reports/figures/fd.png").exists()
+        assert Path("reports/plots/fd.png").exists()

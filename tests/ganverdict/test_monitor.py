@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
 from ganverdict.alarms import SIGNALS
-from ganverdict.monitor import Monitor, Verdict, fed_monitor, judge_run
+from ganverdict.monitor import Monitor, Verdict, assess, fed_monitor
 from pipeline.base.cli import load_params
 from tests.project import REPOSITORY
 from tests.synthetic_runs import EPOCH, PARAMS, Columns, Failure, synthetic_run
@@ -29,7 +29,7 @@ def run(seed: int, failure: Failure) -> tuple[Columns, Columns]:
 
 
 def verdicts(failure: Failure, count: int) -> list[Verdict]:
-    return [judge_run(*run(seed, failure), IN_USE) for seed in range(count)]
+    return [assess(*run(seed, failure), IN_USE) for seed in range(count)]
 
 
 def cut(columns: Columns, last_step: int) -> Columns:
@@ -103,7 +103,7 @@ def test_a_value_that_is_not_finite_is_known_to_the_exact_step(signal: str, valu
     steps, epochs = run(0, "none")
     steps = {**steps, signal: steps[signal].copy()}
     steps[signal][4321] = value
-    verdict = judge_run(cut(steps, 12 * EPOCH), cut(epochs, 12 * EPOCH), PARAMS)
+    verdict = assess(cut(steps, 12 * EPOCH), cut(epochs, 12 * EPOCH), PARAMS)
     assert (verdict.status, verdict.signal) == ("diverged", signal)
     assert verdict.onset_step == steps["step"][4321]
     assert verdict.onset_epoch == 4321 // EPOCH + 1
@@ -113,7 +113,7 @@ def test_a_value_that_is_not_finite_is_known_to_the_exact_step(signal: str, valu
 
 
 def test_a_failure_in_the_first_step_leaves_no_best() -> None:
-    verdict = judge_run({"step": [1, 2], "g_loss": [np.nan, 1.0]}, None, PARAMS)
+    verdict = assess({"step": [1, 2], "g_loss": [np.nan, 1.0]}, None, PARAMS)
     assert (verdict.status, verdict.onset_step, verdict.best_step) == ("diverged", 1, None)
 
 
@@ -121,7 +121,7 @@ def test_an_alarm_before_the_failure_is_reported_with_it() -> None:
     steps, epochs = run(1, "rate")
     steps = {**steps, "d_loss": steps["d_loss"].copy()}
     steps["d_loss"][17 * EPOCH - 1] = np.nan  # before the evaluation that would have confirmed
-    verdict = judge_run(steps, epochs, PARAMS)
+    verdict = assess(steps, epochs, PARAMS)
     assert (verdict.status, verdict.onset_step) == ("diverged", 17 * EPOCH)
     assert verdict.alarm_step is not None
     assert FIRST_BAD_STEP <= verdict.alarm_step < 17 * EPOCH
@@ -129,10 +129,10 @@ def test_an_alarm_before_the_failure_is_reported_with_it() -> None:
 
 def test_an_onset_stays_the_onset_when_a_failure_follows() -> None:
     steps, epochs = run(1, "rate")
-    onset = judge_run(steps, epochs, PARAMS)
+    onset = assess(steps, epochs, PARAMS)
     steps = {**steps, "d_loss": steps["d_loss"].copy()}
     steps["d_loss"][24 * EPOCH] = np.nan
-    verdict = judge_run(steps, epochs, PARAMS)
+    verdict = assess(steps, epochs, PARAMS)
     assert verdict.status == "onset"
     assert verdict.onset_step == onset.onset_step
     assert f"not finite from step {24 * EPOCH + 1:,} on" in verdict.reason
@@ -148,18 +148,18 @@ def test_missing_values_are_not_failures() -> None:
         gaps = {name: np.ma.masked_array(steps[name], mask=mask) for name in norms}
         return {**steps, **gaps}
 
-    assert judge_run(masked(holes), epochs, PARAMS).status == "onset"
+    assert assess(masked(holes), epochs, PARAMS).status == "onset"
     kept = {name: values for name, values in steps.items() if name not in norms}
-    assert judge_run(masked(nothing), epochs, PARAMS) == judge_run(kept, epochs, PARAMS)
+    assert assess(masked(nothing), epochs, PARAMS) == assess(kept, epochs, PARAMS)
 
 
 def test_an_fd_that_is_not_finite_is_a_missing_fd() -> None:
     steps, epochs = run(1, "rate")
     epochs = {**epochs, "fd": epochs["fd"].copy()}
-    best = judge_run(steps, epochs, PARAMS).best_epoch
+    best = assess(steps, epochs, PARAMS).best_epoch
     assert best is not None
     epochs["fd"][best - 1] = np.nan
-    verdict = judge_run(steps, epochs, PARAMS)
+    verdict = assess(steps, epochs, PARAMS)
     assert verdict.status == "onset"
     assert verdict.best_epoch not in (None, best)
     assert verdict.fd is not None
@@ -186,7 +186,7 @@ def test_however_the_series_is_cut_the_verdict_is_the_same(
             row = {name: float(values[stop // EPOCH - 1]) for name, values in epochs.items()}
             del row["step"]
             monitor.add_evaluation(int(row.pop("epoch")), stop, row)
-    assert monitor.verdict() == judge_run(steps, epochs, PARAMS)
+    assert monitor.verdict() == assess(steps, epochs, PARAMS)
     assert monitor.verdict().status in ("onset", "diverged")
     assert tuple(a for a in raised if "not finite" not in a.words) == monitor.alarms
 
@@ -209,9 +209,9 @@ def test_what_is_known_at_a_step_depends_on_nothing_after_it(step: int) -> None:
 
 def test_a_confirmed_verdict_stays() -> None:
     steps, epochs = run(1, "rate")
-    whole = judge_run(steps, epochs, PARAMS)
+    whole = assess(steps, epochs, PARAMS)
     assert whole.confirm_epoch is not None
-    earlier = judge_run(
+    earlier = assess(
         cut(steps, whole.confirm_epoch * EPOCH), cut(epochs, whole.confirm_epoch * EPOCH), PARAMS
     )
     assert dataclasses.replace(whole, recovered=False) == earlier
@@ -228,8 +228,8 @@ def test_units_of_losses_gradients_and_fd_do_not_matter(failure: Failure, factor
         name: values * factor if name.endswith(("loss", "norm", "ratio")) else values
         for name, values in steps.items()
     }
-    before = judge_run(steps, epochs, PARAMS)
-    after = judge_run(scaled, {**epochs, "fd": epochs["fd"] * factor}, PARAMS)
+    before = assess(steps, epochs, PARAMS)
+    after = assess(scaled, {**epochs, "fd": epochs["fd"] * factor}, PARAMS)
     assert after.status == before.status
     assert (after.onset_step, after.best_step) == (before.onset_step, before.best_step)
 
@@ -238,18 +238,18 @@ def test_logs_of_every_tenth_iteration_give_the_same_kind_of_verdict() -> None:
     for failure in ("rate", "none", "frozen"):
         steps, epochs = run(2, failure)
         thin = {name: values[9::10] for name, values in steps.items()}
-        expected = judge_run(steps, epochs, PARAMS).status
-        assert judge_run(thin, epochs, PARAMS).status == expected
+        expected = assess(steps, epochs, PARAMS).status
+        assert assess(thin, epochs, PARAMS).status == expected
 
 
 def test_losses_below_zero_are_watched_too() -> None:
     rng = np.random.default_rng(0)
     step = np.arange(1, 20 * EPOCH + 1)
     critic = 0.3 * rng.standard_normal(len(step))
-    quiet = judge_run({"step": step, "d_loss": critic, "g_loss": -critic}, None, PARAMS)
+    quiet = assess({"step": step, "d_loss": critic, "g_loss": -critic}, None, PARAMS)
     assert quiet.status == "stable"
     critic[15 * EPOCH :] -= 2
-    verdict = judge_run({"step": step, "d_loss": critic, "g_loss": -critic}, None, PARAMS)
+    verdict = assess({"step": step, "d_loss": critic, "g_loss": -critic}, None, PARAMS)
     assert verdict.status == "transient"
     assert verdict.alarm_step is not None
     assert 15 * EPOCH < verdict.alarm_step <= 16 * EPOCH
@@ -260,7 +260,7 @@ def test_losses_below_zero_are_watched_too() -> None:
 
 def test_losses_alone_alarm_and_say_that_nothing_could_confirm_it() -> None:
     steps, _ = run(1, "rate")
-    verdict = judge_run(losses(steps), None, PARAMS)
+    verdict = assess(losses(steps), None, PARAMS)
     assert verdict.status == "transient"
     assert verdict.alarm_step is not None
     assert FIRST_BAD_STEP <= verdict.alarm_step <= FIRST_BAD_STEP + EPOCH
@@ -271,20 +271,20 @@ def test_losses_alone_alarm_and_say_that_nothing_could_confirm_it() -> None:
 def test_losses_with_fd_are_enough_for_an_onset() -> None:
     steps, epochs = run(1, "rate")
     fd = {name: epochs[name] for name in ("epoch", "step", "fd")}
-    assert judge_run(losses(steps), fd, PARAMS).status == "onset"
+    assert assess(losses(steps), fd, PARAMS).status == "onset"
 
 
 def test_a_stable_verdict_says_what_it_was_judged_by() -> None:
     steps, epochs = run(0, "none")
-    assert "by all signals" in judge_run(steps, epochs, PARAMS).reason
-    reason = judge_run(losses(steps), None, PARAMS).reason
+    assert "by all signals" in assess(steps, epochs, PARAMS).reason
+    reason = assess(losses(steps), None, PARAMS).reason
     assert "g_loss and d_loss alone" in reason
     assert "without fd" in reason
 
 
 def test_a_run_within_the_burn_in_is_too_short_to_tell() -> None:
     steps, epochs = (cut(columns, 5 * EPOCH) for columns in run(0, "none"))
-    verdict = judge_run(steps, epochs, PARAMS)
+    verdict = assess(steps, epochs, PARAMS)
     assert verdict.status == "stable"
     assert "too short" in verdict.reason
     assert verdict.best_epoch is not None
@@ -314,7 +314,7 @@ def jumps_and_fds(jump_epoch: float, bad_epoch: int, epochs: int = 24) -> tuple[
 def test_without_an_alarm_the_onset_is_the_first_bad_evaluation() -> None:
     steps, epochs = jumps_and_fds(99, 99)
     epochs["fd"][12:] = 26.0
-    verdict = judge_run(steps, epochs, PARAMS)
+    verdict = assess(steps, epochs, PARAMS)
     assert (verdict.status, verdict.signal, verdict.alarm_step) == ("silent", "fd", None)
     assert (verdict.onset_step, verdict.onset_epoch) == (13 * EPOCH, 13)
     assert verdict.confirm_epoch == 15
@@ -325,10 +325,10 @@ def test_an_alarm_waits_five_epochs_and_no_longer() -> None:
     alone = fed_monitor(jumps_and_fds(12, 99)[0], None, PARAMS)
     last = max(alarm.step for alarm in alone.alarms)  # the jump has become the past
     late = -(-last // EPOCH) + 4
-    waited = judge_run(*jumps_and_fds(12, late), PARAMS)
+    waited = assess(*jumps_and_fds(12, late), PARAMS)
     assert (waited.status, waited.confirm_epoch) == ("onset", late)
-    assert judge_run(*jumps_and_fds(12, late + 2), PARAMS).status == "silent"
-    assert judge_run(*jumps_and_fds(12, 99), PARAMS).status == "transient"
+    assert assess(*jumps_and_fds(12, late + 2), PARAMS).status == "silent"
+    assert assess(*jumps_and_fds(12, 99), PARAMS).status == "transient"
 
 
 def test_an_alarm_waits_for_the_next_evaluation_however_late_it_is() -> None:
@@ -336,13 +336,13 @@ def test_an_alarm_waits_for_the_next_evaluation_however_late_it_is() -> None:
     alarms = fed_monitor(steps, None, PARAMS).alarms
     assert max(alarm.step for alarm in alarms) < 19 * EPOCH
     sparse = {name: values[[7, 23]] for name, values in epochs.items()}
-    assert judge_run(steps, sparse, PARAMS).status == "onset"
+    assert assess(steps, sparse, PARAMS).status == "onset"
 
 
 def test_damage_that_was_measured_before_the_alarm_is_the_onset() -> None:
     steps, epochs = jumps_and_fds(13.2, 99)
     epochs["fd"][12:] = 26.0  # from epoch 13 on, bad but not enough before epoch 15
-    verdict = judge_run(steps, epochs, PARAMS)
+    verdict = assess(steps, epochs, PARAMS)
     assert verdict.status == "onset"
     assert verdict.onset_step == 13 * EPOCH
     assert verdict.alarm_step is not None
@@ -351,7 +351,7 @@ def test_damage_that_was_measured_before_the_alarm_is_the_onset() -> None:
 
 
 def test_the_reason_names_signal_size_step_and_what_confirmed_it() -> None:
-    verdict = judge_run(*jumps_and_fds(12, 14), PARAMS)
+    verdict = assess(*jumps_and_fds(12, 14), PARAMS)
     assert verdict.signal == "d_grad_norm"
     assert "the gradient norm of D rose" in verdict.reason
     assert "deviations above the last 10 epochs" in verdict.reason
@@ -361,9 +361,9 @@ def test_the_reason_names_signal_size_step_and_what_confirmed_it() -> None:
 
 def test_a_run_that_gets_well_again_has_recovered() -> None:
     steps, epochs = jumps_and_fds(12, 14)
-    assert not judge_run(steps, epochs, PARAMS).recovered
+    assert not assess(steps, epochs, PARAMS).recovered
     epochs["fd"][15:] = 19.0
-    verdict = judge_run(steps, epochs, PARAMS)
+    verdict = assess(steps, epochs, PARAMS)
     assert (verdict.status, verdict.recovered) == ("onset", True)
     assert verdict.best_epoch == 1  # before the onset, as ever
 
@@ -389,9 +389,9 @@ def test_a_stall_ends_when_samples_improve_again(
     frozen: Callable[[], tuple[Columns, Columns]],
 ) -> None:
     steps, epochs = frozen()
-    assert judge_run(steps, epochs, PARAMS).status == "stall"
+    assert assess(steps, epochs, PARAMS).status == "stall"
     better = {**epochs, "fd": epochs["fd"] * 0.97 ** np.arange(len(epochs["fd"]))}
-    assert judge_run(steps, better, PARAMS).status == "transient"
+    assert assess(steps, better, PARAMS).status == "transient"
 
 
 @pytest.mark.parametrize("frozen", [sure_without_losses, losses_without_certainty])
@@ -399,12 +399,12 @@ def test_a_stall_takes_three_evaluations_without_improvement(
     frozen: Callable[[], tuple[Columns, Columns]],
 ) -> None:
     steps, epochs = frozen()
-    onset = judge_run(steps, epochs, PARAMS).onset_epoch
+    onset = assess(steps, epochs, PARAMS).onset_epoch
     assert onset is not None
 
     def status(last_epoch: int) -> str:
         end = last_epoch * EPOCH
-        return judge_run(cut(steps, end), cut(epochs, end), PARAMS).status
+        return assess(cut(steps, end), cut(epochs, end), PARAMS).status
 
     assert (status(onset + 2), status(onset + 3)) == ("transient", "stall")
 
@@ -413,12 +413,12 @@ def test_a_discriminator_that_is_no_longer_sure_is_no_stall() -> None:
     steps, epochs = sure_without_losses()
     late = steps["step"] > 22 * EPOCH
     unsure = {**steps, "d_real": np.where(late, 0.6, steps["d_real"])}
-    assert judge_run(unsure, epochs, PARAMS).status == "transient"
+    assert assess(unsure, epochs, PARAMS).status == "transient"
 
 
 def test_to_call_everything_fake_is_not_to_be_sure() -> None:
     steps, epochs = sure_without_losses()
-    assert judge_run({**steps, "d_real": steps["d_fake"]}, epochs, PARAMS).status == "stable"
+    assert assess({**steps, "d_real": steps["d_fake"]}, epochs, PARAMS).status == "stable"
 
 
 def fooled(since: int) -> tuple[Columns, Columns]:
@@ -432,41 +432,41 @@ def fooled(since: int) -> tuple[Columns, Columns]:
 
 
 def test_a_discriminator_that_takes_everything_for_real_alarms_and_is_a_stall() -> None:
-    verdict = judge_run(*fooled(15), PARAMS)
+    verdict = assess(*fooled(15), PARAMS)
     assert (verdict.status, verdict.signal) == ("stall", "fooled")
     assert verdict.reason.startswith("D took everything for real (D(x) and D(G(z)) over 0.99)")
     assert verdict.alarm_step == 16 * EPOCH
 
 
 def test_saturation_from_the_start_alarms_when_the_burn_in_ends() -> None:
-    assert judge_run(*fooled(0), PARAMS).alarm_step == PARAMS.burn_in_epochs * EPOCH
+    assert assess(*fooled(0), PARAMS).alarm_step == PARAMS.burn_in_epochs * EPOCH
 
 
 def test_a_decline_long_after_an_alarm_says_that_nothing_warned_lately() -> None:
     steps, epochs = fooled(0)
     late = epochs["epoch"] > 20
-    verdict = judge_run(steps, {**epochs, "fd": epochs["fd"] * np.where(late, 3, 1)}, PARAMS)
+    verdict = assess(steps, {**epochs, "fd": epochs["fd"] * np.where(late, 3, 1)}, PARAMS)
     assert verdict.status == "silent"
     assert "no signal warned in the 5 epochs before, judged" in verdict.reason
 
 
 def test_saturation_without_any_fd_is_a_stall_after_three_epochs() -> None:
     steps, _ = sure_without_losses()
-    verdict = judge_run(steps, None, PARAMS)
+    verdict = assess(steps, None, PARAMS)
     assert verdict.status == "stall"
     assert "no fd was given" in verdict.reason
     assert verdict.onset_step is not None
-    assert judge_run(cut(steps, verdict.onset_step + EPOCH), None, PARAMS).status == "transient"
+    assert assess(cut(steps, verdict.onset_step + EPOCH), None, PARAMS).status == "transient"
 
 
 def test_d_pulls_ahead_where_its_loss_falls_while_that_of_g_rises_and_fd_tells_no_gain() -> None:
     steps, epochs = losses_without_certainty()
-    verdict = judge_run(steps, epochs, PARAMS)
+    verdict = assess(steps, epochs, PARAMS)
     assert verdict.reason.startswith("D pulls ahead: the loss of")
     assert verdict.onset_step == verdict.alarm_step
     for one in ("d_loss", "g_loss"):
-        assert judge_run(without(steps, one), epochs, PARAMS).status == "transient"
-    assert judge_run(steps, None, PARAMS).status == "transient"
+        assert assess(without(steps, one), epochs, PARAMS).status == "transient"
+    assert assess(steps, None, PARAMS).status == "transient"
 
 
 # Forms.
@@ -474,7 +474,7 @@ def test_d_pulls_ahead_where_its_loss_falls_while_that_of_g_rises_and_fd_tells_n
 
 @pytest.mark.parametrize("failure", ["rate", "none", "frozen", "not_finite", "silent"])
 def test_the_json_has_the_keys_of_stop_json_and_no_nan(failure: Failure) -> None:
-    verdict = judge_run(*run(1, failure), PARAMS)
+    verdict = assess(*run(1, failure), PARAMS)
     text = json.dumps(verdict.to_json(), allow_nan=False)
     assert list(json.loads(text)) == [
         *("status", "onset_epoch", "onset_step", "reason", "signal", "alarm_step"),
@@ -484,12 +484,12 @@ def test_the_json_has_the_keys_of_stop_json_and_no_nan(failure: Failure) -> None
 
 def test_the_length_of_an_epoch_is_told_by_the_evaluations() -> None:
     steps, epochs = run(1, "rate")
-    expected = judge_run(steps, epochs, PARAMS)
+    expected = assess(steps, epochs, PARAMS)
     other = dataclasses.replace(PARAMS, steps_per_epoch=7)
-    assert judge_run(steps, epochs, other) == expected
-    from_zero = judge_run(steps, {**epochs, "epoch": epochs["epoch"] - 1}, other)
+    assert assess(steps, epochs, other) == expected
+    from_zero = assess(steps, {**epochs, "epoch": epochs["epoch"] - 1}, other)
     assert (from_zero.status, from_zero.onset_step) == ("onset", expected.onset_step)
-    assert judge_run(steps, epochs, PARAMS, steps_per_epoch=EPOCH) == expected
+    assert assess(steps, epochs, PARAMS, steps_per_epoch=EPOCH) == expected
 
 
 def test_out_of_order_and_unknown_input_is_refused() -> None:

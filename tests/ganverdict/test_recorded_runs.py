@@ -2,14 +2,14 @@
 
 As `benchmarks.validate_verdict --csv` wrote them: one seed that no threshold was chosen by;
 failures injected after epoch 8 of 468 iterations; every 13th iteration is kept. `joint` and
-`frozen` are what `make study` recorded of the second text's recipe at width 8, seed 1; nothing was
-injected there.
+`frozen` are what `make replicate` recorded of the second text's recipe at width 8, seed 1; nothing
+was injected there.
 """
 
 import pytest
 
 from ganverdict.alarms import SIGNALS
-from ganverdict.monitor import Verdict, judge_run
+from ganverdict.monitor import Verdict, assess
 from ganverdict.quality import MEASURES
 from pipeline.base.cli import load_params
 from pipeline.store.columns import read_csv
@@ -23,7 +23,7 @@ INJECTED = 8 * EPOCH
 def verdict(kind: str, alone: tuple[str, ...] = SIGNALS) -> Verdict:
     steps = read_csv(RECORDED / f"{kind}_steps.csv", ("step", *alone), {})
     epochs = read_csv(RECORDED / f"{kind}_epochs.csv", ("epoch", "step", *MEASURES), {})
-    return judge_run(steps, epochs, load_params().stability)
+    return assess(steps, epochs, load_params().stability)
 
 
 @pytest.mark.parametrize(

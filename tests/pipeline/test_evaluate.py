@@ -46,7 +46,7 @@ class Recorder:
         self.flushed = False
         tracked.append(self)
 
-    def figures(self, group: str, step: int, values: Mapping[str, float]) -> None:
+    def metrics(self, group: str, step: int, values: Mapping[str, float]) -> None:
         self.values |= {(f"{group}/{name}", step): value for name, value in values.items()}
 
     def artifact(self, file: Path, folder: str = "") -> None:
@@ -85,9 +85,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     against = reference(judge, data, measure)
     save_tensors(folder / "models/judge.safetensors", judge.state_dict(), {})
     save_tensors(folder / "models/reference.safetensors", vars(against), {})
-    figures = Meter(judge, against, measure).full(torch.rand(200, 1, 28, 28))
+    metrics = Meter(judge, against, measure).full(torch.rand(200, 1, 28, 28))
     scale = {
-        known: {name: value * factor for name, value in figures.items()}
+        known: {name: value * factor for name, value in metrics.items()}
         for factor, known in enumerate(KNOWN, start=1)
     }
     rows = [{"set": known, **values} for known, values in scale.items()]
@@ -163,9 +163,9 @@ def test_every_figure_of_best_and_last_is_reported_with_its_scale(evaluated: Eva
     wanted = {"fd", "fd_sigma", "kid", "kid_error", "precision", "recall", "density", "coverage"}
     wanted |= {"class_kl", "min_share", "confident", "nn_ratio", "shares"}
     assert wanted <= set(report["best"]) & set(report["last"])
-    scale = {row.pop("figure"): row for row in report["scale"]}
+    scale = {row.pop("metric"): row for row in report["scale"]}
     assert set(scale) == wanted - {"shares"}
-    assert all(list(figures) == list(KNOWN) for figures in scale.values())
+    assert all(list(metrics) == list(KNOWN) for metrics in scale.values())
     known = json.loads((evaluated.folder / "reports/judge.json").read_text())["scale"]
     (noise,) = (row for row in known if row["set"] == "noise")
     assert scale["kid"]["noise"] == noise["kid"]
@@ -175,7 +175,7 @@ def test_every_figure_of_best_and_last_is_reported_with_its_scale(evaluated: Eva
 
 
 def test_every_picture_is_whole(evaluated: Evaluated) -> None:
-    files = {file.name: file for file in (evaluated.folder / "reports/figures").iterdir()}
+    files = {file.name: file for file in (evaluated.folder / "reports/plots").iterdir()}
     assert set(files) == PICTURES
     for file in files.values():
         with Image.open(file) as picture:
@@ -195,7 +195,7 @@ def test_the_tracked_run_gets_the_figures_and_the_files(evaluated: Evaluated) ->
             step = report[name]["step"]
             assert run.values[f"{group}/{figure}", step] == report[name][figure]
     assert run.values["final/share_7", BEST * STEPS_PER_EPOCH] == report["best"]["shares"][7]
-    assert run.files == {("reports", "metrics.json"), *(("figures", name) for name in PICTURES)}
+    assert run.files == {("reports", "metrics.json"), *(("metrics", name) for name in PICTURES)}
 
 
 def test_figures_are_the_same_however_often_they_are_taken(
@@ -246,7 +246,7 @@ def test_nothing_is_left_when_a_picture_fails(
     monkeypatch.setattr(plots, failing, fail)
     with pytest.raises(OSError, match="No space"):
         evaluate.main()
-    assert not (left / "reports/figures").exists()
+    assert not (left / "reports/plots").exists()
     assert not (left / "reports/metrics.json").exists()
     assert half_written(left) == []
     assert tracked == []
@@ -299,7 +299,7 @@ def test_a_missing_or_corrupt_input_is_one_line_naming_file_and_stage(
     assert ("missing" in words) == (content is None)
     assert f"`dvc repro {INPUTS[name]}`" in words
     assert "\n" not in words
-    assert not (left / "reports/figures").exists()
+    assert not (left / "reports/plots").exists()
 
 
 def test_the_nearest_epochs_of_the_run_are_shown(left: Path) -> None:

@@ -77,7 +77,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_json(DATA_REPORT, {"source": "npm", "hash": "00ff00ff", "verified": True})
         best = {"epoch": 3, "step": 60, "fd": 12.345, "confident": 0.875}
         known = {"floor": 0.5, "one_class": 99.0}
-        rows = [{"figure": figure, **known} for figure in ("fd", "confident")]
+        rows = [{"metric": metric, **known} for metric in ("fd", "confident")]
         write_json(METRICS, {"best": best, "scale": rows})
     return folder
 

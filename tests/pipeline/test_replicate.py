@@ -1,4 +1,4 @@
-"""The seed's experiment through the real command, on synthetic digits and at a tiny size."""
+"""The original's experiment through the real command, on synthetic digits and at a tiny size."""
 
 import csv
 import dataclasses
@@ -110,7 +110,7 @@ def test_a_study_interrupted_and_continued_is_whole_and_nothing_is_done_twice(
     project.python("pipeline.replicate")
 
     for recipe in RECIPES:
-        folder = project.folder / f"reports/study/{recipe}-1"
+        folder = project.folder / f"reports/replication/{recipe}-1"
         assert column(folder / "epochs.csv", "epoch") == list(range(1, EPOCHS + 1))
         assert column(folder / "signals.csv", "step")[0] == SHIPPED.stability.window
         assert json.loads((folder / "run.json").read_text())["verdict"]["best_epoch"]

@@ -47,7 +47,7 @@ def test_repro_leaves_every_output_of_every_stage(reproduced: Project) -> None:
         "models/generator_best.safetensors",
         "models/generator_last.safetensors",
         "reports/metrics.json",
-        "reports/figures/losses.png",
+        "reports/plots/losses.png",
         "export/generator.onnx",
         "export/generator.pt2",
         "export/generator.safetensors",

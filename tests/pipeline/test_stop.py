@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganverdict.monitor import judge_run
+from ganverdict.monitor import assess
 from pipeline import stop
 from pipeline.base import cli
 from pipeline.store.columns import from_histories, read_csv
@@ -57,7 +57,7 @@ def logs(folder: Path, failure: Failure = "rate") -> tuple[Path, Path, Columns, 
 def test_the_verdict_on_files_is_that_of_the_library(tmp_path: Path, judge: Stop) -> None:
     steps_file, epochs_file, steps, epochs = logs(tmp_path)
     status, out, _ = judge(steps_file, epochs_file, "--out", tmp_path / "new" / "stop.json")
-    expected = judge_run(steps, epochs, IN_USE)
+    expected = assess(steps, epochs, IN_USE)
     written = json.loads((tmp_path / "new" / "stop.json").read_text())
     assert status == 0
     assert written == json.loads(json.dumps(expected.to_json()))

@@ -6,8 +6,7 @@ import sys
 import pytest
 
 from pipeline.base.interrupt import interrupts_deferred
-
-ROOT = REPOSITORY
+from tests.project import REPOSITORY
 
 
 def interrupt_oneself(number: int, times: int, done: list[int]) -> None:
@@ -69,7 +68,7 @@ run(main)
 """
     answer = subprocess.run(
         [sys.executable, "-c", program],
-        env={"PYTHONPATH": str(ROOT)},
+        env={"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=False,

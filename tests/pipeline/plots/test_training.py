@@ -35,12 +35,12 @@ def course(epochs: int, steps_per_epoch: int, averaged: bool = False) -> Course:
     step = np.arange(1, epochs * steps_per_epoch + 1)
     signals = {name: np.exp(rng.normal(0, 0.3, len(step))) for name in SIGNALS}
     epoch = np.arange(1, epochs + 1)
-    figures = {"fd": 50.0 / epoch, "fd_sigma": 1.0 / epoch, "class_kl": 0.5 / epoch}
+    metrics = {"fd": 50.0 / epoch, "fd_sigma": 1.0 / epoch, "class_kl": 0.5 / epoch}
     if averaged:
-        figures["fd_ema"] = 40.0 / epoch
+        metrics["fd_raw"] = 60.0 / epoch
     return Course(
         {"step": step, **signals},
-        {"epoch": epoch, "step": epoch * steps_per_epoch, **figures},
+        {"epoch": epoch, "step": epoch * steps_per_epoch, **metrics},
         best_epoch=max(epochs - 1, 1),
         alarm_step=len(step) // 2,
         onset_step=len(step) // 2 + 1,

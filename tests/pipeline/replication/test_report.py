@@ -48,14 +48,14 @@ def test_each_rule_is_scored_at_the_epoch_that_it_names(tmp_path: Path) -> None:
     assert row["fd_lowest"] == 20.0
     assert row["epoch"] == {
         "best": 4,
-        "seed_epoch": 32,
+        "original_epoch": 32,
         "last": 5,
         "lowest_g_loss": 2,
         "highest_d_loss": 3,
     }
     assert row["fd"] == {
         "best": 20.0,
-        "seed_epoch": 25.0,  # there is no epoch 32: the nearest one
+        "original_epoch": 25.0,  # there is no epoch 32: the nearest one
         "last": 25.0,
         "lowest_g_loss": 40.0,
         "highest_d_loss": 30.0,
