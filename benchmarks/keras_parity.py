@@ -23,8 +23,8 @@ Two things differ between versions of Keras, not between Keras and torch (Keras 
 source, 2.0.6, 2.2.4 and 2.3.1; Keras 3.15 run here):
 
 RMSprop's epsilon. Keras 2, the original's, divides by sqrt(v) + eps, as torch does. Keras 3
-divides by sqrt(v + eps), so its smallest divisor is sqrt(1e-7) = 3e-4 instead of 1e-7: no difference while
-gradients are large, but steps three times shorter once they are near 1e-4. So
+divides by sqrt(v + eps), so its smallest divisor is sqrt(1e-7) = 3e-4 instead of 1e-7: no
+difference while gradients are large, but steps three times shorter once they are near 1e-4. So
 torch.optim.RMSprop(alpha=0.9, eps=1e-7) is the original's rule, and a rerun of the original in
 Keras 3 is not. The learning rate of step t = 0, 1, ... is lr / (1 + decay * t) in all three.
 

@@ -9,8 +9,8 @@ thread count in a process of its own. `share_of_machine` is useful operations in
 (benchmarks/operations.py) over those of a large matrix product in the same precision and round.
 
 Sections: engine (who is how much faster, at the original's size and at the default), process
-(warm-up and peak memory, each contestant in a fresh process), overhead (evaluation, pictures, checkpoints
-and tracking in a default run; needs `dvc repro judge`), growth (with batch, width and threads),
+(warm-up and peak memory, each contestant in a fresh process), overhead (evaluation, pictures,
+checkpoints and tracking in a default run; needs `dvc repro judge`), growth (with batch, width and threads),
 pair (two trainings of one thread against one of two).
 """
 

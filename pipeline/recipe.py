@@ -3,7 +3,8 @@
 A recipe is a file of pipeline/recipes with values for the section `train` of params.yaml; what it
 does not name stays as it is there. Every further argument goes to `dvc exp run`, so
 `python -m pipeline.recipe original --name short -S train.epochs=2` and `--queue` work. An
-interrupted recipe continues with the same command; `dvc exp show` and the MLflow UI compare the results.
+interrupted recipe continues with the same command; `dvc exp show` and the MLflow UI compare the
+results.
 """
 
 import os
