@@ -98,7 +98,7 @@ def test_a_task_that_kills_every_worker_is_the_end_and_the_others_are_asked_to_e
 def test_an_error_of_a_worker_is_the_commands_own_and_ends_the_others(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UserError, match=r"^out of digits; the same command continues$"):
+    with pytest.raises(UserError, match=r"^out of digits$"):
         pool(2, Interrupt()).run(Queue(tmp_path, "waits", "wrong", "quick"))
     assert ended(tmp_path) == {"0"}
     assert capfd.readouterr().err == ""
@@ -107,7 +107,7 @@ def test_an_error_of_a_worker_is_the_commands_own_and_ends_the_others(
 def test_a_bug_in_a_worker_is_shown_as_one(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UserError, match=r"^a worker failed; see above"):
+    with pytest.raises(UserError, match=r"^a worker failed; see above$"):
         pool(1, Interrupt()).run(Queue(tmp_path, "broken"))
     assert "RuntimeError: a bug" in capfd.readouterr().err
 
