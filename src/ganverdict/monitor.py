@@ -185,8 +185,9 @@ class Monitor:
             reason = f"{first.words} at step {_number(first.step)} for {rows}{more}; "
             reason += f"training went on, until step {_number(alarms.last_step)}"
             return self._answer("transient", reason, signal=first.signal)
-        if alarms.raised:
-            first_alarm, others = alarms.raised[0], len(alarms.raised) - 1
+        warned = [alarm for alarm in alarms.raised if alarm.tells]
+        if warned:
+            first_alarm, others = warned[0], len(warned) - 1
             more = f", and {others} more {_plural('alarm', others)}" if others else ""
             reason = f"{first_alarm.words} at step {_number(first_alarm.step)}{more}; "
             reason += self._unconfirmed()
@@ -195,7 +196,10 @@ class Monitor:
             return self._answer("unwatched", "too little to tell: " + self._watched_words())
         end = max([alarms.last_step, *(e.step for e in quality.evaluations)])
         reason = f"nothing went wrong until step {_number(end)}, where what was given ends; "
-        return self._answer("stable", reason + self._watched_words())
+        reason += self._watched_words()
+        for state in alarms.states.holding.values():
+            reason += f"; a risk that has come to nothing: {self._from_when(state)}"
+        return self._answer("stable", reason)
 
     def _declined(self, decline: Decline, alarm: Alarm | None) -> Verdict:
         failure, after = self._alarms.failures.lasting, ""

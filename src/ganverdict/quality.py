@@ -24,6 +24,7 @@ drawn; coverage in [0, 1]; the rarest digit's share over its true share."""
 ASSUMED_NOISE = 0.01
 """The relative deviation of a metric that comes without one."""
 
+_SOME_COVERAGE = 0.1  # of less, a share says nothing
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 _NOISE_LEVELS = {"fd": 100.0, "fid": 100.0, "kid": 0.1}  # of samples that are little but noise
 
@@ -160,7 +161,7 @@ class Quality:
     @property
     def never_learned(self) -> str:
         """In words that the metric never left its start or the level of noise; else empty."""
-        if len(self._known) < self._params.confirm_evaluations or self.best is None:
+        if len(self._known) < self._params.patience or self.best is None:
             return ""
         start = float(np.median([e.value for e in self._known[:3]]))
         lowest = min(e.value for e in self._known if e.value is not None)
@@ -306,7 +307,7 @@ def _class_kl(value: float, before: Array, params: Thresholds) -> dict[str, _Rul
 
 def _coverage(value: float, before: Array, params: Thresholds) -> dict[str, _Rule]:
     best = float(_trailing_median(before).max())
-    if value >= params.coverage_factor * best:
+    if best < _SOME_COVERAGE or value >= params.coverage_factor * best:
         return {}
     return {"": _Rule("coverage", 2, f"coverage fell to {value / best:.0%} of its best")}
 

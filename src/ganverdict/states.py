@@ -60,6 +60,7 @@ class State:
     Attributes:
         since, raised, until: the steps at which it began, was certain, and was over (None: never).
         windows: how many it has held for since it was certain.
+        early: whether it was certain within the burn-in.
     """
 
     name: str
@@ -68,6 +69,7 @@ class State:
     raised: float
     until: float | None = None
     windows: int = 0
+    early: bool = False
 
 
 @dataclass
@@ -110,7 +112,8 @@ class States:
                 continue
             words = found[name]
             if evidence.add(words is not None, window.start):
-                state = State(name, words or "", evidence.since, window.end)
+                early = self._count <= self._burn_in
+                state = State(name, words or "", evidence.since, window.end, early=early)
                 self.holding[name] = state
                 self.all.append(state)
                 raised.append(state)

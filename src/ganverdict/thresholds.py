@@ -58,7 +58,7 @@ class Thresholds:
     flat_change: Share = 0.05
     # Confirmation by evaluations.
     confirm_evaluations: Count = 5
-    first_evaluation: Count = 3
+    first_evaluation: Count = 6
     collapse_factor: Factor = 2.0
     decline_factor: Factor = 1.5
     worse_factor: Factor = 1.25
