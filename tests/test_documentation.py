@@ -59,7 +59,7 @@ def test_every_python_file_named_in_the_text_exists(page: Path) -> None:
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"]
     output = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     files = [f"/{file}" for file in output.splitlines() if (ROOT / file).exists()]
-    for name in re.findall(r"`([\w/.-]+\.py)\b", text(page)):
+    for name in re.findall(r"(?:`|\btests/|\bsrc/)([\w/.-]+\.py)\b", text(page)):
         assert any(file.endswith(f"/{name}") for file in files), name
 
 
