@@ -221,9 +221,9 @@ def generator_step(
     """Move the generator so that the discriminator takes its images for real.
 
     With `freeze_discriminator` false the same step moves the discriminator too, towards the same
-    label: the original script's joint update. Both networks are in training mode. `real` is the other
-    half of a relativistic pair, unused by `bce`; `fake`, with the generator's graph, is the batch
-    that both steps share, None for one of its own.
+    label: the script's joint update. Both networks are in training mode. `real` is the other half
+    of a relativistic pair, unused by `bce`; `fake`, with the generator's graph, is the batch that
+    both steps share, None for one of its own.
     Returns the loss, the generator's gradient norm and its update ratio.
     """
     generator, discriminator = state.generator.train(), state.discriminator.train()
