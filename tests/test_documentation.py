@@ -67,15 +67,15 @@ def test_the_monitor_in_the_readme_ends_a_training_that_goes_wrong(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", text(Path("README.md")), flags=re.DOTALL)
-    fds, done = iter([9.0, 7, 5, 4, 3, 3, 3, 3, *[300.0] * 12]), 0
+    fds, batches, done = iter([9.0, 7, 5, 4, 3, 3, 3, 3, *[300.0] * 12]), range(100), 0
 
-    def train_one_epoch() -> tuple[range, dict[str, list[float]]]:
+    def train_step(batch: int) -> tuple[float, float]:
         nonlocal done
-        steps = range(done + 1, done + 469)
-        done += len(steps)
-        return steps, {"d_loss": [0.69] * len(steps), "g_loss": [0.7] * len(steps)}
+        done += 1
+        return 0.69 + 0.01 * (batch % 7), 0.7 + 0.01 * (batch % 5)
 
-    names = {"epochs": 20, "train_one_epoch": train_one_epoch, "measure_samples": fds.__next__}
-    exec(code, names)  # noqa: S102
-    assert 8 * 468 < done < 20 * 468
-    assert int(capsys.readouterr().out.split()[-1]) <= 8
+    training = ((step, step % 100) for step in range(1, 2001))
+    names = {"training": training, "batches": batches, "train_step": train_step}
+    exec(code, names | {"measure_samples": fds.__next__})  # noqa: S102
+    assert 800 < done < 2000
+    assert 5 <= float(capsys.readouterr().out.split()[0]) <= 8
