@@ -37,7 +37,7 @@ from pipeline.store.weights import load_meter
 
 TABLE = Path("benchmarks/learning_curves.csv")
 COLUMNS = (
-    "recipe",  # frozen: D frozen in G's step; joint: the first text's update of both
+    "recipe",  # frozen: D frozen in G's step; joint: the original script's update of both
     "lr_g",
     "ratio",  # lr_d / lr_g
     "seed",
