@@ -23,6 +23,7 @@ from ganverdict.verdict import End, HeldState, Status, Verdict, Watched
 
 Columns = Mapping[str, ArrayLike]
 
+_BLOCK = 16_384  # rows of a long log that are looked at together
 _TEACHES_NOTHING = ("saturated", "fooled", "vanished", "dead")
 """The states in which samples that stand still are a stall."""
 
@@ -479,7 +480,9 @@ def fed_monitor(
     monitor = Monitor(thresholds, **options)
 
     def feed(start: int, end: int) -> None:
-        monitor.add_steps(numbers[start:end], {n: v[start:end] for n, v in columns.items()})
+        for block in range(start, end, _BLOCK):
+            rows = slice(block, min(block + _BLOCK, end))
+            monitor.add_steps(numbers[rows], {name: v[rows] for name, v in columns.items()})
 
     start = 0
     for row, end in enumerate(np.searchsorted(numbers, evaluated, side="right").tolist()):
