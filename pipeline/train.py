@@ -98,7 +98,7 @@ def _finish(training: TrainingRun) -> None:
     )
     for file in (STEPS, EPOCHS, STOP):
         training.tracked.artifact(file, "reports")
-    training.close("FAILED" if verdict.status == "diverged" else "FINISHED")
+    training.close("FAILED" if training.ended == "diverged" else "FINISHED")
 
 
 def _copy(source: Path, target: Path) -> None:

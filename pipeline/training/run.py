@@ -7,6 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
 import torch
 
@@ -23,6 +24,11 @@ from pipeline.store.checkpoints import Checkpoints
 from pipeline.store.history import History
 from pipeline.store.weights import save_generator
 from pipeline.tracking.run import TrackedRun, now_ms, system_metrics
+
+Ended = Literal["complete", "onset", "diverged", "paused"]
+"""complete: all epochs are done. onset: the verdict says that the run went wrong, and `train.stop`
+that such a run ends. diverged: a signal was not finite, whatever went wrong before. paused: none of
+these; it can go on."""
 
 
 class TrainingRun:
@@ -83,7 +89,7 @@ class TrainingRun:
         """
         started = time.monotonic() - self.history.seconds
         reports = fit(self.state, self.images, self.params.train, self.params.runtime, before_step)
-        while not self._ended() and (report := next(reports, None)) is not None:
+        while self.ended == "paused" and (report := next(reports, None)) is not None:
             metrics = self._measure(report)
             self.history.add(report, metrics, now_ms(), time.monotonic() - started)
             self._judge(report.first_step, self.history.saved_step, metrics)
@@ -97,11 +103,17 @@ class TrainingRun:
             self.tracked.flush()
             yield metrics
 
-    def _ended(self) -> bool:
-        """Whether nothing good can come any more."""
-        if self.verdict.status == "diverged":
-            return True
-        return self.params.train.stop == "at_onset" and self.verdict.went_wrong
+    @property
+    def ended(self) -> Ended:
+        """How the run ended, if it did; `Ended` says what each word means."""
+        train = self.params.train
+        if self.history.failed:
+            return "diverged"
+        if self.history.saved_step >= train.epochs * train.steps_per_epoch:
+            return "complete"
+        if train.stop == "at_onset" and self.verdict.went_wrong:
+            return "onset"
+        return "paused"
 
     def _measure(self, report: Report) -> dict[str, float]:
         """The metrics of an epoch's end, whose generator is kept; nothing between two epochs."""
@@ -138,7 +150,7 @@ class TrainingRun:
             names = [f"eval/{name}" for name in metrics if name not in ("epoch", "step")]
             values = [value for name, value in metrics.items() if name not in ("epoch", "step")]
             self.tracked.metrics(names, [last_step], [values], time_ms)
-        if self.verdict.status != "diverged":
+        if not self.history.failed:
             picture = tile(self.history.grids[-1].numpy())
             self.tracked.image("samples", last_step, picture, time_ms)
 
