@@ -5,6 +5,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.cli import (
+    Parser,
+    corrupt,
+    load_params,
+    progress_bar,
+    read_json,
+    run,
+    write_json,
+)
+
+if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+    run(Parser("evaluate", __doc__).parse_args)
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,15 +27,6 @@ from dcgan.measuring import Meter
 from dcgan.mnist import NUM_CLASSES, Mnist
 from dcgan.networks import Generator
 from dcgan.sampling import to_bytes
-from pipeline.base.cli import (
-    Parser,
-    UserError,
-    load_params,
-    progress_bar,
-    read_json,
-    run,
-    write_json,
-)
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.paths import JUDGE_REPORT, METRICS, PLOTS
@@ -78,7 +82,7 @@ def read_scale() -> dict[str, Metrics]:
             return scale
     except (KeyError, TypeError, AttributeError):
         pass
-    raise UserError(f"{JUDGE_REPORT}: corrupt; delete it, then `dvc repro judge` makes it")
+    raise corrupt(JUDGE_REPORT, "judge")
 
 
 def measure(meter: Meter, generator: Generator, about: Mapping[str, Any]) -> tuple[Metrics, Tensor]:

@@ -6,7 +6,6 @@ Ended by Ctrl-C, SIGTERM or a kill, the same command continues it from its newes
 import os
 from pathlib import Path
 
-from dcgan import mnist
 from pipeline.base.cli import (
     Parser,
     UserError,
@@ -16,6 +15,11 @@ from pipeline.base.cli import (
     write_json,
     write_whole,
 )
+
+if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+    run(Parser("train", __doc__).parse_args)
+
+from dcgan import mnist
 from pipeline.base.device import set_up
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.paths import (

@@ -126,7 +126,7 @@ from safetensors.torch import load_file
 
 from dcgan.networks import Generator
 
-generator = Generator(width={width}, latent_dim={latent_dim}).eval()
+generator = Generator(width={width}, latent_dim={latent_dim}, dropout=0.0).eval()
 generator.load_state_dict(load_file("generator.safetensors"))
 images = generator(torch.rand(64, {latent_dim}) * 2 - 1)
 ```

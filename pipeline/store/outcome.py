@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
-from pipeline.base.cli import UserError, read_json
+from pipeline.base.cli import UserError, corrupt, missing, read_json
 from pipeline.base.paths import EPOCHS, GENERATOR_BEST, GENERATOR_LAST, RUN, SAMPLES, STEPS, STOP
 from pipeline.store.columns import Columns, read_csv
 from pipeline.store.weights import load_generator
@@ -61,13 +61,13 @@ def read_outcome() -> Outcome:
 def _read_columns(path: Path, wanted: tuple[str, ...], more: tuple[str, ...] = ()) -> Columns:
     """The `wanted` columns of a CSV file, and which there are of `more`; at least one row."""
     if not path.exists():
-        raise UserError(f"{path}: missing; `dvc repro train` makes it")
+        raise missing(path, "train")
     try:
         columns = read_csv(path, (*wanted, *more), {})
     except UserError as error:
         raise UserError(f"{error}; delete it, then `dvc repro train` makes it") from None
     if not set(wanted) <= set(columns):
-        raise _corrupt(path)
+        raise corrupt(path, "train")
     return columns
 
 
@@ -76,19 +76,15 @@ def _read_grids(path: Path) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         with np.load(path) as arrays:
             steps, grids = arrays["steps"], arrays["grids"]
     except FileNotFoundError:
-        raise UserError(f"{path}: missing; `dvc repro train` makes it") from None
+        raise missing(path, "train") from None
     except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
-        raise _corrupt(path) from None
+        raise corrupt(path, "train") from None
     if not len(steps) or len(steps) != len(grids):
-        raise _corrupt(path)
+        raise corrupt(path, "train")
     return steps, grids
 
 
 def _entry(path: Path, values: object, name: str) -> Any:
     if not isinstance(values, Mapping) or name not in values:
-        raise _corrupt(path)
+        raise corrupt(path, "train")
     return values[name]
-
-
-def _corrupt(path: Path) -> UserError:
-    return UserError(f"{path}: corrupt; delete it, then `dvc repro train` makes it")

@@ -58,7 +58,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for bias in (-2.0, 0.0, 2.0):
         assert generator.to_image.bias is not None
         generator.to_image.bias.fill_(bias)
-        save_generator(folder / f"{bias}.safetensors", generator, {})
+        save_generator(folder / f"{bias}.safetensors", generator, {"epoch": 1, "step": 2})
         measured[bias] = meter.fd(meter.samples(generator, MEASURE.num_samples))
     in_order = sorted(measured, key=lambda bias: measured[bias])
     for name, bias in zip(("best", "middling", "worst"), in_order, strict=True):
