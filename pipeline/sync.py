@@ -9,7 +9,8 @@ if __name__ == "__main__":  # --help and wrong options first: the imports below 
     run(Parser("sync", __doc__).parse_args)
 
 from pipeline.base.paths import OUTBOX
-from pipeline.tracking.run import FAILURES, TrackedRun, brief, close_dead_runs, connect
+from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.server import FAILURES, brief, close_dead_runs, connect
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from pipeline.base.paths import (
     RUN,
 )
 from pipeline.store.weights import load_generator, save_generator, save_tensors
-from pipeline.tracking import run as tracking
+from tests.commands import own_tracker
 from tests.idx import write_idx_dataset
 from tests.project import REPOSITORY, SMALL
 
@@ -104,8 +104,7 @@ def folder(tmp_path: Path, trained: Path) -> Path:
 def export(folder: Path, patch: pytest.MonkeyPatch) -> int:
     """Run the stage in `folder`; returns its exit status."""
     patch.chdir(folder)
-    patch.setattr(tracking, "ROOT", folder)
-    patch.setattr(tracking, "OUTBOX", folder / ".tracking")
+    own_tracker(folder, patch)
     patch.setenv("MLFLOW_TRACKING_URI", DEAD)
     patch.setattr(sys, "argv", ["export"])
     try:
