@@ -26,7 +26,8 @@ class Outcome:
         best, last: the generators, with the "epoch" and "step" they are of.
         steps, epochs: columns of the two CSV files, [n] and [m], at least one row each.
         grid_steps, grids: int64 [k] and uint8 [k, 64, 28, 28], the pictures from the fixed noise.
-        alarm_step, onset_step: from the verdict; None where there was none.
+        verdict: the content of stop.json; at least "status", "reason", and "alarm_step" and
+            "onset_step", None where there was none.
         run_key: the run's name for the tracker.
     """
 
@@ -36,14 +37,15 @@ class Outcome:
     epochs: Columns
     grid_steps: NDArray[np.int64]
     grids: NDArray[np.uint8]
-    alarm_step: int | None
-    onset_step: int | None
+    verdict: Mapping[str, Any]
     run_key: str
 
 
 def read_outcome() -> Outcome:
     """Read all that `train` wrote. Raises UserError for what is missing or corrupt."""
-    stop = read_json(STOP, "train")
+    verdict = read_json(STOP, "train")
+    for name in ("status", "reason", "best_epoch", "alarm_step", "onset_step"):
+        _entry(STOP, verdict, name)
     grid_steps, grids = _read_grids(SAMPLES)
     return Outcome(
         best=load_generator(GENERATOR_BEST),
@@ -52,8 +54,7 @@ def read_outcome() -> Outcome:
         epochs=_read_columns(EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_raw",)),
         grid_steps=grid_steps,
         grids=grids,
-        alarm_step=_entry(STOP, stop, "alarm_step"),
-        onset_step=_entry(STOP, stop, "onset_step"),
+        verdict=verdict,
         run_key=str(_entry(RUN, read_json(RUN, "train"), "key")),
     )
 
