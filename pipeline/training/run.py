@@ -199,7 +199,7 @@ class TrainingRun:
 def flat(params: Params) -> dict[str, object]:
     """What a run is made of as `section.key`; what makes many runs is no part of one."""
     sections = dataclasses.asdict(params)
-    del sections["tune"], sections["study"]
+    del sections["tune"], sections["replicate"]
     return {
         f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()
     }
