@@ -120,7 +120,7 @@ def _from_files(
 
 
 def _from_mlflow(run_id: str, renamed: dict[str, str]) -> _Logs:
-    from pipeline.tracking import run as tracking  # importing mlflow takes seconds
+    from pipeline.tracking import server as tracking  # importing mlflow takes seconds
 
     keys = {name: renamed.get(name, f"train/{name}") for name in SIGNALS}
     keys |= {name: renamed.get(name, f"eval/{name}") for name in (*MEASURES, "fd_ema")}

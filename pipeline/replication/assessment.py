@@ -10,9 +10,10 @@ from tabulate import tabulate
 
 from dcgan.training import SIGNALS
 from ganverdict.alarms import Alarm
-from ganverdict.monitor import Verdict, fed_monitor
+from ganverdict.monitor import fed_monitor
 from ganverdict.quality import MEASURES
 from ganverdict.thresholds import Thresholds
+from ganverdict.verdict import Verdict
 from pipeline.replication.records import (
     GRID_EPOCHS,
     epochs_done,
@@ -53,7 +54,7 @@ class Record:
         """Iterations in an epoch."""
         return float(self.epochs["step"][0] / self.epochs["epoch"][0])
 
-    def fd_at(self, epoch: int) -> float:
+    def fd_at(self, epoch: float) -> float:
         """The fd at an epoch, or at the nearest one that there is."""
         return float(self.epochs["fd"][np.abs(self.epochs["epoch"] - epoch).argmin()])
 
@@ -111,7 +112,8 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
     epochs = read_csv(folder / "epochs.csv", names, {})
     signals = read_csv(folder / "signals.csv", ("step", *SIGNALS), {})
     grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
-    monitor = fed_monitor(signals, epochs, params)
+    length = float(epochs["step"][0] / epochs["epoch"][0])
+    monitor = fed_monitor(signals, epochs, params, steps_per_epoch=length, loss="bce_mean")
     return Record(
         recipe=recipe,
         seed=int(seed),

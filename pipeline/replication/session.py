@@ -16,7 +16,7 @@ from pipeline.replication.summary import summarise
 from pipeline.replication.worker import Job, work
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
-from pipeline.tracking.run import close_dead_runs
+from pipeline.tracking.server import close_dead_runs
 
 
 def replicate(params: Params, root: Path, dry_run: bool) -> None:

@@ -12,7 +12,7 @@ import pytest
 from dcgan.judge import Judge
 from dcgan.measuring import Meter, reference
 from dcgan.training import Report, fit
-from ganverdict.monitor import Monitor, Verdict
+from ganverdict import Monitor, Verdict
 from pipeline.base.cli import UserError
 from pipeline.replication import worker
 from pipeline.replication.runs import Run

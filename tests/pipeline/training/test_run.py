@@ -11,7 +11,7 @@ import pytest
 from dcgan.judge import Judge
 from dcgan.measuring import Meter, reference
 from dcgan.training import Report, fit
-from ganverdict.monitor import Monitor, Verdict
+from ganverdict import Monitor, Verdict
 from pipeline.base.params import Params
 from pipeline.store import checkpoints
 from pipeline.store.checkpoints import Checkpoints
@@ -144,7 +144,12 @@ def test_no_picture_is_told_of_a_failed_step(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_an_interrupted_run_goes_on_bit_for_bit() -> None:
     """With every kind of draw: dropout, both batches of noise, digits drawn with replacement."""
-    changes = {"g_dropout": 0.4, "d_dropout": 0.4, "average_images": 20, "sample_every": 4}
+    changes: dict[str, Any] = {
+        "g_dropout": 0.4,
+        "d_dropout": 0.4,
+        "average_images": 20,
+        "sample_every": 4,
+    }
     whole = trained(name="whole", **changes)
     trained(lambda step: step < LENGTH + 3, name="parts", **changes)
     parts = trained(name="parts", **changes)
