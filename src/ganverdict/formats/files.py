@@ -4,6 +4,7 @@ from ganverdict.formats.delimited import read_delimited, shape
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.events import is_event_file, read_events
 from ganverdict.formats.json_files import is_json, is_json_lines, read_json, read_json_lines
+from ganverdict.formats.parquet import is_parquet, read_parquet
 from ganverdict.formats.prints import read_prints
 from ganverdict.formats.sources import Source, encoding, sample_lines, shown
 from ganverdict.formats.table import Table
@@ -36,6 +37,8 @@ def read_file(source: Source) -> list[Table]:
         raise ReadError(f"{name}: the file is empty")
     if is_event_file(head):
         return [read_events(source)]
+    if is_parquet(head):
+        return [read_parquet(source)]
     for magic, what in _KNOWN_BINARIES:
         if head.startswith(magic):
             raise ReadError(f"{name}: this is {what}")

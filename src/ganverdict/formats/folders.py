@@ -6,6 +6,12 @@ from pathlib import Path
 
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.files import read_file
+from ganverdict.formats.mlflow_stores import (
+    is_database,
+    is_run_folder,
+    read_database,
+    read_run_folder,
+)
 from ganverdict.formats.names import role
 from ganverdict.formats.sources import from_file, shown
 from ganverdict.formats.table import Table
@@ -25,25 +31,39 @@ Group = tuple[str, list[Table]]
 def read_folder(folder: Path) -> list[Group]:
     """The runs in a folder: its own files one run, folders with losses of their own others."""
     by_folder: dict[Path, list[Table]] = {}
+    tracked: list[Group] = []
     refused: list[ReadError] = []
     for path in _files(folder):
         try:
-            tables = [table for table in read_file(from_file(path)) if _is_log(table)]
+            if path.is_dir():
+                tracked.append((shown(str(path)), [read_run_folder(path)]))
+                continue
+            source = from_file(path)
+            if is_database(source.head()):
+                tracked += [(title, [table]) for title, table in read_database(path, str(path))]
+                continue
+            tables = [table for table in read_file(source) if _is_log(table)]
         except ReadError as error:
             refused.append(error)
             continue
         if tables:
             by_folder.setdefault(path.parent, []).extend(tables)
+    tracked = [group for group in tracked if _is_log(group[1][0])]
     if not by_folder:
+        if tracked:
+            return tracked
         reason = f" ({refused[0]})" if len(refused) == 1 else ""
         raise ReadError(f"{shown(str(folder))}: no file in it is a log that is known{reason}")
     for tables in by_folder.values():
         tables.sort(key=lambda table: table.order)
-    return _grouped(folder, by_folder)
+    return _grouped(folder, by_folder) + tracked
 
 
 def _files(folder: Path) -> list[Path]:
-    """Regular files, sorted as people number them; links that lead out are not followed."""
+    """Regular files and MLflow's run folders, sorted as people number them.
+
+    Links that lead out of the folder are not followed.
+    """
     inside = folder.resolve()
     found: list[Path] = []
     for base, folders, names in os.walk(folder):
@@ -52,6 +72,10 @@ def _files(folder: Path) -> list[Path]:
             name for name in sorted(folders, key=natural)
             if not name.startswith(".") and depth < _DEEPEST
         ]
+        if "meta.yaml" in names and is_run_folder(Path(base)):
+            folders.clear()
+            found.append(Path(base))
+            continue
         for name in sorted(names, key=natural):
             path = Path(base) / name
             if name.startswith(".") or path.suffix.lower() in _NO_LOGS or name == "README":

@@ -55,7 +55,7 @@ for _kind, _names in {
         " step_in_epoch iter_in_epoch batch_index batch_i"
     ),
     "kimg": "kimg kimgs cur_kimg progress_kimg network_snapshot snapshot_kimg",
-    "image": "nimg cur_nimg nimgs images images_seen imgs n_images num_images img samples_seen",
+    "image": "image nimg cur_nimg nimgs images images_seen imgs n_images num_images img samples_seen",
 }.items():
     for _rank, _name in enumerate(_names.split()):
         _STEP_NAMES[_name] = (_kind, _rank)
@@ -191,7 +191,8 @@ def _step(parts: tuple[str, ...], joined: str) -> Role | None:
 
 
 def _time(parts: tuple[str, ...], joined: str) -> Role | None:
-    if joined in ("lr", "learning_rate") or (set(parts) & _TIME and not set(parts) & _LOSS):
+    given = set(parts)
+    if given & (_TIME | {"gpu", "gpus", "mem", "seed", "cpu"}) and not given & _LOSS:
         return Role("time")
     return None
 
@@ -224,7 +225,8 @@ def _scores(parts: tuple[str, ...], joined: str) -> Role | None:
 
 def _measure(name: str, joined: str) -> Role | None:
     if _MEASURE.search(joined):
-        return Role("measure", _EVALUATION_NAMES.get(joined, ""))
+        plain = re.sub(r"^(?:eval|evaluation|metrics?)_", "", joined)
+        return Role("measure", _EVALUATION_NAMES.get(plain, ""))
     return None
 
 
@@ -259,6 +261,8 @@ def _loss(parts: tuple[str, ...]) -> Role | None:
         others = [p for p in rest[1:] if p not in _PLAIN]
         if not others:
             return Role("half", f"d_{rest[0]}", rank=len(rest))
+    if side == "g":
+        rest = ["adv" if p == "fake" else p for p in rest]
     if set(rest) & _PARTS:
         return None
     label = [p for p in rest if p not in _PLAIN]

@@ -7,7 +7,7 @@ which is some thirty times as fast.
 
 import re
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -34,6 +34,9 @@ _STARTS = re.compile(r"^[\s>#*\[(]*$")
 _PARENTS = frozenset("train training val valid validation test eval".split())
 _NAMELESS = ("#fraction", "#bar")
 _FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
+_IS = re.compile(r"\s(?:is|was|of)$")
+# `FID at epoch 4: 33.2`, `FID after 1000 iterations: 33.2`: the name stands before the step.
+_AT = re.compile(r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?")
 
 
@@ -197,7 +200,7 @@ def slots_of(line: str) -> list[_Slot]:
     slots: list[_Slot] = []
     fractions: list[int] = []
     bare: _Slot | None = None
-    parent = split = ""
+    parent = split = ahead = ""
     position = index = 0
     while index < len(found):
         start, end = found[index]
@@ -210,6 +213,18 @@ def slots_of(line: str) -> list[_Slot]:
         if index + 1 < len(found) and _FRACTION.fullmatch(line[end : found[index + 1][0]]):
             of = index + 1
         name, explicit, above = _name(gap)
+        if ahead and not _has_meaning(name):
+            name, explicit = ahead, True
+        elif ahead and role(name).kind == "step" and slots and slots[-1].name == "step":
+            # The word after the number says what it counted.
+            slots[-1] = replace(slots[-1], name=name)
+            name, explicit = ahead, True
+        ahead = ""
+        if match := _AT.search(gap[-200:]):
+            named = _name(match["name"] + ":")[0]
+            counted = match["step"] or "step"
+            if _has_meaning(named) and role(counted).kind == "step":
+                ahead, name, explicit = named, counted, True
         if explicit and gap.count(")") > gap.count("("):
             before = _name(_before_parenthesis(line, start) + ":")[0]
             name = before if _has_meaning(before) else name
@@ -230,6 +245,10 @@ def slots_of(line: str) -> list[_Slot]:
                 slots.append(_Slot("|" if gap.rstrip().endswith("|") else "", False, start, end, of))
             elif bare is None and index == 0 and _STARTS.fullmatch(gap) and _is_count(line, end):
                 bare = _Slot("#step", False, start, end)
+            elif len(fractions) == 1 and len(slots) == 1 and _in_brackets(gap, line, end):
+                # `[44/50][1050]`: the epoch and a batch, of nobody says how many.
+                fractions.append(len(slots))
+                slots.append(_Slot("", False, start, end))
             elif bare is not None and index == 1 and line[found[0][1] : start].strip() in ":,":
                 slots.append(_Slot("#value", True, start, end))
         elif explicit or meaning.kind not in ("unknown", "time"):
@@ -239,6 +258,10 @@ def slots_of(line: str) -> list[_Slot]:
             index += 1
         index += 1
     return _with_steps(line, slots, fractions, bare, found)
+
+
+def _in_brackets(gap: str, line: str, end: int) -> bool:
+    return gap.strip() in ("][", "] [", "](") and line[end : end + 1] in ("]", ")")
 
 
 def _in_date(dates: list[tuple[int, int]], start: int) -> bool:
@@ -255,7 +278,7 @@ def _name(gap: str) -> tuple[str, bool, str]:
     """The name that a number's left text ends with, whether `:` or `=` follows it, and what
     stands before it as a heading (`Train:`, `Discriminator |`)."""
     text = gap[-200:].rstrip()
-    stripped = _WRAPPER.sub("", text)
+    stripped = _WRAPPER.sub("", _IS.sub(" = ", text))
     marks = stripped.rstrip("=:>~-$ ")
     after = stripped[len(marks) :]
     explicit = ":" in after or "=" in after or ">" in after

@@ -8,6 +8,7 @@ from ganverdict.formats.assemble import assemble, charted_runs
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.files import read_file
 from ganverdict.formats.folders import read_folder
+from ganverdict.formats.mlflow_stores import PREFIX, is_database, read_database, read_tracked_run
 from ganverdict.formats.sources import from_file, from_standard_input, shown
 from ganverdict.formats.table import Table
 from ganverdict.log import Log
@@ -59,6 +60,8 @@ def _groups(name: str) -> list[tuple[str, list[Table]]]:
     """The runs that a path holds, each as its tables."""
     if name == "-":
         return [("-", read_file(from_standard_input()))]
+    if name.startswith(PREFIX):
+        return [(shown(name), [read_tracked_run(name.removeprefix(PREFIX))])]
     path = Path(name)
     try:
         is_folder = path.is_dir()
@@ -66,4 +69,7 @@ def _groups(name: str) -> list[tuple[str, list[Table]]]:
         raise ReadError(f"{shown(name)}: {error}") from None
     if is_folder:
         return read_folder(path)
-    return [(shown(name), read_file(from_file(path)))]
+    source = from_file(path)
+    if is_database(source.head()):
+        return [(title, [table]) for title, table in read_database(path, name)]
+    return [(shown(name), read_file(source))]
