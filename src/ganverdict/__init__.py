@@ -1,1 +1,1 @@
-"""When was a GAN at its best, and when did it go wrong? NumPy alone."""
+"""Read the log of any GAN training and say when it was best and when it went wrong."""
