@@ -114,7 +114,7 @@ def _look(path: str, found: list[tuple[str, int, int]], depth: int) -> None:
     """Add a file, or the files of a folder; links inside a folder are taken as they are."""
     try:
         if depth > _DEEPEST or not Path(path).is_dir() or (depth and Path(path).is_symlink()):
-            status = os.stat(path)
+            status = Path(path).stat()
             found.append((path, status.st_size, status.st_mtime_ns))
             return
         with os.scandir(path) as entries:
