@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def say(message: str, status: int) -> int:
     """Print one line on standard error; return `status`."""
-    print(plain(" ".join(message.split())), file=sys.stderr)
+    sys.stderr.write(plain(" ".join(message.split())) + "\n")
     return status
 
 
@@ -139,7 +139,8 @@ def write_files(options: Options, assessments: Sequence[Assessment]) -> None:
 def show(text: str) -> bool:
     """Print text on standard output at once; return whether anybody still reads it."""
     try:
-        print(text, flush=True)
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
     except BrokenPipeError:
         # What is still in the buffer would complain when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -344,6 +345,8 @@ def _numbered(path: Path, assessments: Sequence[Assessment]) -> Iterable[tuple[P
 
 def _from_extra(name: str) -> Callable[..., bytes]:
     """What draws a plot or a report; their libraries are extras, and slow to import."""
+    # A notebook's commands inherit its backend, which need not exist here, and files need none.
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
         if name == "plot":
             from ganverdict.plot import draw
@@ -355,3 +358,6 @@ def _from_extra(name: str) -> Callable[..., bytes]:
     except ImportError as error:
         missing = error.name or "a library"
         raise CallError(f"--{name} needs {missing}: pip install 'ganverdict[{name}]'") from None
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend

@@ -18,7 +18,7 @@ from ganverdict.words import do, keep, plain
 _MOST_SECONDS = 60.0  # that a command on a change, or an address, may take
 
 
-class _Ended(Exception):
+class _EndError(Exception):
     """Everything that is followed went wrong, or nobody reads what is told."""
 
 
@@ -35,7 +35,7 @@ def follow(options: Options, judge: Callable[[Log], Assessment]) -> int:
 
     def rest(seconds: float) -> None:
         if latest and all(failed(options, assessment) for assessment in latest.values()):
-            raise _Ended
+            raise _EndError
         time.sleep(seconds)
 
     def trouble(error: ReadError) -> None:
@@ -57,7 +57,7 @@ def follow(options: Options, judge: Callable[[Log], Assessment]) -> int:
                 break
             write_files(options, [*latest.values()])
             _tell(options, assessment)
-    except _Ended:
+    except _EndError:
         pass
     except KeyboardInterrupt:
         say("no longer followed", 0)
