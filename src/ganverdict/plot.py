@@ -197,9 +197,7 @@ def _mark(axes: Sequence[Axes], found: Sequence[Mark], assessment: Assessment) -
     for axis in axes:
         for mark in found:
             style = _LINES[mark.name]
-            axis.axvline(
-                mark.step, color="black", linestyle=style, linewidth=1.1, label=mark.words
-            )
+            axis.axvline(mark.step, color="black", linestyle=style, linewidth=1.1, label=mark.words)
     onset, end = assessment.verdict.onset_step, span(assessment)[1]
     if assessment.verdict.went_wrong and onset is not None and not assessment.verdict.states:
         for axis in axes:
@@ -218,5 +216,3 @@ def _title(assessment: Assessment) -> str:
 def _text(text: str) -> str:
     """Text as it stands: names are no formulae."""
     return "\n".join(plain(line) for line in text.split("\n")).replace("$", r"\$")
-
-

@@ -196,7 +196,9 @@ def _halves_of_pix2pix(table: Table) -> Table:
 def _main(table: Table) -> Series | None:
     """The column by which rows are counted: the first loss, else the first measure."""
     for kind in ("signal", "half", "measure"):
-        found = [(name, s) for name, s in table.columns.items() if role(name).kind == kind and len(s)]
+        found = [
+            (name, s) for name, s in table.columns.items() if role(name).kind == kind and len(s)
+        ]
         losses = [s for name, s in found if role(name).name.endswith("_loss")]
         if found:
             candidates = losses or [s for _, s in found]
@@ -277,9 +279,7 @@ def _signals(gathered: _Gathered) -> dict[str, dict[str, Track]]:
     return _paired(gathered, tracks)
 
 
-def _best(
-    gathered: _Gathered, signal: str, candidates: list[tuple[str, Role]]
-) -> Track | None:
+def _best(gathered: _Gathered, signal: str, candidates: list[tuple[str, Role]]) -> Track | None:
     """The plainest name's column; two that are equally plain must hold the same."""
     ranked = sorted(candidates, key=lambda c: c[1].rank)
     tracks = [
@@ -388,7 +388,9 @@ def _scores_or_probabilities(gathered: _Gathered, own: dict[str, Track]) -> None
     """Means of D's outputs outside [0, 1] are scores, not probabilities."""
     outputs = [own[s] for s in ("d_real", "d_fake") if s in own]
     outside = [
-        t for t in outputs if np.any((t.values < -1e-6) | (t.values > 1 + 1e-6), where=np.isfinite(t.values))
+        t
+        for t in outputs
+        if np.any((t.values < -1e-6) | (t.values > 1 + 1e-6), where=np.isfinite(t.values))
     ]
     if not outside:
         return
@@ -476,9 +478,7 @@ def _runs(
     logs = []
     for number, (own_signals, own_measures) in enumerate(parts, 1):
         title, files = _title(name, gathered, own_signals, own_measures, number, len(parts))
-        logs.append(
-            _log(title, kind, loss, gathered, own_signals, own_measures, metric, files)
-        )
+        logs.append(_log(title, kind, loss, gathered, own_signals, own_measures, metric, files))
     return logs
 
 
@@ -552,9 +552,7 @@ def _own_pieces(track: Track, runs: int) -> list[Track | None] | None:
         return None
     edges = [0, *places, len(track.steps)]
     index = np.arange(len(track.steps))
-    return [
-        track.cut((index >= a) & (index < b)) for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    return [track.cut((index >= a) & (index < b)) for a, b in zip(edges, edges[1:], strict=False)]
 
 
 def _title(
@@ -650,9 +648,7 @@ def _log(
 
 
 def _per_epoch(gathered: _Gathered, track: Track) -> float | None:
-    return next(
-        (p for i in track.tables if (p := gathered.clocks[i].per_epoch) is not None), None
-    )
+    return next((p for i in track.tables if (p := gathered.clocks[i].per_epoch) is not None), None)
 
 
 def _one_unit(tracks: dict[str, Track]) -> tuple[dict[str, Track], list[str]]:

@@ -143,9 +143,7 @@ def _starts_again(series: Series, epochs: Series, carry: bool) -> bool:
     return bool(np.mean(np.diff(epoch)[back] > 0) > 0.5)
 
 
-def _within(
-    series: Series, of: Series | None, epochs: Series, base: float, table: Table
-) -> Clock:
+def _within(series: Series, of: Series | None, epochs: Series, base: float, table: Table) -> Clock:
     """Epoch and batch: the step is the epochs before times their length, and the batch."""
     epoch, known = look_up(epochs, series.rows, True)
     if of is not None:

@@ -69,7 +69,8 @@ def _files(folder: Path) -> list[Path]:
     for base, folders, names in os.walk(folder):
         depth = len(Path(base).relative_to(folder).parts)
         folders[:] = [
-            name for name in sorted(folders, key=natural)
+            name
+            for name in sorted(folders, key=natural)
             if not name.startswith(".") and depth < _DEEPEST
         ]
         if "meta.yaml" in names and is_run_folder(Path(base)):

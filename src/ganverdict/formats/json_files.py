@@ -68,8 +68,10 @@ def read_json(source: Source) -> Table:
     for chunk in chunks(source):
         total += len(chunk)
         if total > _MOST_BYTES:
-            raise ReadError(f"{name}: a JSON document of more than {_MOST_BYTES >> 20} MiB;"
-                            " write a record a line")
+            raise ReadError(
+                f"{name}: a JSON document of more than {_MOST_BYTES >> 20} MiB;"
+                " write a record a line"
+            )
         data.append(chunk)
     raw = b"".join(data)
     text = raw.decode(encoding(raw[:2000]), errors="replace").replace("\0", "").lstrip("\ufeff")

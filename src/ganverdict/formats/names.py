@@ -22,15 +22,18 @@ _PLAIN = frozenset(
 )
 _HELD_OUT = frozenset("val valid validation test eval evaluation dev heldout".split())
 # Parts of a loss, or other things beside it: never the loss itself.
-_PARTS = frozenset(
-    "gp r1 r2 path pl plr reg regularization penalty grad gradient norm lr rate time acc accuracy"
-    " real fake aux cls class classification clf cycle cyc idt id ident identity l1 l2 pix pixel"
-    " perceptual percep vgg feat feature features fm info kl rec recon reconstruction mse mae tv"
-    " ssim lpips style content mi q cr dlr dr gen2 std var min max weight weights params"
-    " lambda scale steps count num ratio updates sec it beta alpha ada p augment aug memory mem"
-    " best lowest prev last delta diff target scores score logits logit sign signs prob output"
-    " x gz z pred predictions out".split()
-) | _HELD_OUT
+_PARTS = (
+    frozenset(
+        "gp r1 r2 path pl plr reg regularization penalty grad gradient norm lr rate time acc accuracy"
+        " real fake aux cls class classification clf cycle cyc idt id ident identity l1 l2 pix pixel"
+        " perceptual percep vgg feat feature features fm info kl rec recon reconstruction mse mae tv"
+        " ssim lpips style content mi q cr dlr dr gen2 std var min max weight weights params"
+        " lambda scale steps count num ratio updates sec it beta alpha ada p augment aug memory mem"
+        " best lowest prev last delta diff target scores score logits logit sign signs prob output"
+        " x gz z pred predictions out".split()
+    )
+    | _HELD_OUT
+)
 _TIME = frozenset(
     "time timestamp runtime elapsed eta wall walltime date datetime lr learning_rate seconds sec"
     " secs duration relative created".split()
@@ -321,4 +324,6 @@ def metric_rank(name: str) -> tuple[int, int, int] | None:
     return None
 
 
-_IDLE = frozenset("score full value metric metrics distance eval evaluation frechet inception".split())
+_IDLE = frozenset(
+    "score full value metric metrics distance eval evaluation frechet inception".split()
+)

@@ -3,7 +3,22 @@
 import re
 
 MISSING = frozenset(
-    ["", "-", "--", "---", "na", "n/a", "#n/a", "<na>", "n.a.", "nil", "none", "null", "?", "missing"]
+    [
+        "",
+        "-",
+        "--",
+        "---",
+        "na",
+        "n/a",
+        "#n/a",
+        "<na>",
+        "n.a.",
+        "nil",
+        "none",
+        "null",
+        "?",
+        "missing",
+    ]
 )
 # C's printf and numpy write these; Python's float does not read them.
 _NOT_FINITE = {

@@ -36,7 +36,9 @@ _NAMELESS = ("#fraction", "#bar")
 _FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
 _IS = re.compile(r"\s(?:is|was|of)$")
 # `FID at epoch 4: 33.2`, `FID after 1000 iterations: 33.2`: the name stands before the step.
-_AT = re.compile(r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$")
+_AT = re.compile(
+    r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$"
+)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?")
 
 
@@ -242,7 +244,9 @@ def slots_of(line: str) -> list[_Slot]:
         if not name:
             if of is not None and line[found[of][1] : found[of][1] + 1] != "/":
                 fractions.append(len(slots))
-                slots.append(_Slot("|" if gap.rstrip().endswith("|") else "", False, start, end, of))
+                slots.append(
+                    _Slot("|" if gap.rstrip().endswith("|") else "", False, start, end, of)
+                )
             elif bare is None and index == 0 and _STARTS.fullmatch(gap) and _is_count(line, end):
                 bare = _Slot("#step", False, start, end)
             elif len(fractions) == 1 and len(slots) == 1 and _in_brackets(gap, line, end):
