@@ -174,7 +174,7 @@ def torch_results(inputs: Arrays, g_weights: Weights, d_weights: Weights, dtype:
     kind = getattr(torch, dtype)
     generator = Generator(width, latent_dim, dropout=0.0).to(kind).eval()
     load_generator(generator, g_weights)
-    discriminator = Discriminator(width).to(kind).eval()
+    discriminator = Discriminator(width, dropout=0.4).to(kind).eval()
     load_discriminator(discriminator, d_weights)
     z = torch.from_numpy(inputs["z"]).to(kind).requires_grad_()
     images = torch.from_numpy(inputs["images"]).to(kind).requires_grad_()
@@ -264,8 +264,8 @@ def compare(args: argparse.Namespace) -> Iterator[tuple[dict[str, object], bool 
         "discriminator": keras_discriminator(args.width),
     }
     networks = {
-        "generator": Generator(args.width, args.latent_dim),
-        "discriminator": Discriminator(args.width),
+        "generator": Generator(args.width, args.latent_dim, dropout=0.4),
+        "discriminator": Discriminator(args.width, dropout=0.4),
     }
     for name, model in models.items():
         state = networks[name].state_dict()

@@ -6,7 +6,6 @@ Ended by Ctrl-C, SIGTERM or a kill, the same command continues it from its newes
 import os
 from pathlib import Path
 
-from dcgan import mnist
 from pipeline.base.cli import (
     Parser,
     UserError,
@@ -16,6 +15,11 @@ from pipeline.base.cli import (
     write_json,
     write_whole,
 )
+
+if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+    run(Parser("train", __doc__).parse_args)
+
+from dcgan import mnist
 from pipeline.base.device import set_up
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.paths import (
@@ -32,7 +36,7 @@ from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
-from pipeline.tracking.run import close_dead_runs
+from pipeline.tracking.server import close_dead_runs
 from pipeline.training.run import TrainingRun
 
 
@@ -98,7 +102,7 @@ def _finish(training: TrainingRun) -> None:
     )
     for file in (STEPS, EPOCHS, STOP):
         training.tracked.artifact(file, "reports")
-    training.close("FAILED" if verdict.status == "diverged" else "FINISHED")
+    training.close("FAILED" if training.ended == "diverged" else "FINISHED")
 
 
 def _copy(source: Path, target: Path) -> None:

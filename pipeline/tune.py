@@ -49,7 +49,8 @@ from pipeline.search.worker import Job
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
-from pipeline.tracking.run import TrackedRun, brief, close_dead_runs
+from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.server import brief, close_dead_runs
 from pipeline.training.run import flat
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -40,7 +40,7 @@ from dcgan.runtime import derive_seed
 from pipeline.base.cli import UserError
 from pipeline.base.params import TuneParams
 from pipeline.base.paths import ROOT
-from pipeline.tracking.run import brief
+from pipeline.tracking.server import brief
 
 DEFAULT_STORAGE = f"sqlite:///{ROOT / 'tune.db'}"
 HEARTBEAT_SECONDS = 10  # a worker elsewhere that is silent for `GRACE_SECONDS` counts as dead

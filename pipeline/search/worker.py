@@ -24,7 +24,7 @@ from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
-from pipeline.tracking.run import brief
+from pipeline.tracking.server import brief
 from pipeline.training.run import TrainingRun
 
 # What a trial is worth that broke down before any stopping point: several times the fd of noise, so

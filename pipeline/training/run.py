@@ -7,6 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
 import torch
 
@@ -22,7 +23,13 @@ from pipeline.base.pictures import tile
 from pipeline.store.checkpoints import Checkpoints
 from pipeline.store.history import History
 from pipeline.store.weights import save_generator
+from pipeline.tracking.description import description
 from pipeline.tracking.run import TrackedRun, now_ms, system_metrics
+
+Ended = Literal["complete", "onset", "diverged", "paused"]
+"""complete: all epochs are done. onset: the verdict says that the run went wrong, and `train.stop`
+that such a run ends. diverged: a signal was not finite, whatever went wrong before. paused: none of
+these; it can go on."""
 
 
 class TrainingRun:
@@ -53,7 +60,7 @@ class TrainingRun:
             self.state.load_state_dict(saved["state"])
             self.history = History(**saved["history"])
             for first_step, last_step, metrics in self.history.pieces():
-                self._judge(first_step, last_step, metrics)
+                self._assess(first_step, last_step, metrics)
             whole = self.state.step == self.history.saved_step == len(self.history.signals)
         except Exception:  # a file made by other code, or by a stranger, may hold anything
             whole = False
@@ -83,10 +90,10 @@ class TrainingRun:
         """
         started = time.monotonic() - self.history.seconds
         reports = fit(self.state, self.images, self.params.train, self.params.runtime, before_step)
-        while not self._ended() and (report := next(reports, None)) is not None:
+        while self.ended == "paused" and (report := next(reports, None)) is not None:
             metrics = self._measure(report)
             self.history.add(report, metrics, now_ms(), time.monotonic() - started)
-            self._judge(report.first_step, self.history.saved_step, metrics)
+            self._assess(report.first_step, self.history.saved_step, metrics)
             if report.failed_step is None:
                 saved = {"state": self.state.state_dict(), "history": vars(self.history)}
                 self.checkpoints.save(saved)
@@ -97,11 +104,17 @@ class TrainingRun:
             self.tracked.flush()
             yield metrics
 
-    def _ended(self) -> bool:
-        """Whether nothing good can come any more."""
-        if self.verdict.status == "diverged":
-            return True
-        return self.params.train.stop == "at_onset" and self.verdict.went_wrong
+    @property
+    def ended(self) -> Ended:
+        """How the run ended, if it did; `Ended` says what each word means."""
+        train = self.params.train
+        if self.history.failed:
+            return "diverged"
+        if self.history.saved_step >= train.epochs * train.steps_per_epoch:
+            return "complete"
+        if train.stop == "at_onset" and self.verdict.went_wrong:
+            return "onset"
+        return "paused"
 
     def _measure(self, report: Report) -> dict[str, float]:
         """The metrics of an epoch's end, whose generator is kept; nothing between two epochs."""
@@ -116,7 +129,7 @@ class TrainingRun:
         save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, metrics)
         return metrics
 
-    def _judge(self, first_step: int, last_step: int, metrics: dict[str, float]) -> None:
+    def _assess(self, first_step: int, last_step: int, metrics: dict[str, float]) -> None:
         """Feed the monitor what one report brought."""
         rows = self.history.signals[first_step - 1 : last_step].double().numpy()
         steps = range(first_step, first_step + len(rows))
@@ -138,28 +151,29 @@ class TrainingRun:
             names = [f"eval/{name}" for name in metrics if name not in ("epoch", "step")]
             values = [value for name, value in metrics.items() if name not in ("epoch", "step")]
             self.tracked.metrics(names, [last_step], [values], time_ms)
-        if self.verdict.status != "diverged":
+        if not self.history.failed:
             picture = tile(self.history.grids[-1].numpy())
             self.tracked.image("samples", last_step, picture, time_ms)
 
     @property
     def evaluations(self) -> list[Evaluation]:
         """The epochs' ends so far; measures that are not finite are left out."""
-        found = []
-        for row in self.history.epochs:
-            finite = {name: value for name, value in _measures(row).items() if math.isfinite(value)}
-            found.append(Evaluation(int(row["epoch"]), int(row["step"]), finite))
-        return found
+        return [
+            Evaluation(int(row["epoch"]), int(row["step"]), _finite(_measures(row)))
+            for row in self.history.epochs
+        ]
 
     def pause(self) -> None:
         """Leave the run so that the same command continues it."""
+        self.tracked.describe(self._description())
         self.tracked.end("KILLED")
         self.tracked.flush()
 
     def close(self, status: str, tags: Mapping[str, object] | None = None) -> None:
         """End the tracked run with its verdict."""
         verdict = self.verdict
-        self.tracked.tags({"status": verdict.status, "reason": verdict.reason, **(tags or {})})
+        self.tracked.tags({"status": verdict.status, **(tags or {})})
+        self.tracked.describe(self._description())
         numbers = {
             f"stop/{name}": float(value)
             for name, value in verdict.to_json().items()
@@ -169,6 +183,17 @@ class TrainingRun:
         self.tracked.metrics(numbers, [self.history.saved_step], [[*numbers.values()]], time_ms)
         self.tracked.end(status)
         self.tracked.flush(at_once=True)
+
+    def _description(self) -> str:
+        """What the run's page tells until the stage `evaluate` knows more."""
+        best = [row for row in self.history.epochs if row["epoch"] == self.verdict.best_epoch]
+        return description(
+            self.verdict.to_json(),
+            f"{self.params.measure.num_training_samples:,} samples",
+            _finite(best[0]) if best else {},
+            {},
+            "Pictures: *Artifacts*, `images`: samples of the same noise again and again.",
+        )
 
 
 def flat(params: Params) -> dict[str, object]:
@@ -183,3 +208,7 @@ def flat(params: Params) -> dict[str, object]:
 def _measures(metrics: Mapping[str, float]) -> dict[str, float]:
     """What the verdict looks at."""
     return {name: metrics[name] for name in MEASURES}
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
