@@ -29,7 +29,7 @@ from bokeh.resources import Resources
 
 from ganverdict.assessment import Assessment
 from ganverdict.curves import GREY, Panel, marks, panels, span
-from ganverdict.words import parts, plain, head
+from ganverdict.words import head, parts, plain
 
 MAX_POINTS = 1000  # of a curve, all runs of a page together
 _FEWEST_POINTS = 100
