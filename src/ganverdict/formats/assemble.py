@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ganverdict.formats.clocks import Clock, clock_of
 from ganverdict.formats.delimited import count, same
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.kinds import kind_of
+from ganverdict.formats.kinds import UNITS, kind_of
 from ganverdict.formats.names import Role, is_held_out, metric_rank, role, words
 from ganverdict.formats.steps import Align, mended, restarts
 from ganverdict.formats.table import Floats, Series, Table
@@ -57,6 +57,38 @@ class _Gathered:
     clocks: list[Clock]
     offsets: list[int]
     notes: list[str] = field(default_factory=list)
+    _known: dict[tuple[int, int], "_Times"] = field(default_factory=dict)
+
+    def times(self, index: int, series: Series) -> "_Times":
+        """When the rows of a column were; columns of the same rows share what they need."""
+        key = (index, series.rows.__array_interface__["data"][0])
+        found = self._known.get(key)
+        if found is None or len(found.known) != len(series):
+            found = _times(self.clocks[index], series, self.offsets[index])
+            self._known[key] = found
+        return found
+
+
+@dataclass(frozen=True)
+class _Times:
+    """Rows, steps and epochs where the step is known; `known` says where that is."""
+
+    rows: NDArray[np.int64]
+    steps: Floats
+    epochs: Floats | None
+    known: NDArray[np.bool_]
+
+
+def _times(clock: Clock, series: Series, offset: int) -> _Times:
+    steps, known = clock.at(series.rows)
+    epochs = None
+    if clock.epochs is not None:
+        place = np.searchsorted(clock.epochs.rows, series.rows, side="right") - 1
+        epochs = np.where(place >= 0, clock.epochs.values[np.maximum(place, 0)], np.nan)
+    rows = series.rows.astype(np.int64) + offset
+    if known.all():
+        return _Times(rows, steps, epochs, known)
+    return _Times(rows[known], steps[known], epochs[known] if epochs is not None else None, known)
 
 
 def assemble(
@@ -72,7 +104,9 @@ def assemble(
     gathered = _Gathered(tables, [], [])
     offset = 0
     for table in tables:
-        gathered.clocks.append(clock_of(table, _main(table)))
+        clock = clock_of(table, _main(table))
+        clock.unit = UNITS.get(kind, clock.unit)
+        gathered.clocks.append(clock)
         gathered.offsets.append(offset)
         offset += 1 + max(int(series.rows[-1]) for series in table.columns.values() if len(series))
     signals = _signals(gathered)
@@ -217,28 +251,28 @@ def _track(gathered: _Gathered, name: str, meaning: Role) -> Track | None:
     for index in having:
         table, clock = gathered.tables[index], gathered.clocks[index]
         series = table.columns[name]
-        steps, known = clock.at(series.rows)
         if clock.unit != unit and unit:
             gathered.notes.append(
                 f"{_shown(name)} counts by {unit} and by {clock.unit}: {table.file} left out"
             )
             continue
         unit = clock.unit
-        epochs = np.full(len(series), np.nan)
-        if clock.epochs is not None:
-            place = np.searchsorted(clock.epochs.rows, series.rows, side="right") - 1
-            epochs = np.where(place >= 0, clock.epochs.values[np.maximum(place, 0)], np.nan)
-        if not known.all():
-            lost = count(int(np.count_nonzero(~known)), "value")
+        times = gathered.times(index, series)
+        values = series.values
+        if not times.known.all():
+            lost = count(int(np.count_nonzero(~times.known)), "value")
             gathered.notes.append(f"{_shown(name)}: {lost} without a step left out")
-        rows = series.rows.astype(np.int64) + gathered.offsets[index]
-        parts.append((rows[known], steps[known], series.values[known], epochs[known], index))
+            values = values[times.known]
+        parts.append((times.rows, times.steps, values, times.epochs, index))
     if not parts or not sum(len(p[0]) for p in parts):
         return None
-    rows, steps, values, epochs = (
-        np.concatenate([p[k] for p in parts]) if len(parts) > 1 else parts[0][k] for k in range(4)
-    )
     tables = tuple(p[4] for p in parts)
+    if len(parts) == 1:
+        rows, steps, values, epochs, _ = parts[0]
+        return Track(name, meaning, unit, rows, steps, values, tables, epochs)
+    rows, steps, values = (np.concatenate([p[k] for p in parts]) for k in range(3))
+    none = [np.full(len(p[0]), np.nan) if p[3] is None else p[3] for p in parts]
+    epochs = np.concatenate(none)
     return Track(name, meaning, unit, rows, steps, values, tables, epochs)
 
 
