@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganverdict.formats.clocks import Clock, clock_of
-from ganverdict.formats.delimited import count, same
+from ganverdict.formats.delimited import count
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.kinds import UNITS, kind_of
-from ganverdict.formats.names import Role, is_held_out, metric_rank, role, words
+from ganverdict.formats.names import Role, metric_rank, role
 from ganverdict.formats.steps import Align, mended, restarts
 from ganverdict.formats.table import Floats, Series, Table
 from ganverdict.log import SIGNALS, Column, Columns, Log
@@ -230,7 +230,9 @@ def _halves_of_pix2pix(table: Table) -> Table:
 def _main(table: Table) -> Series | None:
     """The column by which rows are counted: the first loss, else the first measure."""
     for kind in ("signal", "half", "measure"):
-        found = [(name, s) for name, s in table.columns.items() if role(name).kind == kind and len(s)]
+        found = [
+            (name, s) for name, s in table.columns.items() if role(name).kind == kind and len(s)
+        ]
         losses = [s for name, s in found if role(name).name.endswith("_loss")]
         if found:
             candidates = losses or [s for _, s in found]
@@ -311,9 +313,7 @@ def _signals(gathered: _Gathered) -> dict[str, dict[str, Track]]:
     return _paired(gathered, tracks)
 
 
-def _best(
-    gathered: _Gathered, signal: str, candidates: list[tuple[str, Role]]
-) -> Track | None:
+def _best(gathered: _Gathered, signal: str, candidates: list[tuple[str, Role]]) -> Track | None:
     """The plainest name's column; two that are equally plain must hold the same."""
     ranked = sorted(candidates, key=lambda c: c[1].rank)
     tracks = [
@@ -422,7 +422,9 @@ def _scores_or_probabilities(gathered: _Gathered, own: dict[str, Track]) -> None
     """Means of D's outputs outside [0, 1] are scores, not probabilities."""
     outputs = [own[s] for s in ("d_real", "d_fake") if s in own]
     outside = [
-        t for t in outputs if np.any((t.values < -1e-6) | (t.values > 1 + 1e-6), where=np.isfinite(t.values))
+        t
+        for t in outputs
+        if np.any((t.values < -1e-6) | (t.values > 1 + 1e-6), where=np.isfinite(t.values))
     ]
     if not outside:
         return
@@ -477,9 +479,8 @@ def _metric(measures: dict[str, Track], asked: str | None, name: str) -> str | N
                 return key
         listed = ", ".join(map(_shown, measures)) or "none"
         raise ReadError(f"{name}: no measure {_shown(asked)!r}; there are {listed}")
-    ranked = sorted(
-        (rank, key) for key, track in measures.items() if (rank := metric_rank(track.name))
-    )
+    ranked = [(rank, k) for k, track in measures.items() if (rank := metric_rank(track.name))]
+    ranked.sort(key=lambda pair: pair[0])
     if not ranked:
         return None
     best = [key for rank, key in ranked if rank == ranked[0][0]]
@@ -510,9 +511,7 @@ def _runs(
     logs = []
     for number, (own_signals, own_measures) in enumerate(parts, 1):
         title, files = _title(name, gathered, own_signals, own_measures, number, len(parts))
-        logs.append(
-            _log(title, kind, loss, gathered, own_signals, own_measures, metric, files)
-        )
+        logs.append(_log(title, kind, loss, gathered, own_signals, own_measures, metric, files))
     return logs
 
 
@@ -586,9 +585,7 @@ def _own_pieces(track: Track, runs: int) -> list[Track | None] | None:
         return None
     edges = [0, *places, len(track.steps)]
     index = np.arange(len(track.steps))
-    return [
-        track.cut((index >= a) & (index < b)) for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    return [track.cut((index >= a) & (index < b)) for a, b in zip(edges, edges[1:], strict=False)]
 
 
 def _title(
@@ -638,6 +635,13 @@ def _log(
         if table.file in files:
             notes += [f"{table.file}: {n}" if several else n for n in (*table.notes, *clock.notes)]
     notes += gathered.notes
+    taken = [
+        f"{signal} is {_shown(track.name)}" + (f" of {label}" if len(signals) > 1 else "")
+        for label, own in signals.items()
+        for signal, track in own.items()
+        if track.name != signal
+    ]
+    notes += [", ".join(taken)] if taken else []
     pairs: dict[str, Columns] = {}
     unit, per_epoch = "", None
     for label, own in signals.items():
@@ -684,9 +688,7 @@ def _log(
 
 
 def _per_epoch(gathered: _Gathered, track: Track) -> float | None:
-    return next(
-        (p for i in track.tables if (p := gathered.clocks[i].per_epoch) is not None), None
-    )
+    return next((p for i in track.tables if (p := gathered.clocks[i].per_epoch) is not None), None)
 
 
 def _one_unit(tracks: dict[str, Track]) -> tuple[dict[str, Track], list[str]]:
@@ -753,6 +755,3 @@ def _last_step(pairs: dict[str, Columns]) -> float | None:
 
 def _first_step(pairs: dict[str, Columns]) -> float | None:
     return min((float(c["step"][0]) for c in pairs.values() if len(c["step"])), default=None)
-
-
-__all__ = ["assemble", "charted_runs", "is_held_out", "same", "words"]

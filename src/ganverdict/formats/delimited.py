@@ -262,9 +262,7 @@ class _Reading:
         """
         names = _trimmed(row)
         again = names == _plain(self.names)
-        if not again and (
-            any(map(_numeric, row)) or sum(_known(role(name)) for name in names) < 2
-        ):
+        if not again and (any(map(_numeric, row)) or sum(_known(role(name)) for name in names) < 2):
             return False
         self.headers.append(place)
         end = places.index(place) if places else 0
@@ -387,15 +385,21 @@ def _notes(reading: _Reading, lines: Lines, last_line: int) -> list[str]:
     if wrong and wrong[-1] >= last_line - 1 and (lines.unfinished or len(wrong) == 1):
         notes.append(f"line {wrong.pop():,} is cut off: skipped")
     if wrong:
-        notes.append(f"{count(len(wrong), 'line')} with another number of cells skipped"
-                     f" (first: line {wrong[0]:,})")
+        notes.append(
+            f"{count(len(wrong), 'line')} with another number of cells skipped"
+            f" (first: line {wrong[0]:,})"
+        )
     if reading.headers:
-        notes.append(f"header repeated in line {reading.headers[0]:,}"
-                     + (f" and {len(reading.headers) - 1} more" if len(reading.headers) > 1 else ""))
+        notes.append(
+            f"header repeated in line {reading.headers[0]:,}"
+            + (f" and {len(reading.headers) - 1} more" if len(reading.headers) > 1 else "")
+        )
     for name, places in list(reading.no_number.items()):
         if _known(role(name)) and len(places) < reading.seen:
-            notes.append(f"{name}: {count(len(places), 'cell')} without a number taken as missing"
-                         f" (first: line {places[0]:,})")
+            notes.append(
+                f"{name}: {count(len(places), 'cell')} without a number taken as missing"
+                f" (first: line {places[0]:,})"
+            )
     if lines.too_long:
         notes.append(f"{count(lines.too_long, 'line')} longer than a million characters skipped")
     return notes

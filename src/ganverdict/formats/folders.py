@@ -26,6 +26,8 @@ _NO_LOGS = frozenset(
     " .onnx .safetensors .zip .tar .pdf .lock .git .bin".split()
 )
 
+_CHECKPOINT = re.compile(r"checkpoint-\d+")
+
 Group = tuple[str, list[Table]]
 Folders = dict[Path, list[Table]]
 
@@ -56,9 +58,23 @@ def read_folder(folder: Path) -> list[Group]:
             return tracked
         reason = f" ({refused[0]})" if len(refused) == 1 else ""
         raise ReadError(f"{shown(str(folder))}: no file in it is a log that is known{reason}")
+    for older in _older_checkpoints(by_folder):
+        del by_folder[older]
     for tables in by_folder.values():
         tables.sort(key=lambda table: table.order)
     return _grouped(folder, by_folder) + tracked
+
+
+def _older_checkpoints(by_folder: Folders) -> list[Path]:
+    """Folders `checkpoint-100` whose history a later one beside them, or the one above, has."""
+    older: list[Path] = []
+    latest: dict[Path, Path] = {}
+    for path in sorted(by_folder, key=lambda path: natural(path.name)):
+        if _CHECKPOINT.fullmatch(path.name) and all(t.layout == "JSON" for t in by_folder[path]):
+            if path.parent in latest:
+                older.append(latest[path.parent])
+            latest[path.parent] = path
+    return older + [last for above, last in latest.items() if above in by_folder]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -71,7 +87,8 @@ def _files(folder: Path) -> list[Path]:
     for base, folders, names in os.walk(folder):
         depth = len(Path(base).relative_to(folder).parts)
         folders[:] = [
-            name for name in sorted(folders, key=natural)
+            name
+            for name in sorted(folders, key=natural)
             if not name.startswith(".") and depth < _DEEPEST
         ]
         if "meta.yaml" in names and is_run_folder(Path(base)):

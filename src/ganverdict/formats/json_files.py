@@ -26,7 +26,7 @@ def is_json_lines(lines: list[str]) -> bool:
     objects = [record for record in found if isinstance(record, dict)]
     if len(body) == 1 and objects and any(_holds_many(value) for value in objects[0].values()):
         return False
-    return len(objects) > 0.5 * len(body)
+    return len(body) > 0 and len(objects) >= 0.5 * len(body)
 
 
 def _holds_many(value: Any) -> bool:
@@ -78,8 +78,10 @@ def read_json(source: Source) -> Table:
     for chunk in chunks(source):
         total += len(chunk)
         if total > _MOST_BYTES:
-            raise ReadError(f"{name}: a JSON document of more than {_MOST_BYTES >> 20} MiB;"
-                            " write a record a line")
+            raise ReadError(
+                f"{name}: a JSON document of more than {_MOST_BYTES >> 20} MiB;"
+                " write a record a line"
+            )
         data.append(chunk)
     raw = b"".join(data)
     text = raw.decode(encoding(raw[:2000]), errors="replace").replace("\0", "").lstrip("\ufeff")
@@ -116,7 +118,9 @@ class _Flat:
     def flush(self) -> None:
         """Add what was gathered."""
         try:
-            if any(type(v) not in (int, float) for record in self._values[:1] for v in record.values()):
+            if any(
+                type(v) not in (int, float) for record in self._values[:1] for v in record.values()
+            ):
                 raise TypeError
             columns = [
                 (name[:300], array("d", [record[name] for record in self._values]))

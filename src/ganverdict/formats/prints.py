@@ -47,7 +47,9 @@ _NAMELESS = ("#fraction", "#bar")
 _FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
 _IS = re.compile(r"\s(?:is|was|of)$")
 # `FID at epoch 4: 33.2`, `FID after 1000 iterations: 33.2`: the name stands before the step.
-_AT = re.compile(r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$")
+_AT = re.compile(
+    r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$"
+)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?")
 
 
@@ -172,7 +174,9 @@ class PrintReader:
                 self.last = template
             return
         if template is None:
-            template = _Template(re.compile(f"(?m:^{pattern}$)"), tuple(slot.name for slot in slots))
+            template = _Template(
+                re.compile(f"(?m:^{pattern}$)"), tuple(slot.name for slot in slots)
+            )
             self._by_pattern[pattern] = template
         self._templates = [template] + [t for t in self._templates if t is not template]
         del self._templates[_TRIED * 4 :]
@@ -238,7 +242,9 @@ def _literal(text: str) -> str:
     for index, part in enumerate(parts):
         if part.isspace():
             # Spaces after a word or a number may vanish where a number fills its width.
-            pieces.append(_SPACES if 0 < index < len(parts) - 1 and parts[index + 1] else _MAY_BE_SPACES)
+            pieces.append(
+                _SPACES if 0 < index < len(parts) - 1 and parts[index + 1] else _MAY_BE_SPACES
+            )
         else:
             pieces.append(re.escape(part))
     return "".join(pieces)
@@ -295,7 +301,9 @@ def slots_of(line: str) -> list[_Slot]:
         if not name:
             if of is not None and line[found[of][1] : found[of][1] + 1] != "/":
                 fractions.append(len(slots))
-                slots.append(_Slot("|" if gap.rstrip().endswith("|") else "", False, start, end, of))
+                slots.append(
+                    _Slot("|" if gap.rstrip().endswith("|") else "", False, start, end, of)
+                )
             elif bare is None and index == 0 and _STARTS.fullmatch(gap) and _is_count(line, end):
                 bare = _Slot("#step", False, start, end)
             elif len(fractions) == 1 and len(slots) == 1 and _in_brackets(gap, line, end):
