@@ -153,9 +153,8 @@ class Lines:
     lines were skipped for their length. A skipped line is yielded empty, so that numbers hold.
     """
 
-    def __init__(self, source: Source, most_bytes: int | None = None) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._most = most_bytes
         self.unfinished = False
         self.too_long = 0
 
@@ -166,11 +165,8 @@ class Lines:
     def blocks(self) -> Iterator[list[str]]:
         """The lines, some thousands at a time."""
         decoder = codecs.getincrementaldecoder(encoding(self._source.head()))(errors="replace")
-        rest, skipping, read = "", False, 0
+        rest, skipping = "", False
         for chunk in chunks(self._source):
-            if self._most is not None:
-                chunk = chunk[: self._most - read]
-                read += len(chunk)
             text = rest + decoder.decode(chunk)
             held = text.endswith("\r")
             text = _clean(text[:-1] if held else text)
@@ -187,10 +183,6 @@ class Lines:
                 if not skipping:
                     skipping = True
                     self.too_long += 1
-            if self._most is not None and read >= self._most:
-                if rest and read == len(chunk) and not end:
-                    yield [_uncoloured(rest)]
-                return
         rest = _uncoloured(_clean(rest + decoder.decode(b"", True)))
         if skipping:
             yield [""]
@@ -220,4 +212,6 @@ def _uncoloured(text: str) -> str:
 
 def sample_lines(source: Source) -> list[str]:
     """The whole lines of the first 64 KiB, or as much of the first."""
-    return list(Lines(source, HEAD))
+    head = source.head()
+    lines = _uncoloured(_clean(head.decode(encoding(head), errors="replace"))).split("\n")
+    return lines[:-1] if len(lines) > 1 and (len(head) >= HEAD or not lines[-1]) else lines

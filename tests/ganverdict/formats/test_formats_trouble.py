@@ -237,9 +237,7 @@ def losses(folder: Path, first: int = 1, count: int = 200) -> Path:
         {"fid": range(10)},
     ],
 )
-def test_evaluations_stand_at_the_losses_steps(
-    columns: dict[str, range], tmp_path: Path
-) -> None:
+def test_evaluations_stand_at_the_losses_steps(columns: dict[str, range], tmp_path: Path) -> None:
     epochs = write_csv(tmp_path / "epochs.csv", {k: list(v) for k, v in columns.items()})
     log = only(losses(tmp_path, count=200), epochs)
     np.testing.assert_allclose(log.evaluations["step"], np.arange(20, 201, 20))
@@ -444,9 +442,7 @@ def test_the_latest_trainer_state_holds_the_whole_history(tmp_path: Path) -> Non
         (b'{"a": ' * 5_000, "."),
     ],
 )
-def test_what_is_no_log_is_refused_in_one_line(
-    data: bytes, message: str, tmp_path: Path
-) -> None:
+def test_what_is_no_log_is_refused_in_one_line(data: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(data)
     with pytest.raises(ReadError, match=message) as caught:
