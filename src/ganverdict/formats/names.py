@@ -63,9 +63,6 @@ for _kind, _names in {
     for _rank, _name in enumerate(_names.split()):
         _STEP_NAMES[_name] = (_kind, _rank)
 
-_HIGHER = (
-    "is inception inception_score is_mean precision recall density coverage psnr ssim ms_ssim"
-).split()
 _MEASURE = re.compile(
     r"(?:^|_)(?:[a-z]?fids?|[a-z]?kids?|fd|fvd|frechet|is|inception|precision|recall|density"
     r"|coverage|ppl|lpips|swd|fdd|fd_dino\w*|fid\d+\w*|kid\d+\w*|is\d+\w*|pr\d+\w*|ppl\w*|prdc"
@@ -297,11 +294,6 @@ def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
         else:
             split.append(part)
     return tuple(split)
-
-
-def is_held_out(name: str) -> bool:
-    """Whether a name speaks of validation or test data."""
-    return bool(set(words(name)) & _HELD_OUT)
 
 
 def metric_rank(name: str) -> tuple[int, int, int] | None:
