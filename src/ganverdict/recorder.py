@@ -142,6 +142,11 @@ class Recorder:
             if step != self._step:
                 self._end_row()
             self._row |= given.signals
+        if given.measures and step <= self._evaluated:
+            raise ValueError(
+                f"{self._step_name} {step:g} was evaluated already; give all its measures in one "
+                "record"
+            )
         self._step = step
         if given.measures:
             self._end_row()
