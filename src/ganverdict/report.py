@@ -33,7 +33,8 @@ _MOST_FIGURES = 60  # runs with curves, the worst first
 _MOST_ROWS = 500  # of a table of evaluations
 _HEIGHTS = {"metric": 260, "losses": 240}
 _HEIGHT = 170
-
+# A finger that moves up or down over a curve scrolls the page; to the side, it zooms.
+_SCROLLED = ".bk-events { touch-action: pan-y pinch-zoom !important; }"
 _DASHES = {"best": "solid", "alarm": "dotted", "onset": "dashed", "confirmed": "dotdash"}
 _HEADINGS = {
     "since": "Since",
@@ -160,11 +161,12 @@ def chart(assessment: Assessment, points: int = MAX_POINTS) -> UIElement | None:
     whole = Range1d(start=low - edge, end=high + edge, bounds=(low - 5 * edge, high + 5 * edge))
     plots: list[list[Any]] = [[_plot(panel, whole, assessment)] for panel in shown]
     plots[-1][0].xaxis.axis_label = assessment.log.unit
-    drawn: Any = gridplot(
+    plot: Any = gridplot(
         plots, sizing_mode="stretch_width", merge_tools=True, toolbar_location="above"
     )
-    drawn.toolbar.logo = None
-    return drawn
+    plot.toolbar.logo = None
+    grid: UIElement = plot
+    return grid
 
 
 def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
@@ -181,6 +183,7 @@ def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
         border_fill_color=None,
         outline_line_color=None,
         min_border_left=70,
+        stylesheets=[_SCROLLED],
     )
     drawn.yaxis.axis_label = _label(panel.title)
     if panel.scale == "log":
@@ -188,7 +191,7 @@ def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
     drawn.axis.axis_label_text_font_size = "14px"
     drawn.axis.axis_label_text_font_style = "normal"
     drawn.axis.major_label_text_font_size = "12px"
-    drawn.xaxis.formatter = NumeralTickFormatter(format="0.[000]a")
+    drawn.xaxis.formatter = NumeralTickFormatter(format="0,0.[000]")
     for annotation in _annotations(panel, assessment):
         drawn.add_layout(annotation)
     lines: list[Any] = []
