@@ -24,7 +24,23 @@
       }
     }
   };
-  const wait = () => (Bokeh.documents.length ? paint() : setTimeout(wait, 30));
+  // A finger that moves up or down over a curve scrolls the page; to the side, it zooms.
+  const loosen = (root) => {
+    for (const element of root.querySelectorAll("*")) {
+      if (element.classList.contains("bk-events")) {
+        element.style.setProperty("touch-action", "pan-y pinch-zoom", "important");
+      }
+      if (element.shadowRoot) loosen(element.shadowRoot);
+    }
+  };
+  const wait = () => {
+    if (!Bokeh.documents.length || !Bokeh.documents.every((page) => page.is_idle)) {
+      setTimeout(wait, 30);
+      return;
+    }
+    paint();
+    loosen(document);
+  };
   dark.addEventListener("change", paint);
   wait();
 })();

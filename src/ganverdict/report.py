@@ -33,8 +33,6 @@ _MOST_FIGURES = 60  # runs with curves, the worst first
 _MOST_ROWS = 500  # of a table of evaluations
 _HEIGHTS = {"metric": 260, "losses": 240}
 _HEIGHT = 170
-# A finger that moves up or down over a curve scrolls the page; to the side, it zooms.
-_SCROLLED = ".bk-events { touch-action: pan-y pinch-zoom !important; }"
 _DASHES = {"best": "solid", "alarm": "dotted", "onset": "dashed", "confirmed": "dotdash"}
 _HEADINGS = {
     "since": "Since",
@@ -183,7 +181,6 @@ def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
         border_fill_color=None,
         outline_line_color=None,
         min_border_left=70,
-        stylesheets=[_SCROLLED],
     )
     drawn.yaxis.axis_label = _label(panel.title)
     if panel.scale == "log":
