@@ -92,17 +92,17 @@ def track_of(gathered: Gathered, name: str, meaning: Role) -> Track | None:
     having = [i for i, t in enumerate(gathered.tables) if name in t.columns]
     layouts = [layout_rank(gathered.tables[i]) for i in having]
     having = [i for i, layout in zip(having, layouts, strict=True) if layout == min(layouts)]
-    unit = ""
+    unit = _main_unit(gathered, name, having)
     parts = []
     for index in having:
         table, clock = gathered.tables[index], gathered.clocks[index]
-        series = table.columns[name]
-        if clock.unit != unit and unit:
+        if clock.unit != unit:
             gathered.notes.append(
-                f"{shown_name(name)} counts by {unit} and by {clock.unit}: {table.file} left out"
+                f"{shown_name(name)} by {clock.unit} in {table.file} is left out: it counts by"
+                f" {unit} elsewhere"
             )
             continue
-        unit = clock.unit
+        series = table.columns[name]
         times = gathered.times(index, series)
         values = series.values
         if not times.known.all():
@@ -122,20 +122,33 @@ def track_of(gathered: Gathered, name: str, meaning: Role) -> Track | None:
     return Track(name, meaning, unit, rows, steps, values, tables, epochs)
 
 
+def _main_unit(gathered: Gathered, name: str, having: list[int]) -> str:
+    """The unit by which most of a column's values are counted."""
+    values: dict[str, int] = {}
+    for index in having:
+        unit = gathered.clocks[index].unit
+        values[unit] = values.get(unit, 0) + len(gathered.tables[index].columns[name])
+    return max(values, key=lambda unit: values[unit])
+
+
 def layout_rank(table: Table) -> int:
+    """How good a layout is for what stands in several: the lowest is the best."""
     return _BEST_LAYOUT.index(table.layout) if table.layout in _BEST_LAYOUT else len(_BEST_LAYOUT)
 
 
 def all_names(gathered: Gathered) -> list[str]:
+    """The names of all columns, in the order of the files."""
     return list(dict.fromkeys(n for table in gathered.tables for n in table.columns))
 
 
 def equal(one: Track, other: Track) -> bool:
+    """Whether two tracks hold the same."""
     return np.array_equal(one.steps, other.steps) and np.array_equal(
         one.values, other.values, equal_nan=True
     )
 
 
 def shown_name(name: str) -> str:
+    """A name as a message may show it."""
     clean = "".join(c if c.isprintable() else "?" for c in name)
     return clean[:60] if clean else "''"
