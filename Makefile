@@ -56,6 +56,10 @@ check: .venv/ready  ## style, types, import directions
 audit: .venv/ready  ## are there known vulnerabilities in the pinned packages? (asks pypi.org)
 	uv tool run pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
+.PHONY: benchmark-verdict
+benchmark-verdict: .venv/ready  ## is the verdict right on other people's trainings? (two minutes)
+	python -m benchmarks.verdict
+
 .PHONY: validate-verdict
 validate-verdict: .venv/ready  ## does the verdict tell what happened? (resumable, tens of minutes)
 	dvc repro judge
