@@ -10,7 +10,7 @@ Builds the original's generator and discriminator in Keras with random weights, 
 and running statistics, loads them into the torch networks, and compares parameter counts, outputs,
 input gradients and, after a training pass, running statistics. One JSON line each; exit status 1
 when an error, absolute or relative to the largest value, exceeds 1e-4 in float32 or 1e-7 in
-float64. `--golden` also writes what tests/test_keras_weights.py checks without Keras: inputs,
+float64. `--golden` also writes what tests/dcgan/test_keras_weights.py checks without Keras: inputs,
 weights and Keras's float64 results.
 
 Input gradients are required in float64 only ("ok" is null in float32). Eight pictures at width 64
@@ -174,7 +174,7 @@ def torch_results(inputs: Arrays, g_weights: Weights, d_weights: Weights, dtype:
     kind = getattr(torch, dtype)
     generator = Generator(width, latent_dim, dropout=0.0).to(kind).eval()
     load_generator(generator, g_weights)
-    discriminator = Discriminator(width).to(kind).eval()
+    discriminator = Discriminator(width, dropout=0.4).to(kind).eval()
     load_discriminator(discriminator, d_weights)
     z = torch.from_numpy(inputs["z"]).to(kind).requires_grad_()
     images = torch.from_numpy(inputs["images"]).to(kind).requires_grad_()
@@ -264,15 +264,15 @@ def compare(args: argparse.Namespace) -> Iterator[tuple[dict[str, object], bool 
         "discriminator": keras_discriminator(args.width),
     }
     networks = {
-        "generator": Generator(args.width, args.latent_dim),
-        "discriminator": Discriminator(args.width),
+        "generator": Generator(args.width, args.latent_dim, dropout=0.4),
+        "discriminator": Discriminator(args.width, dropout=0.4),
     }
     for name, model in models.items():
         state = networks[name].state_dict()
         here = sum(value.numel() for value in state.values() if value.is_floating_point())
         counts = {"keras": model.count_params(), "torch": here}
         if (args.width, args.latent_dim) == (64, 100):
-            counts["seed"] = ORIGINAL_PARAMETERS[name]
+            counts["original"] = ORIGINAL_PARAMETERS[name]
         yield {"compare": f"{name} parameters", **counts}, len(set(counts.values())) == 1
 
     weights = {name: random_weights(model, rng) for name, model in models.items()}

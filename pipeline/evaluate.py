@@ -5,24 +5,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from dcgan.measuring import Meter
-from dcgan.mnist import NUM_CLASSES, Mnist
-from dcgan.networks import Generator
-from dcgan.sampling import to_bytes
 from pipeline.base.cli import (
     Parser,
-    UserError,
+    corrupt,
     load_params,
     progress_bar,
     read_json,
     run,
     write_json,
 )
+
+if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+    run(Parser("evaluate", __doc__).parse_args)
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tabulate import tabulate
+from torch import Tensor
+
+from dcgan.measuring import Meter
+from dcgan.mnist import NUM_CLASSES, Mnist
+from dcgan.networks import Generator
+from dcgan.sampling import to_bytes
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.paths import JUDGE_REPORT, METRICS, PLOTS
@@ -30,6 +35,7 @@ from pipeline.plots import training as plots
 from pipeline.store.data import load_data
 from pipeline.store.outcome import Outcome, read_outcome
 from pipeline.store.weights import load_meter
+from pipeline.tracking.description import description
 from pipeline.tracking.run import TrackedRun
 
 Metrics = dict[str, float]
@@ -37,7 +43,7 @@ Metrics = dict[str, float]
 _SHOWN_EPOCHS = (1, 10, 30)  # and the last, as in the original text
 _SHOWN_SAMPLES = 12
 _SHOWN_NEIGHBOURS = 4
-_COMPARED = 500  # samples and test digits whose distance to the training digits is told
+_COMPARED = 500  # samples and test digits that are compared with the training digits
 
 
 def main() -> None:
@@ -60,25 +66,32 @@ def main() -> None:
                 bar.update()
             animate(outcome, folder / "progress.gif")
             bar.update()
-    rows = [{"metric": name, **values} for name, values in by_metric(scale, best).items()]
-    report = {"best": in_report(best), "last": in_report(last), "scale": rows}
-    write_json(METRICS, report)
+    known = by_metric(scale, best)
+    rows = [{"metric": name, **values} for name, values in known.items()]
+    write_json(METRICS, {"best": as_json(best), "last": as_json(last), "scale": rows})
     print(table(best, last, scale, params.measure.num_samples))
     print(f"{METRICS} and the pictures in {PLOTS} tell more")
-    track(outcome.run_key, best, last)
+    text = description(
+        outcome.verdict,
+        f"{params.measure.num_samples:,} samples",
+        best,
+        known,
+        "Pictures: *Artifacts*, `plots`, and `images`: samples of the same noise again and again.",
+    )
+    track(outcome.run_key, best, last, text)
 
 
 def read_scale() -> dict[str, Metrics]:
-    """What each figure is for known sets of images, as the judge's stage measured them."""
-    report = read_json(JUDGE_REPORT, "judge")
+    """What each metric is for known sets of images, as the judge's stage measured them."""
+    measured = read_json(JUDGE_REPORT, "judge")
     needed = {"fd", "class_kl", *(f"share_{digit}" for digit in range(NUM_CLASSES))}
     try:
-        scale: dict[str, Metrics] = {row.pop("set"): row for row in report["scale"]}
+        scale: dict[str, Metrics] = {row.pop("set"): row for row in measured["scale"]}
         if scale and all(needed <= set(metrics) for metrics in scale.values()):
             return scale
     except (KeyError, TypeError, AttributeError):
         pass
-    raise UserError(f"{JUDGE_REPORT}: corrupt; delete it, then `dvc repro judge` makes it")
+    raise corrupt(JUDGE_REPORT, "judge")
 
 
 def measure(meter: Meter, generator: Generator, about: Mapping[str, Any]) -> tuple[Metrics, Tensor]:
@@ -99,7 +112,11 @@ def pictures(
 ) -> Iterator[tuple[str, plots.Figure]]:
     """Name and figure of each picture, one drawn at a time."""
     course = plots.Course(
-        outcome.steps, outcome.epochs, best["epoch"], outcome.alarm_step, outcome.onset_step
+        outcome.steps,
+        outcome.epochs,
+        best["epoch"],
+        outcome.verdict["alarm_step"],
+        outcome.verdict["onset_step"],
     )
     yield "losses", plots.losses(course)
     yield "gradients", plots.gradients(course)
@@ -121,7 +138,7 @@ def pictures(
             }
         ),
     )
-    seen = np.array(in_report(best)["shares"])
+    seen = np.array(as_json(best)["shares"])
     yield "classes", plots.classes(seen, shares)
     yield "neighbours", _neighbours(to_bytes(samples[:_COMPARED]).squeeze(1).cpu(), data)
 
@@ -129,7 +146,7 @@ def pictures(
 def _neighbours(samples: Tensor, data: Mnist) -> plots.Figure:
     distances, indices = nearest_pixels(samples, data.train_images, _SHOWN_NEIGHBOURS)
     of_test, _ = nearest_pixels(data.test_images[:_COMPARED], data.train_images, 1)
-    words = (
+    caption = (
         f"distance to the nearest (black 0, white 1); median of {len(samples)} samples "
         f"{distances[:, 0].median():.1f}, of {len(of_test)} test digits {of_test.median():.1f}"
     )
@@ -137,7 +154,7 @@ def _neighbours(samples: Tensor, data: Mnist) -> plots.Figure:
         samples[:_SHOWN_SAMPLES].numpy(),
         data.train_images[indices[:_SHOWN_SAMPLES]].numpy(),
         distances[:_SHOWN_SAMPLES, 0].numpy(),
-        words,
+        caption,
     )
 
 
@@ -163,7 +180,7 @@ def animate(outcome: Outcome, path: Path) -> None:
     plots.animation(path, outcome.grids[chosen], labels)
 
 
-def in_report(metrics: Metrics) -> dict[str, Any]:
+def as_json(metrics: Metrics) -> dict[str, Any]:
     """The metrics as metrics.json has them: the shares are a list, which DVC's tables leave out."""
     shares = [metrics[f"share_{digit}"] for digit in range(NUM_CLASSES)]
     plain = {name: value for name, value in metrics.items() if not name.startswith("share_")}
@@ -182,18 +199,15 @@ def by_metric(scale: Mapping[str, Metrics], metrics: Metrics) -> dict[str, Metri
 def table(best: Metrics, last: Metrics, scale: Mapping[str, Metrics], num_samples: int) -> str:
     """The metrics of both generators with the scale beside them, as text."""
     columns = {"best": best, "last": last, **scale}
-    titles = [name.replace("_", " ") for name in columns]
-    rows = [[f"{num_samples:,} samples", *titles]]
-    for name in best:
-        if not name.startswith("share_") and name != "step":
-            rows.append([name, *(_number(metrics.get(name)) for metrics in columns.values())])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        row[0].ljust(widths[0])
-        + "".join(cell.rjust(width + 2) for cell, width in zip(row[1:], widths[1:], strict=True))
-        for row in rows
+    titles = [f"{num_samples:,} samples", *(name.replace("_", " ") for name in columns)]
+    rows = [
+        [name, *(_number(metrics.get(name)) for metrics in columns.values())]
+        for name in best
+        if not name.startswith("share_") and name != "step"
     ]
-    return "\n".join(line.rstrip() for line in lines)
+    sides = ["left"] + ["right"] * len(columns)
+    text = tabulate(rows, titles, tablefmt="plain", disable_numparse=True, colalign=sides)
+    return str(text)
 
 
 def _number(value: float | None) -> str:
@@ -202,15 +216,16 @@ def _number(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
-def track(run_key: str, best: Metrics, last: Metrics) -> None:
+def track(run_key: str, best: Metrics, last: Metrics, text: str) -> None:
     """Add everything to the run that was trained, as far as the tracker can be reached."""
     tracked = TrackedRun(run_key)
     for group, metrics in (("final", best), ("last", last)):
-        told = {name: value for name, value in metrics.items() if name != "step"}
-        tracked.final_metrics(group, int(metrics["step"]), told)
+        values = {name: value for name, value in metrics.items() if name != "step"}
+        tracked.final_metrics(group, int(metrics["step"]), values)
     tracked.artifact(METRICS, "reports")
     for picture in sorted(PLOTS.iterdir()):
-        tracked.artifact(picture, "metrics")
+        tracked.artifact(picture, "plots")
+    tracked.describe(text)
     tracked.flush(at_once=True)
 
 

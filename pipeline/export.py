@@ -7,6 +7,11 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from pipeline.base.cli import Parser, UserError, corrupt, load_params, read_json, run
+
+if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+    run(Parser("export", __doc__).parse_args)
+
 import numpy as np
 import onnxruntime
 import torch
@@ -14,7 +19,6 @@ from PIL import Image
 
 from dcgan.networks import Generator
 from dcgan.sampling import fixed_noise, generate, to_bytes
-from pipeline.base.cli import Parser, UserError, load_params, read_json, run
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.interrupt import interrupts_deferred
@@ -75,7 +79,7 @@ def _read(path: Path, made_by: str, name: str) -> Any:
     try:
         return read_json(path, made_by)[name]
     except (KeyError, TypeError):
-        raise _corrupt(path, made_by) from None
+        raise corrupt(path, made_by) from None
 
 
 def _read_metrics() -> tuple[dict[str, float], dict[str, dict[str, float]]]:
@@ -84,11 +88,7 @@ def _read_metrics() -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         best = {**_read(METRICS, "evaluate", "best")}
         return best, {row.pop("metric"): row for row in _read(METRICS, "evaluate", "scale")}
     except (KeyError, TypeError, AttributeError):
-        raise _corrupt(METRICS, "evaluate") from None
-
-
-def _corrupt(path: Path, made_by: str) -> UserError:
-    return UserError(f"{path}: corrupt; delete it, then `dvc repro {made_by}` makes it")
+        raise corrupt(METRICS, "evaluate") from None
 
 
 def export(generator: Generator, folder: Path) -> None:

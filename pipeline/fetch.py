@@ -14,10 +14,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from dcgan import mnist
-from dcgan.params import DataParams
 from pipeline.base.cli import (
     FULL,
     Parser,
@@ -28,17 +24,20 @@ from pipeline.base.cli import (
     write_json,
     write_whole,
 )
+
+if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+    run(Parser("fetch", __doc__).parse_args)
+
+from filelock import FileLock, Timeout
+
+from dcgan import mnist
+from dcgan.params import DataParams
 from pipeline.base.paths import DATA, DATA_REPORT
 from pipeline.store import sources as mnist_sources
 
 
 def main() -> None:
-    Parser(
-        "fetch",
-        "Put the four MNIST files into data/mnist, from the first source that has "
-        "them, and a description into reports/data.json. The section `data` of params.yaml says "
-        "where to look.",
-    ).parse_args()
+    Parser("fetch", __doc__).parse_args()
     fetch(load_params().data)
 
 

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.special import ndtr, ndtri
 
 from pipeline.base.cli import Parser, UserError, run, write_whole
 from pipeline.base.paths import EXPORT
@@ -38,7 +36,8 @@ examples:
   python -m pipeline.generate --walk --seed 3 --out walk.gif
       a digit turns into another; with --num 16, sixteen at once
 
-The same seed draws the same digits, the first of many the same as few. Needs no PyTorch.
+The same seed draws the same digits, the first of many the same as few; so do walks. Needs no
+PyTorch.
 """
 
 
@@ -58,7 +57,8 @@ def main() -> None:
     rng = np.random.default_rng(arguments.seed)
     noise = rng.uniform(-1, 1, (2 * num if arguments.walk else num, generator.latent_dim))
     if arguments.walk:
-        steps = walk(noise[:num], noise[num:], arguments.frames or 60)
+        # From the first to the second, from the third to the fourth: more walks change none.
+        steps = walk(noise[::2], noise[1::2], arguments.frames or 60)
         _write(out, lambda file: _save_gif(file, (tile(generator(z), columns) for z in steps)))
     elif chosen == "npz":
         z = noise.astype(np.float32)
@@ -76,6 +76,8 @@ class Generator:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise UserError(f"{path}: no such file; `dvc repro export` makes {MODEL}")
+        import onnxruntime  # here, because `--help` must not wait for it
+
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what is fatal is raised
         try:
@@ -105,6 +107,8 @@ def walk(start: NDArray[np.float64], end: NDArray[np.float64], frames: int) -> I
     A straight line would pass near zero, where noise hardly ever is. Taken to the normal
     distribution, turned there, and taken back, every step is distributed as U(-1, 1).
     """
+    from scipy.special import ndtr, ndtri  # here, because `--help` must not wait for it
+
     first, last = ndtri((start + 1) / 2), ndtri((end + 1) / 2)
     for angle in np.linspace(0, np.pi / 2, frames):
         yield (2 * ndtr(np.cos(angle) * first + np.sin(angle) * last) - 1).astype(np.float32)

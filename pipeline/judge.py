@@ -1,8 +1,12 @@
 """Stage `judge`: train the digit classifier that measures samples, and measure the real digits."""
 
+from pipeline.base.cli import Parser, UserError, load_params, progress_bar, run, write_json
+
+if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+    run(Parser("judge", __doc__).parse_args)
+
 from dcgan import judge as judging
 from dcgan.measuring import Meter, reference, scale
-from pipeline.base.cli import Parser, UserError, load_params, progress_bar, run, write_json
 from pipeline.base.device import set_up
 from pipeline.base.paths import DATA, JUDGE, JUDGE_REPORT, REFERENCE
 from pipeline.store.data import load_data

@@ -7,11 +7,12 @@ interrupted recipe continues with the same command; `dvc exp show` and the MLflo
 results.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
 
-from pipeline.base.cli import Parser, read_yaml, run
+from pipeline.base.cli import Parser, load_params, read_yaml, run
 
 RECIPES = {file.stem: file for file in (Path(__file__).parent / "recipes").glob("*.yaml")}
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--dry-run", action="store_true", help="print the command, run nothing")
     chosen, others = parser.parse_known_args()
+    load_params()  # what is wrong with it, or with the folder, is one line here and many of DVC's
     command = [sys.executable, "-m", "dvc", *exp_run(chosen.recipe, others)]
     print(" ".join(["dvc", *command[3:]]), flush=True)
     if not chosen.dry_run:
@@ -34,8 +36,13 @@ def main() -> None:
 def exp_run(recipe: str, others: list[str]) -> list[str]:
     """The arguments of dvc; later ones win, so `others` may change the name and any value."""
     values = read_yaml(RECIPES[recipe])
-    settings = [f"--set-param=train.{key}={str(value).lower()}" for key, value in values.items()]
+    settings = [f"--set-param=train.{key}={_text(value)}" for key, value in values.items()]
     return ["exp", "run", "--name", recipe, *settings, *others]
+
+
+def _text(value: object) -> str:
+    """A value as DVC's command line reads it: `null` and `true`, and texts without quotes."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 if __name__ == "__main__":

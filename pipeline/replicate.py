@@ -48,7 +48,7 @@ from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
-from pipeline.tracking.run import close_dead_runs
+from pipeline.tracking.server import close_dead_runs
 from pipeline.training.run import TrainingRun
 
 _RECIPES = Path(__file__).parent / "recipes"

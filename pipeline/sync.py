@@ -4,15 +4,17 @@ Exit status 1 says that something is still missing; the same command goes on fro
 """
 
 from pipeline.base.cli import Parser, UserError, run
+
+if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+    run(Parser("sync", __doc__).parse_args)
+
 from pipeline.base.paths import OUTBOX
-from pipeline.tracking.run import FAILURES, TrackedRun, brief, close_dead_runs, connect
+from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.server import FAILURES, brief, close_dead_runs, connect
 
 
 def main() -> None:
-    Parser(
-        "sync",
-        __doc__,
-    ).parse_args()
+    Parser("sync", __doc__).parse_args()
     folders = sorted(OUTBOX.iterdir()) if OUTBOX.is_dir() else []
     runs = {folder.name: TrackedRun(folder.name) for folder in folders if folder.is_dir()}
     if not runs:

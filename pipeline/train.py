@@ -6,7 +6,6 @@ Ended by Ctrl-C, SIGTERM or a kill, the same command continues it from its newes
 import os
 from pathlib import Path
 
-from dcgan import mnist
 from pipeline.base.cli import (
     Parser,
     UserError,
@@ -16,6 +15,11 @@ from pipeline.base.cli import (
     write_json,
     write_whole,
 )
+
+if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+    run(Parser("train", __doc__).parse_args)
+
+from dcgan import mnist
 from pipeline.base.device import set_up
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.paths import (
@@ -32,7 +36,7 @@ from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
-from pipeline.tracking.run import close_dead_runs
+from pipeline.tracking.server import close_dead_runs
 from pipeline.training.run import TrainingRun
 
 
@@ -87,18 +91,18 @@ def _finish(training: TrainingRun) -> None:
             "lower train.lr_d and train.lr_g"
         )
     last_epoch = int(history.epochs[-1]["epoch"])
-    _copy(checkpoints.generator(verdict.best_epoch), GENERATOR_BEST)
+    _copy(checkpoints.generator(int(verdict.best_epoch)), GENERATOR_BEST)
     _copy(checkpoints.generator(last_epoch), GENERATOR_LAST)
     history.write()
     write_json(STOP, verdict.to_json())
     write_json(RUN, {"key": checkpoints.key, "config_hash": checkpoints.name})
     print(
         f"best stopping point: epoch {verdict.best_epoch} of {last_epoch}, "
-        f"step {verdict.best_step:,}, fd {verdict.fd:.3f}"
+        f"step {verdict.best_step:,}, fd {verdict.best_value:.3f}"
     )
     for file in (STEPS, EPOCHS, STOP):
         training.tracked.artifact(file, "reports")
-    training.close("FAILED" if verdict.status == "diverged" else "FINISHED")
+    training.close("FAILED" if training.ended == "diverged" else "FINISHED")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from pipeline import sync
 from pipeline.base import cli
 from pipeline.store import checkpoints
-from pipeline.tracking import registry
-from pipeline.tracking import run as tracking
+from pipeline.tracking import registry, server
+from pipeline.tracking import run as tracked_run
 
 DEAD = "http://127.0.0.1:9"  # nothing listens there
 
@@ -23,8 +23,14 @@ def enter(folder: Path, patch: pytest.MonkeyPatch) -> None:
         if name.startswith(("DVC_", "MLFLOW_TRACKING")):
             patch.delenv(name)
     patch.setattr(checkpoints, "CHECKPOINTS", folder / "checkpoints")
-    patch.setattr(tracking, "ROOT", folder)
-    for module in (tracking, registry, sync):
+    own_tracker(folder, patch)
+
+
+def own_tracker(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let what is tracked go to a database in a folder."""
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    patch.setattr(server, "ROOT", folder)
+    for module in (server, tracked_run, registry, sync):
         patch.setattr(module, "OUTBOX", folder / ".tracking")
 
 

@@ -7,20 +7,22 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from tqdm import tqdm
 
 from pipeline.base.orphan import end_with_dvc
+from pipeline.base.output import let_readers_leave
 from pipeline.base.params import Params
-from pipeline.base.partial import clear_abandoned, prefix_and_suffix
+from pipeline.base.partial import clear_abandoned, partial_name
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 PARAMS_FILE = Path("params.yaml")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,14 +51,16 @@ class UserError(Exception):
         self.exit_status = exit_status
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], object]) -> None:
     """Run a command. Errors of the user or of the machine become one line and an exit status."""
+    let_readers_leave()
     end_with_dvc()
     # As Ctrl-C does: what is half-written is cleared away.
     before = signal.signal(signal.SIGTERM, _interrupt)
     hook, sys.unraisablehook = sys.unraisablehook, _lost
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         sys.exit(_say(str(error), error.exit_status))
     except KeyboardInterrupt as interrupt:
@@ -129,6 +133,8 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 def progress_bar(**options: Any) -> "tqdm[Any]":
     """A bar with time left; in a log file, a line every half minute."""
+    from tqdm import tqdm  # here, because `--help` must not wait for it
+
     interval = 0.5 if sys.stderr.isatty() else 30.0
     return tqdm(**options, file=sys.stderr, mininterval=interval, dynamic_ncols=True)
 
@@ -142,18 +148,16 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
             yield device
         return
     clear_abandoned(path.parent)
-    prefix, suffix = prefix_and_suffix(path.name)
+    partial = path.with_name(partial_name(path.name))
     with naming(path):
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with partial.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
+            os.replace(partial, path)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
             raise
 
 
@@ -178,8 +182,16 @@ def read_json(path: Path, made_by: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: missing; `dvc repro {made_by}` makes it") from None
+        raise missing(path, made_by) from None
     except ValueError:
-        raise UserError(
-            f"{path}: corrupt; delete it, then `dvc repro {made_by}` makes it"
-        ) from None
+        raise corrupt(path, made_by) from None
+
+
+def missing(path: Path, made_by: str) -> UserError:
+    """What to raise for a file that the stage `made_by` has not made yet."""
+    return UserError(f"{path}: missing; `dvc repro {made_by}` makes it")
+
+
+def corrupt(path: Path, made_by: str) -> UserError:
+    """What to raise for a file that is not what the stage `made_by` makes."""
+    return UserError(f"{path}: corrupt; delete it, then `dvc repro {made_by}` makes it")

@@ -1,5 +1,6 @@
 """A stage ends with the DVC that runs it: killed, DVC by itself leaves its stage at work."""
 
+import functools
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ import psutil
 _LOOK_SECONDS = 0.5
 
 
+@functools.cache  # once: a second SIGTERM would not wait for the end of a step
 def end_with_dvc() -> None:
     """In a process that DVC runs as a stage: from now on, SIGTERM to itself once DVC is gone."""
     if "DVC_STAGE" not in os.environ:

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import uuid
 from pathlib import Path
 
 import psutil
@@ -10,9 +11,9 @@ import psutil
 _SUFFIX = ".partial"
 
 
-def prefix_and_suffix(name: str) -> tuple[str, str]:
-    """For `tempfile`: what a file or folder is called until it is whole and gets its `name`."""
-    return f".{name}.{_process(os.getpid())}.", _SUFFIX
+def partial_name(name: str) -> str:
+    """What a file or folder is called until it is whole and gets its `name`; never twice."""
+    return f".{name}.{_process(os.getpid())}.{uuid.uuid4().hex[:8]}{_SUFFIX}"
 
 
 def clear_abandoned(folder: Path) -> None:

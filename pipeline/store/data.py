@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from dcgan import mnist
-from pipeline.base.cli import UserError, read_json
+from pipeline.base.cli import UserError, corrupt, read_json
 from pipeline.base.paths import DATA, DATA_REPORT
 
 
@@ -27,11 +27,11 @@ def _check_against_report() -> None:
     """
     report = read_json(DATA_REPORT, "fetch")
     if not isinstance(report, Mapping) or "hash" not in report:
-        raise UserError(f"{DATA_REPORT}: corrupt; delete it, then `dvc repro fetch` makes it")
-    found = mnist.data_hash(DATA)
-    if found != report["hash"]:
+        raise corrupt(DATA_REPORT, "fetch")
+    present = mnist.data_hash(DATA)
+    if present != report["hash"]:
         # Forced: DVC does not look into a file whose size and time are the old ones.
         raise UserError(
-            f"{DATA}: changed after it was fetched (hash {found}, in {DATA_REPORT} "
+            f"{DATA}: changed after it was fetched (hash {present}, in {DATA_REPORT} "
             f"{report['hash']}); `dvc repro -f fetch` brings it anew"
         )

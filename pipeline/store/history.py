@@ -41,6 +41,11 @@ class History:
         """The last step of the newest report, from which a resumed run goes on."""
         return self.reports[-1] if self.reports else 0
 
+    @property
+    def failed(self) -> bool:
+        """Whether the last step gave a signal that is not finite; nothing comes after it."""
+        return len(self.signals) > 0 and not bool(self.signals[-1].isfinite().all())
+
     def add(self, report: Report, metrics: dict[str, float], time_ms: int, seconds: float) -> None:
         """Append a report and the metrics of its epoch, if it ends one.
 

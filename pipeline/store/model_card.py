@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tabulate import tabulate
+
 from pipeline.base.params import Params
 
 _LICENCE = """\
@@ -67,7 +69,7 @@ trained network at batch 1, 2 and 64, largest pixel: {errors}.
 
 ## How good it is
 
-Figures of {measure.num_samples:,} samples (noise seed {measure.seed}), seen by a small
+Metrics of {measure.num_samples:,} samples (noise seed {measure.seed}), seen by a small
 classifier of the data's ten classes; `fd` is the Frechet distance of that classifier's features to
 the training data, not an Inception FID. The columns beside are the scale, the same metrics of known
 pictures: one half of the training data against the other (floor), test data, blurred training data,
@@ -126,7 +128,7 @@ from safetensors.torch import load_file
 
 from dcgan.networks import Generator
 
-generator = Generator(width={width}, latent_dim={latent_dim}).eval()
+generator = Generator(width={width}, latent_dim={latent_dim}, dropout=0.0).eval()
 generator.load_state_dict(load_file("generator.safetensors"))
 images = generator(torch.rand(64, {latent_dim}) * 2 - 1)
 ```
@@ -145,8 +147,7 @@ def _metrics(metrics: Mapping[str, float], scale: Mapping[str, Mapping[str, floa
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"{tabulate(rows, titles, tablefmt='github', disable_numparse=True)}\n"
 
 
 def _text(value: object) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
-from pipeline.base.cli import UserError, read_json
+from pipeline.base.cli import UserError, corrupt, missing, read_json
 from pipeline.base.paths import EPOCHS, GENERATOR_BEST, GENERATOR_LAST, RUN, SAMPLES, STEPS, STOP
 from pipeline.store.columns import Columns, read_csv
 from pipeline.store.weights import load_generator
@@ -26,7 +26,8 @@ class Outcome:
         best, last: the generators, with the "epoch" and "step" they are of.
         steps, epochs: columns of the two CSV files, [n] and [m], at least one row each.
         grid_steps, grids: int64 [k] and uint8 [k, 64, 28, 28], the pictures from the fixed noise.
-        alarm_step, onset_step: from the verdict; None where there was none.
+        verdict: the content of stop.json; at least "status", "reason", and "alarm_step" and
+            "onset_step", None where there was none.
         run_key: the run's name for the tracker.
     """
 
@@ -36,14 +37,15 @@ class Outcome:
     epochs: Columns
     grid_steps: NDArray[np.int64]
     grids: NDArray[np.uint8]
-    alarm_step: int | None
-    onset_step: int | None
+    verdict: Mapping[str, Any]
     run_key: str
 
 
 def read_outcome() -> Outcome:
     """Read all that `train` wrote. Raises UserError for what is missing or corrupt."""
-    stop = read_json(STOP, "train")
+    verdict = read_json(STOP, "train")
+    for name in ("status", "reason", "best_epoch", "alarm_step", "onset_step"):
+        _entry(STOP, verdict, name)
     grid_steps, grids = _read_grids(SAMPLES)
     return Outcome(
         best=load_generator(GENERATOR_BEST),
@@ -52,8 +54,7 @@ def read_outcome() -> Outcome:
         epochs=_read_columns(EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_raw",)),
         grid_steps=grid_steps,
         grids=grids,
-        alarm_step=_entry(STOP, stop, "alarm_step"),
-        onset_step=_entry(STOP, stop, "onset_step"),
+        verdict=verdict,
         run_key=str(_entry(RUN, read_json(RUN, "train"), "key")),
     )
 
@@ -61,13 +62,13 @@ def read_outcome() -> Outcome:
 def _read_columns(path: Path, wanted: tuple[str, ...], more: tuple[str, ...] = ()) -> Columns:
     """The `wanted` columns of a CSV file, and which there are of `more`; at least one row."""
     if not path.exists():
-        raise UserError(f"{path}: missing; `dvc repro train` makes it")
+        raise missing(path, "train")
     try:
         columns = read_csv(path, (*wanted, *more), {})
     except UserError as error:
         raise UserError(f"{error}; delete it, then `dvc repro train` makes it") from None
     if not set(wanted) <= set(columns):
-        raise _corrupt(path)
+        raise corrupt(path, "train")
     return columns
 
 
@@ -76,19 +77,15 @@ def _read_grids(path: Path) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         with np.load(path) as arrays:
             steps, grids = arrays["steps"], arrays["grids"]
     except FileNotFoundError:
-        raise UserError(f"{path}: missing; `dvc repro train` makes it") from None
+        raise missing(path, "train") from None
     except (ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error):
-        raise _corrupt(path) from None
+        raise corrupt(path, "train") from None
     if not len(steps) or len(steps) != len(grids):
-        raise _corrupt(path)
+        raise corrupt(path, "train")
     return steps, grids
 
 
 def _entry(path: Path, values: object, name: str) -> Any:
     if not isinstance(values, Mapping) or name not in values:
-        raise _corrupt(path)
+        raise corrupt(path, "train")
     return values[name]
-
-
-def _corrupt(path: Path) -> UserError:
-    return UserError(f"{path}: corrupt; delete it, then `dvc repro train` makes it")

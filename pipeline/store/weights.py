@@ -13,7 +13,7 @@ from dcgan.judge import Judge
 from dcgan.measuring import Meter, Reference
 from dcgan.networks import Generator
 from dcgan.params import MeasureParams
-from pipeline.base.cli import UserError, write_whole
+from pipeline.base.cli import UserError, corrupt, missing, write_whole
 from pipeline.base.paths import JUDGE, REFERENCE
 
 
@@ -31,11 +31,9 @@ def load_tensors(path: Path, made_by: str) -> tuple[dict[str, Tensor], dict[str,
             about = json.loads((file.metadata() or {})["about"])
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except FileNotFoundError:
-        raise UserError(f"{path}: missing; `dvc repro {made_by}` makes it") from None
+        raise missing(path, made_by) from None
     except (SafetensorError, KeyError, ValueError):
-        raise UserError(
-            f"{path}: corrupt; delete it, then `dvc repro {made_by}` makes it"
-        ) from None
+        raise corrupt(path, made_by) from None
 
 
 def _fill(module: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -52,7 +50,7 @@ def _need_finite(tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def save_generator(path: Path, generator: Generator, about: dict[str, Any]) -> None:
-    """Write a generator and its shape; `about` is kept beside."""
+    """Write a generator and its shape; `about`, at least "epoch" and "step", is kept beside."""
     shape = {"width": generator.width, "latent_dim": generator.latent_dim}
     save_tensors(path, generator.state_dict(), {**about, **shape})
 
@@ -73,7 +71,7 @@ def load_generator(
         with torch.device("meta"):
             shapes = {n: t.shape for n, t in Generator(width, latent_dim, 0.0).state_dict().items()}
         fits = shapes == {name: tensor.shape for name, tensor in tensors.items()}
-        fits = fits and all(type(about.get(name, 0)) is int for name in ("epoch", "step"))
+        fits = fits and all(type(about.get(name)) is int for name in ("epoch", "step"))
     except Exception:  # whatever a stranger's description holds
         fits = False
     if not fits:

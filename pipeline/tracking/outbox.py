@@ -34,7 +34,7 @@ class Outbox:
             write_json(parts / "entry.json", {"kind": kind, **values})
 
     def time_of(self, name: str, content: dict[str, Any]) -> int:
-        """When what is told under `name` was first told as it is now, in ms since 1970."""
+        """When `name` was first asked for with this content, in ms since 1970."""
         file = self._folder / f"{name}.json"
         try:
             known = json.loads(file.read_text())

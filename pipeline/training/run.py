@@ -7,6 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
 import torch
 
@@ -14,15 +15,21 @@ from dcgan import mnist
 from dcgan.measuring import Meter, measure_epoch
 from dcgan.runtime import precision_of
 from dcgan.training import SIGNALS, GanState, Report, fit
-from ganverdict.monitor import Monitor, Verdict
-from ganverdict.quality import MEASURES, Evaluation
+from ganverdict import Monitor, Verdict
+from ganverdict.quality import MEASURES
 from pipeline.base.params import Params
 from pipeline.base.paths import DATA
 from pipeline.base.pictures import tile
 from pipeline.store.checkpoints import Checkpoints
 from pipeline.store.history import History
 from pipeline.store.weights import save_generator
+from pipeline.tracking.description import description
 from pipeline.tracking.run import TrackedRun, now_ms, system_metrics
+
+Ended = Literal["complete", "onset", "diverged", "paused"]
+"""complete: all epochs are done. onset: the verdict says that the run went wrong, and `train.stop`
+that such a run ends. diverged: a signal was not finite, whatever went wrong before. paused: none of
+these; it can go on."""
 
 
 class TrainingRun:
@@ -40,7 +47,7 @@ class TrainingRun:
         self.images = data.train_images.to(device)
         self.state = GanState(params.train, device)
         self.history = History()
-        self.monitor = Monitor(params.stability, params.train.steps_per_epoch)
+        self.monitor = monitor_for(params)
         self.verdict: Verdict = self.monitor.verdict()
         self.tracked = TrackedRun(checkpoints.key)
         self._restore()
@@ -53,7 +60,7 @@ class TrainingRun:
             self.state.load_state_dict(saved["state"])
             self.history = History(**saved["history"])
             for first_step, last_step, metrics in self.history.pieces():
-                self._judge(first_step, last_step, metrics)
+                self._assess(first_step, last_step, metrics)
             whole = self.state.step == self.history.saved_step == len(self.history.signals)
         except Exception:  # a file made by other code, or by a stranger, may hold anything
             whole = False
@@ -83,10 +90,10 @@ class TrainingRun:
         """
         started = time.monotonic() - self.history.seconds
         reports = fit(self.state, self.images, self.params.train, self.params.runtime, before_step)
-        while not self._ended() and (report := next(reports, None)) is not None:
+        while self.ended == "paused" and (report := next(reports, None)) is not None:
             metrics = self._measure(report)
             self.history.add(report, metrics, now_ms(), time.monotonic() - started)
-            self._judge(report.first_step, self.history.saved_step, metrics)
+            self._assess(report.first_step, self.history.saved_step, metrics)
             if report.failed_step is None:
                 saved = {"state": self.state.state_dict(), "history": vars(self.history)}
                 self.checkpoints.save(saved)
@@ -97,11 +104,17 @@ class TrainingRun:
             self.tracked.flush()
             yield metrics
 
-    def _ended(self) -> bool:
-        """Whether nothing good can come any more."""
-        if self.verdict.status == "diverged":
-            return True
-        return self.params.train.stop == "at_onset" and self.verdict.went_wrong
+    @property
+    def ended(self) -> Ended:
+        """How the run ended, if it did; `Ended` says what each word means."""
+        train = self.params.train
+        if self.history.failed:
+            return "diverged"
+        if self.history.saved_step >= train.epochs * train.steps_per_epoch:
+            return "complete"
+        if train.stop == "at_onset" and self.verdict.ends_training:
+            return "onset"
+        return "paused"
 
     def _measure(self, report: Report) -> dict[str, float]:
         """The metrics of an epoch's end, whose generator is kept; nothing between two epochs."""
@@ -116,15 +129,13 @@ class TrainingRun:
         save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, metrics)
         return metrics
 
-    def _judge(self, first_step: int, last_step: int, metrics: dict[str, float]) -> None:
+    def _assess(self, first_step: int, last_step: int, metrics: dict[str, float]) -> None:
         """Feed the monitor what one report brought."""
         rows = self.history.signals[first_step - 1 : last_step].double().numpy()
         steps = range(first_step, first_step + len(rows))
         self.monitor.add_steps(steps, dict(zip(SIGNALS, rows.T, strict=True)))
         if metrics:
-            self.monitor.add_evaluation(
-                int(metrics["epoch"]), int(metrics["step"]), _measures(metrics)
-            )
+            self.monitor.add_evaluation(metrics["step"], _measures(metrics), metrics["epoch"])
         self.verdict = self.monitor.verdict()
 
     def _track(self) -> None:
@@ -138,28 +149,30 @@ class TrainingRun:
             names = [f"eval/{name}" for name in metrics if name not in ("epoch", "step")]
             values = [value for name, value in metrics.items() if name not in ("epoch", "step")]
             self.tracked.metrics(names, [last_step], [values], time_ms)
-        if self.verdict.status != "diverged":
+        if not self.history.failed:
             picture = tile(self.history.grids[-1].numpy())
             self.tracked.image("samples", last_step, picture, time_ms)
 
-    @property
-    def evaluations(self) -> list[Evaluation]:
-        """The epochs' ends so far; measures that are not finite are left out."""
-        found = []
-        for row in self.history.epochs:
-            finite = {name: value for name, value in _measures(row).items() if math.isfinite(value)}
-            found.append(Evaluation(int(row["epoch"]), int(row["step"]), finite))
-        return found
+    def best(self, first_epoch: int = 1, last_epoch: float = math.inf) -> dict[str, float] | None:
+        """The row of the epoch to keep, of those that are allowed; None: none was measured."""
+        rows = [
+            row
+            for row in self.history.epochs
+            if first_epoch <= row["epoch"] <= last_epoch and math.isfinite(row["fd"])
+        ]
+        return min(rows, key=lambda row: row["fd"] + row["fd_sigma"], default=None)
 
     def pause(self) -> None:
         """Leave the run so that the same command continues it."""
+        self.tracked.describe(self._description())
         self.tracked.end("KILLED")
         self.tracked.flush()
 
     def close(self, status: str, tags: Mapping[str, object] | None = None) -> None:
         """End the tracked run with its verdict."""
         verdict = self.verdict
-        self.tracked.tags({"status": verdict.status, "reason": verdict.reason, **(tags or {})})
+        self.tracked.tags({"status": verdict.status, **(tags or {})})
+        self.tracked.describe(self._description())
         numbers = {
             f"stop/{name}": float(value)
             for name, value in verdict.to_json().items()
@@ -170,11 +183,29 @@ class TrainingRun:
         self.tracked.end(status)
         self.tracked.flush(at_once=True)
 
+    def _description(self) -> str:
+        """What the run's page tells until the stage `evaluate` knows more."""
+        best = [row for row in self.history.epochs if row["epoch"] == self.verdict.best_epoch]
+        return description(
+            self.verdict.to_json(),
+            f"{self.params.measure.num_training_samples:,} samples",
+            _finite(best[0]) if best else {},
+            {},
+            "Pictures: *Artifacts*, `images`: samples of the same noise again and again.",
+        )
+
+
+def monitor_for(params: Params) -> Monitor:
+    """A monitor of a run with these parameters."""
+    train = params.train
+    loss = "bce_mean" if train.loss == "bce" else "relativistic"
+    return Monitor(params.stability, steps_per_epoch=train.steps_per_epoch, loss=loss)
+
 
 def flat(params: Params) -> dict[str, object]:
     """What a run is made of as `section.key`; what makes many runs is no part of one."""
     sections = dataclasses.asdict(params)
-    del sections["tune"], sections["study"]
+    del sections["tune"], sections["replicate"]
     return {
         f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()
     }
@@ -183,3 +214,7 @@ def flat(params: Params) -> dict[str, object]:
 def _measures(metrics: Mapping[str, float]) -> dict[str, float]:
     """What the verdict looks at."""
     return {name: metrics[name] for name in MEASURES}
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

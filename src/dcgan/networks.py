@@ -18,7 +18,7 @@ BATCH_NORM_MOMENTUM = 0.1  # Keras counts what it keeps (0.9), torch what it rep
 class Generator(nn.Module):
     """Noise z [B, latent_dim], drawn from U(-1, 1) -> images [B, 1, 28, 28] in [0, 1]."""
 
-    def __init__(self, width: int = 64, latent_dim: int = 100, dropout: float = 0.4) -> None:
+    def __init__(self, width: int, latent_dim: int, dropout: float) -> None:
         super().__init__()
         if width < 2 or width % 2:
             raise ValueError(f"width must be an even number of at least 2, not {width}")
@@ -48,7 +48,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images [B, 1, 28, 28] in [0, 1] -> logits [B]; sigmoid(logit) is the probability of real."""
 
-    def __init__(self, width: int = 64, dropout: float = 0.4) -> None:
+    def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.width, self.dropout = width, dropout
         self.conv1 = DownsampleConv2d(1, width)

@@ -28,6 +28,15 @@ class Alarm:
     words: str
     state: State | None = None
 
+    @property
+    def tells(self) -> bool:
+        """Whether it is worth telling by itself, where nothing came of it.
+
+        Not a state that has passed by the end of the burn-in, where D is often far ahead for a
+        while; nor one that holds, which is told as what is, not as what was.
+        """
+        return self.state is None or (self.state.until is not None and not self.state.early)
+
     def waits(self, step: float, since: float) -> bool:
         """Whether it still waits at `step`: a state while it holds, a change from `since` on."""
         if self.state is None:

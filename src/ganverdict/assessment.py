@@ -97,7 +97,8 @@ def assess_log(
     evaluations = _evaluations(log, metric)
     notes = list(log.notes)
     pairs: dict[str, Verdict] = {}
-    for label, columns in (log.pairs or {"": None}).items():
+    given: Mapping[str, Columns | None] = log.pairs or {"": None}
+    for label, columns in given.items():
         family, source, words = _family(loss, log.loss, columns)
         if words and words not in notes:
             notes.append(words)

@@ -49,6 +49,7 @@ class Options:
         watch: whether to follow the log; `every` so many seconds it is looked at.
         on_change: a command to run when a verdict changes, as its words.
         webhook: an address that is sent each change.
+        thresholds: what the verdict goes by; None: the defaults.
     """
 
     paths: tuple[str, ...]
@@ -65,6 +66,7 @@ class Options:
     every: float = 30.0
     on_change: tuple[str, ...] = ()
     webhook: str | None = None
+    thresholds: Thresholds | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,19 +90,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def say(message: str, status: int) -> int:
     """Print one line on standard error; return `status`."""
-    print(plain(" ".join(message.split())), file=sys.stderr)
+    sys.stderr.write(plain(" ".join(message.split())) + "\n")
     return status
 
 
-def run(options: Options, thresholds: Thresholds | None = None) -> int:
+def run(options: Options) -> int:
     """Do what was asked for; return the exit status. Raises ReadError, CallError or OSError."""
-    judge = _judge(options, thresholds)
     if options.watch:
         from ganverdict.following import follow
 
-        return follow(options, judge)
-    logs = read(options.paths, metric=options.metric, rename=options.rename or {})
-    assessments = [judge(log) for log in logs]
+        return follow(options)
+    return tell(options, read(options.paths, metric=options.metric, rename=options.rename or {}))
+
+
+def tell(options: Options, logs: Iterable[Log]) -> int:
+    """Print and write the verdicts on logs; return the exit status. Raises as `run` does."""
+    assessments = [judge(options, log) for log in logs]
     write_files(options, assessments)
     if options.as_json:
         show(as_lines(assessments).rstrip("\n"))
@@ -109,6 +114,19 @@ def run(options: Options, thresholds: Thresholds | None = None) -> int:
     else:
         show("\n\n".join([table(assessments), *map(answer, assessments)]))
     return int(any(failed(options, assessment) for assessment in assessments))
+
+
+def judge(options: Options, log: Log) -> Assessment:
+    """Assess one run. Raises ReadError where that cannot be."""
+    try:
+        return assess_log(
+            log,
+            options.thresholds,
+            loss=options.loss,
+            steps_per_epoch=options.steps_per_epoch,
+        )
+    except ValueError as error:
+        raise ReadError(f"{log.name}: cannot be judged: {error}") from None
 
 
 def failed(options: Options, assessment: Assessment) -> bool:
@@ -139,7 +157,8 @@ def write_files(options: Options, assessments: Sequence[Assessment]) -> None:
 def show(text: str) -> bool:
     """Print text on standard output at once; return whether anybody still reads it."""
     try:
-        print(text, flush=True)
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
     except BrokenPipeError:
         # What is still in the buffer would complain when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -319,21 +338,6 @@ def _address(text: str | None) -> str | None:
     return text
 
 
-def _judge(options: Options, thresholds: Thresholds | None) -> Callable[[Log], Assessment]:
-    def judge(log: Log) -> Assessment:
-        try:
-            return assess_log(
-                log,
-                thresholds,
-                loss=options.loss,
-                steps_per_epoch=options.steps_per_epoch,
-            )
-        except ValueError as error:
-            raise ReadError(f"{log.name}: cannot be judged: {error}") from None
-
-    return judge
-
-
 def _numbered(path: Path, assessments: Sequence[Assessment]) -> Iterable[tuple[Path, Assessment]]:
     """A file for each run: `a.png`; of several `a-1.png`, `a-2.png`."""
     if len(assessments) == 1:
@@ -344,6 +348,8 @@ def _numbered(path: Path, assessments: Sequence[Assessment]) -> Iterable[tuple[P
 
 def _from_extra(name: str) -> Callable[..., bytes]:
     """What draws a plot or a report; their libraries are extras, and slow to import."""
+    # A notebook's commands inherit its backend, which need not exist here, and files need none.
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
         if name == "plot":
             from ganverdict.plot import draw
@@ -355,3 +361,6 @@ def _from_extra(name: str) -> Callable[..., bytes]:
     except ImportError as error:
         missing = error.name or "a library"
         raise CallError(f"--{name} needs {missing}: pip install 'ganverdict[{name}]'") from None
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend

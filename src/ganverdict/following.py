@@ -4,11 +4,10 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import datetime
 
 from ganverdict.assessment import Assessment
-from ganverdict.cli import Options, failed, say, show, write_files
+from ganverdict.cli import Options, failed, judge, say, show, write_files
 from ganverdict.formats import ReadError
 from ganverdict.log import Log
 from ganverdict.verdict import Verdict
@@ -18,11 +17,11 @@ from ganverdict.words import do, keep, plain
 _MOST_SECONDS = 60.0  # that a command on a change, or an address, may take
 
 
-class _Ended(Exception):
+class _EndError(Exception):
     """Everything that is followed went wrong, or nobody reads what is told."""
 
 
-def follow(options: Options, judge: Callable[[Log], Assessment]) -> int:
+def follow(options: Options) -> int:
     """Tell changes until each run that is followed went wrong, or Ctrl-C; return the status.
 
     Raises ReadError for a path that is not there.
@@ -30,12 +29,12 @@ def follow(options: Options, judge: Callable[[Log], Assessment]) -> int:
     latest: dict[str, Assessment] = {}
 
     def verdict_of(log: Log) -> Verdict:
-        latest[log.name] = judge(log)
+        latest[log.name] = judge(options, log)
         return latest[log.name].verdict
 
     def rest(seconds: float) -> None:
         if latest and all(failed(options, assessment) for assessment in latest.values()):
-            raise _Ended
+            raise _EndError
         time.sleep(seconds)
 
     def trouble(error: ReadError) -> None:
@@ -57,7 +56,7 @@ def follow(options: Options, judge: Callable[[Log], Assessment]) -> int:
                 break
             write_files(options, [*latest.values()])
             _tell(options, assessment)
-    except _Ended:
+    except _EndError:
         pass
     except KeyboardInterrupt:
         say("no longer followed", 0)

@@ -16,13 +16,14 @@ from ganverdict.families import FAMILIES, Family
 from ganverdict.loess import minimum
 from ganverdict.quality import Decline, Quality
 from ganverdict.remedies import remedies
-from ganverdict.signals import CHARTED, TABLE
+from ganverdict.signals import CHARTED, LOSSES, TABLE
 from ganverdict.states import State
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import End, HeldState, Status, Verdict, Watched
 
 Columns = Mapping[str, ArrayLike]
 
+_BLOCK = 16_384  # rows of a long log that are looked at together
 _TEACHES_NOTHING = ("saturated", "fooled", "vanished", "dead")
 """The states in which samples that stand still are a stall."""
 
@@ -56,6 +57,7 @@ class Monitor:
             raise ValueError(f"unknown loss {loss}; there are {', '.join(FAMILIES)}")
         self._params = thresholds or Thresholds()
         self._steps_per_epoch = steps_per_epoch
+        self._unit = unit
         parts = 1 if unit == "epoch" else self._params.windows_per_epoch
         length: float | None = None
         if unit == "iteration":
@@ -89,8 +91,7 @@ class Monitor:
         numbers, evaluations = np.asarray(steps), self._quality.evaluations
         if evaluations and numbers.size and numbers.flat[0] <= evaluations[-1].step:
             raise ValueError(
-                f"step {numbers.flat[0]:g} came after the evaluation of step "
-                f"{evaluations[-1].step:g}"
+                f"{numbers.flat[0]:g} came after the evaluation of step {evaluations[-1].step:g}"
             )
         return self._alarms.add(numbers, signals)
 
@@ -126,15 +127,15 @@ class Monitor:
         """Return the verdict on what was seen so far."""
         quality, failure = self._quality, self._alarms.failures.lasting
         if words := quality.metric_broken:
-            return self._answer("metric_broken", words, end="end", onset=quality.broken[0][0])
+            return self._answer("metric_broken", words, onset=quality.broken[0][0])
         if self._declined_by is not None:
             decline = self._declined_by[0]
             if failure is None or decline.confirmed.step < failure.step:
                 return self._declined(*self._declined_by)
         if failure is not None:
             alarm = self._waiting(failure.step, failure.step)
-            reason = f"{failure.words} at step {_number(failure.step)}"
-            reason += f"; {alarm.words} at step {_number(alarm.step)}" if alarm else ""
+            reason = f"{failure.words} at {self._at(failure.step)}"
+            reason += f"; {alarm.words} at {self._at(alarm.step)}" if alarm else ""
             end: End = "roll_back" if quality.best else "end"
             return self._answer(
                 "diverged", reason, end, failure.step, signal=failure.signal, alarm=alarm
@@ -146,7 +147,7 @@ class Monitor:
         quality, holding = self._quality, self._alarms.states.holding
         exploding = holding.get("exploding")
         if exploding is not None and (flat := self._flat_since(exploding)):
-            reason = f"{exploding.words}, from step {_number(exploding.since)} on; {flat}"
+            reason = f"{exploding.words}, from {self._at(exploding.since)} on; {flat}"
             return self._answer("diverged", reason, "end", exploding.since, state=exploding)
         if words := quality.never_learned:
             state = next(iter(holding.values()), None)
@@ -162,7 +163,7 @@ class Monitor:
         if ahead is not None and (count := quality.flat_since(ahead.step)) >= (
             self._params.stall_evaluations
         ):
-            reason = f"D pulls ahead: {ahead.words} at step {_number(ahead.step)}; "
+            reason = f"D pulls ahead: {ahead.words} at {self._at(ahead.step)}; "
             reason += f"{quality.metric} has not improved in {count} evaluations since"
             ends = "end" if self._lost_patience() else "go_on"
             return self._answer("stall", reason, ends, ahead.step, signal=ahead.signal, alarm=ahead)
@@ -177,30 +178,34 @@ class Monitor:
             reason = f"{decline.words}, from {self._place(decline.first.step)} on, and came back "
             reason += f"to a new best at {self._place(back.step)}"
             return self._answer("excursion", reason)
-        overcome = alarms.failures.overcome
-        if overcome and any(failure.believed for failure in overcome):
+        overcome = [f for f in alarms.failures.overcome if f.signal in LOSSES]
+        if overcome:
             first = overcome[0]
             more = f", and {len(overcome) - 1} more" if len(overcome) > 1 else ""
             rows = f"{first.rows} {_plural('row', first.rows)}"
-            reason = f"{first.words} at step {_number(first.step)} for {rows}{more}; "
-            reason += f"training went on, until step {_number(alarms.last_step)}"
+            reason = f"{first.words} at {self._at(first.step)} for {rows}{more}; "
+            reason += f"training went on, until {self._at(alarms.last_step)}"
             return self._answer("transient", reason, signal=first.signal)
-        if alarms.raised:
-            first_alarm, others = alarms.raised[0], len(alarms.raised) - 1
+        warned = [alarm for alarm in alarms.raised if alarm.tells]
+        if warned:
+            first_alarm, others = warned[0], len(warned) - 1
             more = f", and {others} more {_plural('alarm', others)}" if others else ""
-            reason = f"{first_alarm.words} at step {_number(first_alarm.step)}{more}; "
+            reason = f"{first_alarm.words} at {self._at(first_alarm.step)}{more}; "
             reason += self._unconfirmed()
             return self._answer("transient", reason, signal=first_alarm.signal, alarm=first_alarm)
         if not self._is_watched():
             return self._answer("unwatched", "too little to tell: " + self._watched_words())
         end = max([alarms.last_step, *(e.step for e in quality.evaluations)])
-        reason = f"nothing went wrong until step {_number(end)}, where what was given ends; "
-        return self._answer("stable", reason + self._watched_words())
+        reason = f"nothing went wrong until {self._at(end)}, where what was given ends; "
+        reason += self._watched_words()
+        for state in alarms.states.holding.values():
+            reason += f"; a risk that has come to nothing: {self._from_when(state)}"
+        return self._answer("stable", reason)
 
     def _declined(self, decline: Decline, alarm: Alarm | None) -> Verdict:
         failure, after = self._alarms.failures.lasting, ""
         if failure is not None:
-            after = f"; {failure.words} from step {_number(failure.step)} on"
+            after = f"; {failure.words} from {self._at(failure.step)} on"
         where = f"{decline.words}, at {self._place(decline.confirmed.step)}"
         end: End = "roll_back" if self._quality.best else "end"
         onset, confirmed = decline.first.step, decline.confirmed.step
@@ -214,7 +219,7 @@ class Monitor:
         if alarm.state is not None:
             told = self._from_when(alarm.state)
         else:
-            told = f"{alarm.words} at step {_number(alarm.step)}"
+            told = f"{alarm.words} at {self._at(alarm.step)}"
             # Where a change and bad samples come together, the change is where it began.
             onset = min(alarm.step, onset)
         return self._answer(
@@ -277,7 +282,14 @@ class Monitor:
             alarm_step=_whole(alarm_step),
             lead=lead,
             states=tuple(
-                HeldState(s.name, s.words, s.since, s.raised, s.until) for s in alarms.states.all
+                HeldState(
+                    s.name, s.words, _whole(s.since) or 0, _whole(s.raised) or 0, _whole(s.until)
+                )
+                for s in alarms.states.all
+            ),
+            excursions=tuple(
+                (_whole(decline.first.step) or 0, _whole(back.step) or 0)
+                for decline, back in quality.excursions
             ),
             recovered=status in ("onset", "silent") and quality.recovered,
             length_step=_whole(length.step) if length else None,
@@ -288,7 +300,7 @@ class Monitor:
                 alarms.rows,
                 {name: count for name, count in alarms.windows.items() if count},
                 alarms.charted,
-                alarms.charted_from,
+                _whole(alarms.charted_from),
                 len(known),
             ),
             unknown=tuple(self._unknown()),
@@ -297,13 +309,15 @@ class Monitor:
 
     def _end_reason(self, status: Status, end: End) -> str:
         best = self._quality.best
-        if end == "go_on" or best is None:
+        if status == "metric_broken":
+            return "what the metric says cannot be gone by: mend it first"
+        if end == "go_on":
             return ""
-        keep = f"step {_number(best.step)} has the best samples so far"
+        if best is None:
+            return "nothing teaches G any more: change something before going on"
+        keep = f"{self._at(best.step)} has the best samples so far"
         if end == "roll_back":
             return f"{keep}; end here, or go on from there with the remedy"
-        if status == "metric_broken":
-            return "what the metric says cannot be gone by"
         return f"{keep}, and nothing says that better ones will come"
 
     def _announcement(self, decline: Decline) -> Alarm | None:
@@ -349,8 +363,8 @@ class Monitor:
         return self._quality.best is None or self._quality.since_best >= self._params.patience
 
     def _from_when(self, state: State) -> str:
-        until = f" until step {_number(state.until)}" if state.until is not None else " on"
-        return f"{state.words}, from step {_number(state.since)}{until}"
+        until = f" until {self._at(state.until)}" if state.until is not None else " on"
+        return f"{state.words}, from {self._at(state.since)}{until}"
 
     def _epoch_of(self, step: float | None) -> float | None:
         """Return the epoch that `step` lies in, where epochs are known."""
@@ -372,7 +386,14 @@ class Monitor:
 
     def _place(self, step: float) -> str:
         epoch = self._epoch_of(step)
-        return f"step {_number(step)}" if epoch is None else f"epoch {epoch:g}"
+        return self._at(step) if epoch is None else f"epoch {epoch:g}"
+
+    def _at(self, step: float | None) -> str:
+        """A step for people, by what the log counts: "step 4,000", "epoch 12", "4,800 kimg"."""
+        number = "" if step is None else f"{step:,.7g}"
+        if self._unit in ("epoch", "row"):
+            return f"{self._unit} {number}"
+        return f"step {number}" if self._unit == "iteration" else f"{number} {self._unit}"
 
     def _is_watched(self) -> bool:
         """Whether anything could have been told, had there been something."""
@@ -392,12 +413,14 @@ class Monitor:
             if alarms.charted_from is None:
                 text += ", too few to tell changes"
             else:
-                text += f", changes from step {_number(alarms.charted_from)} on"
+                text += f", changes from {self._at(alarms.charted_from)} on"
             parts.append(text)
         known = sum(e.value is not None for e in evaluations)
         if known:
             words = f"{known} {_plural('evaluation', known)} of {self._quality.metric}"
             parts.append(words if parts else f"watched: {words}")
+        if not parts and alarms.rows:
+            return f"{alarms.rows} {_plural('row', alarms.rows)} and no evaluation"
         return "; ".join(parts) if parts else "nothing was given"
 
     def _unknown(self) -> list[str]:
@@ -457,7 +480,9 @@ def fed_monitor(
     monitor = Monitor(thresholds, **options)
 
     def feed(start: int, end: int) -> None:
-        monitor.add_steps(numbers[start:end], {n: v[start:end] for n, v in columns.items()})
+        for block in range(start, end, _BLOCK):
+            rows = slice(block, min(block + _BLOCK, end))
+            monitor.add_steps(numbers[rows], {name: v[rows] for name, v in columns.items()})
 
     start = 0
     for row, end in enumerate(np.searchsorted(numbers, evaluated, side="right").tolist()):
@@ -473,11 +498,6 @@ def fed_monitor(
 
 def _step(alarm: Alarm) -> float:
     return alarm.step
-
-
-def _number(step: float | None) -> str:
-    """A step for people: whole where it is, else with the decimals that the log gives."""
-    return "" if step is None else f"{step:,.10g}"
 
 
 def _whole(number: float | None) -> float | None:

@@ -24,6 +24,7 @@ drawn; coverage in [0, 1]; the rarest digit's share over its true share."""
 ASSUMED_NOISE = 0.01
 """The relative deviation of a metric that comes without one."""
 
+_SOME_COVERAGE = 0.1  # of less, a share says nothing
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 _NOISE_LEVELS = {"fd": 100.0, "fid": 100.0, "kid": 0.1}  # of samples that are little but noise
 
@@ -107,7 +108,7 @@ class Quality:
         if sigma is None:
             sigma = ASSUMED_NOISE * abs(value or 0.0)
         evaluation = Evaluation(step, epoch, value, max(sigma, 0.0), finite)
-        bad = self._bad(evaluation)
+        bad = self._bad(evaluation, held)
         self.evaluations.append(evaluation)
         if value is not None:
             self._rank(evaluation)
@@ -151,7 +152,7 @@ class Quality:
     def plateau(self) -> str:
         """In words that there has been nothing better for long; else empty."""
         since = len(self._known) - 1 - self._material
-        wanted = max(self._params.plateau_evaluations, self._material)
+        wanted = max(self._params.plateau_evaluations, self._params.plateau_share * self._material)
         if not self._known or since < wanted:
             return ""
         change = f"{self._params.plateau_change:.0%}"
@@ -160,7 +161,7 @@ class Quality:
     @property
     def never_learned(self) -> str:
         """In words that the metric never left its start or the level of noise; else empty."""
-        if len(self._known) < self._params.confirm_evaluations or self.best is None:
+        if len(self._known) < self._params.patience or self.best is None:
             return ""
         start = float(np.median([e.value for e in self._known[:3]]))
         lowest = min(e.value for e in self._known if e.value is not None)
@@ -236,7 +237,9 @@ class Quality:
         if self.decline is not None or since < wanted or self.best is None:
             return
         recent = float(np.median([e.value for e in self._known[-5:]]))
-        least = max(params.wobbles * self.wobble, params.plateau_change)
+        # Where a state explains it, little evidence is enough.
+        excess = params.wobbles * self.wobble if held else self._luck()
+        least = max(excess, params.plateau_change)
         base = self._base()
         if recent <= base + least * abs(base):
             return
@@ -249,7 +252,18 @@ class Quality:
     def wobble(self) -> float:
         """Relative deviation of one evaluation of the metric from its neighbours' line."""
         values = [e.value for e in self._known if e.value is not None]
-        return relative_wobble(values) if len(values) >= 5 else 0.05
+        if len(values) < 5:
+            return 0.05
+        # A steep fall at the start may hide how much the rest wobbles.
+        return max(relative_wobble(values), relative_wobble(values[-15:]))
+
+    def _luck(self) -> float:
+        """What the latest may lie above the lowest, relatively, where nothing has changed.
+
+        The lowest of n values without a trend is about sqrt(2 ln n) deviations under their level.
+        """
+        count = max(len(self._known), 2)
+        return (self._params.wobbles + math.sqrt(2 * math.log(count))) * self.wobble
 
     def _base(self) -> float:
         """The best value; where it is next to nothing, a hundredth of the start."""
@@ -258,13 +272,14 @@ class Quality:
         start = float(np.median([e.value for e in self._known[:3]]))
         return max(self.best.value, 0.01 * start)
 
-    def _bad(self, evaluation: Evaluation) -> dict[tuple[str, str], _Rule]:
+    def _bad(self, evaluation: Evaluation, held: bool) -> dict[tuple[str, str], _Rule]:
         """The ways in which an evaluation is bad, against the best of those before it."""
         params, found = self._params, dict[tuple[str, str], _Rule]()
         value = evaluation.value
         if value is not None and self._known:
             base, best = self._base(), self._best
-            least = base + params.sigmas * evaluation.sigma
+            measured = base + params.sigmas * evaluation.sigma
+            wobbled = base * (1 + (0 if held else self._luck()))
             times = value / base if base > 0 else math.inf
             words = f"{self.metric} rose to {times:.3g} times its best"
             waits = {
@@ -273,6 +288,8 @@ class Quality:
                 params.worse_factor: max(5.0, params.patience_share * best),
             }
             for factor, wanted in waits.items():
+                # Only what is little worse may be a wobble.
+                least = max(measured, wobbled) if factor == params.worse_factor else measured
                 if value > max(factor * base, least):
                     found[self.metric, str(factor)] = _Rule(self.metric, wanted, words)
         for measure, judge in _OTHERS.items():
@@ -306,7 +323,7 @@ def _class_kl(value: float, before: Array, params: Thresholds) -> dict[str, _Rul
 
 def _coverage(value: float, before: Array, params: Thresholds) -> dict[str, _Rule]:
     best = float(_trailing_median(before).max())
-    if value >= params.coverage_factor * best:
+    if best < _SOME_COVERAGE or value >= params.coverage_factor * best:
         return {}
     return {"": _Rule("coverage", 2, f"coverage fell to {value / best:.0%} of its best")}
 

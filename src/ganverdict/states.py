@@ -42,11 +42,13 @@ class Evidence:
         self._value = 0.0
         self.holds = False
         self.since = math.nan
+        self.windows = 0  # since then
 
     def add(self, bad: bool, start: float) -> bool:
         """Take a window that begins at step `start`; return whether the evidence now suffices."""
         if self._value < 1:
-            self.since = start
+            self.since, self.windows = start, 0
+        self.windows += 1
         grown = max(self._value, 1) * (self._gain if bad else 0.5)
         self._value = min(grown, self._limit)
         held, self.holds = self.holds, self._value >= (1 if self.holds else self._limit)
@@ -59,7 +61,8 @@ class State:
 
     Attributes:
         since, raised, until: the steps at which it began, was certain, and was over (None: never).
-        windows: how many it has held for since it was certain.
+        windows: how many there have been since it began.
+        early: whether it was certain within the burn-in.
     """
 
     name: str
@@ -68,6 +71,7 @@ class State:
     raised: float
     until: float | None = None
     windows: int = 0
+    early: bool = False
 
 
 @dataclass
@@ -110,14 +114,15 @@ class States:
                 continue
             words = found[name]
             if evidence.add(words is not None, window.start):
-                state = State(name, words or "", evidence.since, window.end)
+                early = self._count <= self._burn_in
+                state = State(name, words or "", evidence.since, window.end, early=early)
                 self.holding[name] = state
                 self.all.append(state)
                 raised.append(state)
             elif not evidence.holds and name in self.holding:
                 self.holding.pop(name).until = window.end
-            elif name in self.holding:
-                self.holding[name].windows += 1
+            if name in self.holding:
+                self.holding[name].windows = evidence.windows
         self._before = window
         return raised
 

@@ -58,12 +58,12 @@ class Thresholds:
     flat_change: Share = 0.05
     # Confirmation by evaluations.
     confirm_evaluations: Count = 5
-    first_evaluation: Count = 3
+    first_evaluation: Count = 6
     collapse_factor: Factor = 2.0
     decline_factor: Factor = 1.5
     worse_factor: Factor = 1.25
     sigmas: Positive = 4
-    wobbles: Positive = 3
+    wobbles: Positive = 2
     class_kl: Annotated[float, Between(0, 100)] = 0.05
     class_kl_once: Annotated[float, Between(0, 100)] = 0.5
     class_kl_factor: Factor = 2.0
@@ -72,7 +72,8 @@ class Thresholds:
     # Patience: evaluations without a new best.
     patience: Count = 8
     patience_share: Positive = 0.7
-    plateau_evaluations: Count = 10
+    plateau_evaluations: Count = 8
+    plateau_share: Positive = 1.0
     plateau_change: Share = 0.03
 
     def __post_init__(self) -> None:

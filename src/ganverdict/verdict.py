@@ -91,6 +91,7 @@ class Verdict:
         signal: what announced it, else what showed it; `alarm_step`: when it was announced.
         lead: evaluations from the alarm to the confirmation.
         states: the states that the run was in.
+        excursions: steps between which samples had declined, until a new best came.
         recovered: whether the latest evaluations after a decline were not bad.
         length_step, length_epoch: how long to train with another seed.
         loss, loss_source: the family of the loss, and whether given, known or inferred.
@@ -116,6 +117,7 @@ class Verdict:
     alarm_step: float | None = None
     lead: int | None = None
     states: tuple[HeldState, ...] = ()
+    excursions: tuple[tuple[float, float], ...] = ()
     recovered: bool = False
     length_step: float | None = None
     length_epoch: float | None = None

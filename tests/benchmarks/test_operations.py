@@ -64,8 +64,8 @@ def test_no_smaller_count_of_merged_taps_gives_an_upsampled_row(phase: int) -> N
 
 def test_layers_hold_the_networks_kernels() -> None:
     for layers, network in (
-        (generator_layers(4, 5), Generator(4, 5)),
-        (discriminator_layers(4), Discriminator(4)),
+        (generator_layers(4, 5), Generator(4, 5, dropout=0.4)),
+        (discriminator_layers(4), Discriminator(4, dropout=0.4)),
     ):
         for layer in layers:
             assert layer.weights == getattr(network, layer.name).weight.numel()

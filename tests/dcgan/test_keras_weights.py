@@ -44,7 +44,7 @@ def loaded_generator(golden: Arrays, dtype: torch.dtype) -> Generator:
 
 
 def loaded_discriminator(golden: Arrays, dtype: torch.dtype) -> Discriminator:
-    discriminator = Discriminator(golden["discriminator_00"].shape[-1]).to(dtype)
+    discriminator = Discriminator(golden["discriminator_00"].shape[-1], dropout=0.4).to(dtype)
     load_discriminator(discriminator, weights_of(golden, "discriminator"))
     return discriminator
 
@@ -116,16 +116,18 @@ def test_the_golden_file_is_small_and_holds_every_weight_of_both_networks(golden
 
 def test_a_wrong_number_of_arrays_is_one_line_with_both_numbers(golden: Arrays) -> None:
     with pytest.raises(ValueError, match=r"^Generator: 26 Keras .* needed, not 25$"):
-        load_generator(Generator(4, 8), weights_of(golden, "generator")[:-1])
+        load_generator(Generator(4, 8, dropout=0.4), weights_of(golden, "generator")[:-1])
     with pytest.raises(ValueError, match=r"^Discriminator: 10 Keras .* needed, not 11$"):
-        load_discriminator(Discriminator(4), [*weights_of(golden, "discriminator"), np.zeros(1)])
+        load_discriminator(
+            Discriminator(4, dropout=0.4), [*weights_of(golden, "discriminator"), np.zeros(1)]
+        )
 
 
 @pytest.mark.parametrize("index", range(10))
 def test_a_wrong_shape_is_one_line_with_both_shapes_and_changes_nothing(
     golden: Arrays, index: int
 ) -> None:
-    discriminator = Discriminator(4)
+    discriminator = Discriminator(4, dropout=0.4)
     before = {name: value.clone() for name, value in discriminator.state_dict().items()}
     arrays = weights_of(golden, "discriminator")
     arrays[index] = arrays[index][..., None]
@@ -141,4 +143,4 @@ def test_kernels_of_the_other_kind_of_convolution_are_refused(golden: Arrays) ->
     with pytest.raises(
         ValueError, match=r"\(up1\.weight\) has shape \(5, 5, 16, 8\), but \(5, 5, 8"
     ):
-        load_generator(Generator(4, 8), arrays)
+        load_generator(Generator(4, 8, dropout=0.4), arrays)

@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import pytest
@@ -36,17 +37,17 @@ def shapes_by_layer(network: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]
 
 
 def test_the_discriminator_has_the_seed_s_parameter_count() -> None:
-    assert count_parameters(Discriminator(width=64)) == 4_311_553
+    assert count_parameters(Discriminator(width=64, dropout=0.4)) == 4_311_553
 
 
 def test_the_generator_has_the_seed_s_parameter_count_running_statistics_included() -> None:
-    generator = Generator(width=64, latent_dim=100)
+    generator = Generator(width=64, latent_dim=100, dropout=0.4)
     assert count_parameters(generator) == 2_394_241
     assert sum(parameter.numel() for parameter in generator.parameters()) == 2_394_241 - 25_536
 
 
 def test_every_layer_of_the_discriminator_has_the_seed_s_shape() -> None:
-    discriminator = Discriminator(width=64)
+    discriminator = Discriminator(width=64, dropout=0.4)
     assert shapes_by_layer(discriminator, torch.rand(2, 1, 28, 28)) == {
         "conv1": (14, 14, 64),
         "conv2": (7, 7, 128),
@@ -58,7 +59,7 @@ def test_every_layer_of_the_discriminator_has_the_seed_s_shape() -> None:
 
 
 def test_every_layer_of_the_generator_has_the_seed_s_shape() -> None:
-    generator = Generator(width=64, latent_dim=100)
+    generator = Generator(width=64, latent_dim=100, dropout=0.4)
     assert shapes_by_layer(generator, torch.rand(2, 100)) == {
         "project": (12544,),
         "project_norm": (12544,),
@@ -74,7 +75,7 @@ def test_every_layer_of_the_generator_has_the_seed_s_shape() -> None:
 
 
 def test_every_kernel_is_5x5_and_batch_norm_has_keras_s_constants() -> None:
-    for network in (Generator(4), Discriminator(4)):
+    for network in (Generator(4, 100, dropout=0.4), Discriminator(4, dropout=0.4)):
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d):
                 assert layer.weight.shape[2:] == (5, 5)
@@ -83,27 +84,27 @@ def test_every_kernel_is_5x5_and_batch_norm_has_keras_s_constants() -> None:
 
 
 def test_the_discriminator_has_no_batch_normalisation() -> None:
-    assert not any("running" in name for name in Discriminator(4).state_dict())
+    assert not any("running" in name for name in Discriminator(4, dropout=0.4).state_dict())
 
 
 @pytest.mark.parametrize("width", [2, 4, 10])
 def test_other_widths_keep_the_interface(width: int) -> None:
-    images = Generator(width, latent_dim=3)(torch.rand(5, 3))
+    images = Generator(width, latent_dim=3, dropout=0.4)(torch.rand(5, 3))
     assert images.shape == (5, 1, 28, 28)
     assert 0 <= images.min() < images.max() <= 1
-    assert Discriminator(width)(images).shape == (5,)
+    assert Discriminator(width, dropout=0.4)(images).shape == (5,)
 
 
 @pytest.mark.parametrize("width", [-2, 0, 1, 3])
 def test_a_width_that_cannot_be_halved_is_refused(width: int) -> None:
     with pytest.raises(ValueError, match=f"even number of at least 2, not {width}"):
-        Generator(width)
+        Generator(width, 100, dropout=0.4)
 
 
 @pytest.mark.parametrize(
     ("network", "shape", "probability", "dropped"),
     [
-        (Generator(4, 8), (6, 8), 0.4, [(16, 7, 7)]),
+        (Generator(4, 8, dropout=0.4), (6, 8), 0.4, [(16, 7, 7)]),
         (
             Discriminator(4, dropout=0.3),
             (6, 1, 28, 28),
@@ -136,7 +137,7 @@ def test_dropout_stands_where_the_seed_has_it_and_only_in_training(
 
 @pytest.mark.parametrize(
     ("network", "shape"),
-    [(Generator(4, 8), (6, 8)), (Discriminator(4), (6, 1, 28, 28))],
+    [(Generator(4, 8, dropout=0.4), (6, 8)), (Discriminator(4, dropout=0.4), (6, 1, 28, 28))],
     ids=["generator", "discriminator"],
 )
 def test_a_training_pass_depends_on_the_given_source_of_randomness_alone(
@@ -151,7 +152,7 @@ def test_a_training_pass_depends_on_the_given_source_of_randomness_alone(
 
 
 def test_fresh_weights_are_glorot_uniform_and_biases_zero() -> None:
-    for network in (Generator(8, 100), Discriminator(8)):
+    for network in (Generator(8, 100, dropout=0.4), Discriminator(8, dropout=0.4)):
         initialise(network, seeded(0))
         for layer in network.modules():
             if not isinstance(layer, nn.Conv2d | nn.Linear):
@@ -168,7 +169,7 @@ def test_fresh_weights_are_glorot_uniform_and_biases_zero() -> None:
 
 
 def test_initialise_resets_batch_norm() -> None:
-    generator = Generator(2, 4)
+    generator = Generator(2, 4, dropout=0.4)
     for value in generator.state_dict().values():
         value.fill_(7)
     initialise(generator, seeded(0))
@@ -182,10 +183,16 @@ def test_initial_weights_come_from_the_given_source_of_randomness_alone() -> Non
     before = torch.get_rng_state()
     states = []
     with torch.random.fork_rng():
-        network = Discriminator(4)
+        network = Discriminator(4, dropout=0.4)
     for seed in (0, 0, 1):
         initialise(network, seeded(seed))
         states.append(network.score.weight.detach().clone())
     assert torch.equal(states[0], states[1])
     assert not torch.equal(states[0], states[2])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("network", [Generator, Discriminator])
+def test_no_size_has_a_value_of_its_own_beside_the_parameters(network: type) -> None:
+    parameters = inspect.signature(network).parameters.values()
+    assert all(parameter.default is inspect.Parameter.empty for parameter in parameters)

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from pipeline.tracking import run as tracking
-from pipeline.tracking.run import TrackedRun, close_dead_runs, connect, find_run
+from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.server import close_dead_runs, connect, find_run
+from tests.commands import own_tracker
 from tests.faults.disks import filled, small_disk
 from tests.faults.length import LONG, times
 
@@ -68,8 +69,7 @@ ADDRESSES = [
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tracking, "ROOT", tmp_path)
-    monkeypatch.setattr(tracking, "OUTBOX", tmp_path / ".tracking")
+    own_tracker(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -82,6 +82,7 @@ def wrong_descriptions(about: dict[str, Any]) -> Iterator[object]:
                 yield {**about, name: value}
     for name in ("epoch", "step"):
         yield {**about, name: "x"}
+        yield {other: value for other, value in about.items() if other != name}
 
 
 def wrong_tensors(tensors: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:

@@ -2,6 +2,7 @@ import contextlib
 import io
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -44,10 +45,14 @@ class Recorder:
         self.values: dict[tuple[str, int], float] = {}
         self.files: set[tuple[str, str]] = set()
         self.flushed = False
+        self.text = ""
         tracked.append(self)
 
-    def metrics(self, group: str, step: int, values: Mapping[str, float]) -> None:
+    def final_metrics(self, group: str, step: int, values: Mapping[str, float]) -> None:
         self.values |= {(f"{group}/{name}", step): value for name, value in values.items()}
+
+    def describe(self, markdown: str) -> None:
+        self.text = markdown
 
     def artifact(self, file: Path, folder: str = "") -> None:
         assert file.stat().st_size > 0
@@ -99,7 +104,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = folder / f"models/generator_{name}.safetensors"
         save_generator(file, Generator(2, 8, 0.0), about)
     write_json(folder / "models/run.json", {"key": "k" * 32})
-    write_json(folder / "reports/stop.json", {"alarm_step": 50, "onset_step": 61})
+    verdict = {"status": "onset", "reason": "the loss of D at step 50", "best_epoch": BEST}
+    verdict |= {"best_step": BEST * STEPS_PER_EPOCH, "alarm_step": 50, "onset_step": 61}
+    write_json(folder / "reports/stop.json", {**verdict, "onset_epoch": 4, "recovered": False})
     _write_reports(folder)
     return folder
 
@@ -195,7 +202,21 @@ def test_the_tracked_run_gets_the_figures_and_the_files(evaluated: Evaluated) ->
             step = report[name]["step"]
             assert run.values[f"{group}/{figure}", step] == report[name][figure]
     assert run.values["final/share_7", BEST * STEPS_PER_EPOCH] == report["best"]["shares"][7]
-    assert run.files == {("reports", "metrics.json"), *(("metrics", name) for name in PICTURES)}
+    assert run.files == {("reports", "metrics.json"), *(("plots", name) for name in PICTURES)}
+
+
+def test_the_page_of_the_run_tells_verdict_metrics_and_where_the_pictures_are(
+    evaluated: Evaluated,
+) -> None:
+    text = re.sub(" +", " ", evaluated.run.text)
+    assert text.startswith("**onset**: the loss of D at step 50\n\n")
+    assert f"epoch {BEST}, step {BEST * STEPS_PER_EPOCH}\n" in text
+    assert "Onset: epoch 4, step 61\n" in text
+    assert "| 200 samples | this run | floor | test | blurred | nines removed | one class |" in text
+    best = metrics(evaluated.folder)["best"]
+    for name in ("fd", "class_kl", "min_share", "confident", "coverage"):
+        assert f"| `{name}` | {best[name]:.4g} |" in text
+    assert "`plots`" in text
 
 
 def test_figures_are_the_same_however_often_they_are_taken(

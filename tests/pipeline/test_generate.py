@@ -134,11 +134,24 @@ def test_a_walk_leads_from_the_digits_of_its_seed_to_the_next_ones(
         pictures = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(film)]
     assert len(pictures) == 7
     frames = [picture.astype(int)[::4, ::4] for picture in pictures]
-    for frame, ends in ((frames[0], images[:2]), (frames[-1], images[2:])):
+    for frame, ends in ((frames[0], images[::2]), (frames[-1], images[1::2])):
         assert np.abs(frame[:, :28] - ends[0]).max() <= 1
         assert np.abs(frame[:, 30:] - ends[1]).max() <= 1
     changes = [np.abs(after - before).mean() for before, after in pairwise(frames)]
     assert max(changes) < np.abs(frames[-1] - frames[0]).mean()
+
+
+def test_a_few_walks_are_the_first_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = []
+    for num in ("2", "5"):
+        options = ["--walk", "--num", num, "--grid", "5", "--frames", "3", "--out", "a.gif"]
+        assert draw(monkeypatch, *options) == 0
+        with Image.open("a.gif") as film:
+            frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(film)]
+        pictures.append(np.stack(frames).astype(int)[:, ::4, ::4][:, :28, :58])
+    few, many = pictures
+    assert few.max() > 0
+    assert np.abs(few - many).max() <= 1
 
 
 def test_every_step_of_a_walk_is_noise_like_that_of_the_training() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides
+from ruamel.yaml import YAML
 
 from pipeline import recipe
 from pipeline.base.cli import load_params, read_yaml, run
@@ -41,6 +42,32 @@ def test_dvc_sets_every_value_of_a_recipe_and_no_other(name: str, tmp_path: Path
     assert after == dataclasses.replace(before, train=dataclasses.replace(before.train, **values))
 
 
+def test_every_kind_of_value_is_the_same_after_dvc_has_set_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"loss": "bce", "lr_d": 6e-8, "epochs": 3, "freeze_discriminator": True, "stop": None}
+    file = tmp_path / "own.yaml"
+    YAML().dump(values, file)
+    monkeypatch.setitem(recipe.RECIPES, "own", file)
+    words = recipe.exp_run("own", [])
+    target = Path(shutil.copy(REPOSITORY / "params.yaml", tmp_path))
+    apply_overrides(target, [word.removeprefix("--set-param=") for word in words[4:]])
+    after = read_yaml(target)["train"]
+    assert {name: after[name] for name in values} == values
+
+
+def test_another_folder_than_the_projects_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        command("blog", patch=monkeypatch)
+    assert end.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "error: params.yaml: missing; run this in the project's root folder\n"
+
+
 @pytest.mark.parametrize("written", ["6e-08", "6e-8", "6.0e-8", "0.00000006", "6E-08"])
 def test_small_numbers_stay_numbers_on_their_way_through_dvc(written: str, tmp_path: Path) -> None:
     # By YAML 1.1, of which parts live on in many readers, 6e-08 is a text.
@@ -59,9 +86,9 @@ def test_dvc_takes_the_place_of_the_command_with_every_further_argument(
 def test_a_dry_run_prints_the_command_and_runs_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command("seed", "--dry-run", patch=monkeypatch) == []
+    assert command("original", "--dry-run", patch=monkeypatch) == []
     said = capsys.readouterr().out
-    assert said.startswith("dvc exp run --name seed --set-param=train.width=64 ")
+    assert said.startswith("dvc exp run --name original --set-param=train.width=64 ")
     assert said.count("\n") == 1
 
 
@@ -78,6 +105,6 @@ def test_an_unknown_recipe_is_refused_with_those_there_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        command("sead", patch=monkeypatch)
+        command("orignal", patch=monkeypatch)
     assert end.value.code == 2
     assert "blog" in capsys.readouterr().err

@@ -247,7 +247,7 @@ def test_a_bad_call_is_one_clear_line(
 def test_a_tracked_run_gives_the_verdict_of_its_files(
     tmp_path: Path, judge: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.tracking import run as tracking
+    from pipeline.tracking import server as tracking
 
     steps_file, epochs_file, steps, epochs = logs(tmp_path)
     _, expected, _ = judge(steps_file, epochs_file)
@@ -284,20 +284,18 @@ def test_where_no_run_was_tracked_it_is_said_in_one_line_and_no_database_made(
 def test_a_diverged_run_gives_the_verdict_of_its_files_and_an_unknown_one_is_one_line(
     tmp_path: Path, judge: Stop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.tracking import run as tracking
+    from pipeline.tracking import server as tracking
+    from pipeline.tracking.run import TrackedRun, now_ms
+    from tests.commands import own_tracker
 
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(tracking, "ROOT", tmp_path)
-    monkeypatch.setattr(tracking, "OUTBOX", tmp_path / ".tracking")
+    own_tracker(tmp_path, monkeypatch)
     failed = 3 * 20 + 7
     values = [[0.5, 0.5, 0.5]] * (failed - 1) + [[0.5, nan, nan]]
     fds = [3.0, 2.0, 2.5]
-    tracked = tracking.TrackedRun("diverged")
+    tracked = TrackedRun("diverged")
     names = ["d_loss", "g_loss", "d_grad_norm"]
-    tracked.metrics(
-        [f"train/{name}" for name in names], range(1, failed + 1), values, tracking.now_ms()
-    )
-    tracked.metrics(["eval/fd"], [20, 40, 60], [[fd] for fd in fds], tracking.now_ms())
+    tracked.metrics([f"train/{name}" for name in names], range(1, failed + 1), values, now_ms())
+    tracked.metrics(["eval/fd"], [20, 40, 60], [[fd] for fd in fds], now_ms())
     tracked.send()
     columns = dict(zip(names, zip(*values, strict=True), strict=True))
     steps = {"step": range(1, failed + 1), **columns}

@@ -6,8 +6,10 @@ import pytest
 
 from pipeline import sync
 from pipeline.base.cli import run
-from pipeline.tracking import run as tracking
-from pipeline.tracking.run import TrackedRun, connect, find_run
+from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.sender import Sender
+from pipeline.tracking.server import connect, find_run
+from tests.commands import own_tracker
 
 pytestmark = pytest.mark.slow  # a new database takes MLflow some seconds
 
@@ -16,10 +18,7 @@ DEAD = "http://user:secret@127.0.0.1:9"  # nothing listens there
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(tracking, "ROOT", tmp_path)
-    for module in (tracking, sync):
-        monkeypatch.setattr(module, "OUTBOX", tmp_path / ".tracking")
+    own_tracker(tmp_path, monkeypatch)
     monkeypatch.setattr(sys, "argv", ["sync"])
     return tmp_path
 
@@ -61,15 +60,15 @@ def test_every_run_that_waits_is_sent_and_the_one_that_cannot_be_is_named(
     assert "secret" not in said.err
 
     stubborn = keys[1]
-    send_tags = tracking._Sender._send_tags
+    send_tags = Sender._send_tags
 
-    def refuse(self: tracking._Sender, entry: dict[str, object], folder: Path) -> None:
+    def refuse(self: Sender, entry: dict[str, object], folder: Path) -> None:
         if entry["tags"] == {"a": stubborn}:
             raise OSError("refused")
         send_tags(self, entry, folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tracking._Sender, "_send_tags", refuse)
+        patch.setattr(Sender, "_send_tags", refuse)
         assert synchronise() == 1
     said = capsys.readouterr()
     assert f"run {keys[0]}: 3 entries sent, 0 missing\n" in said.out

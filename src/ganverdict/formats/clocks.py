@@ -143,9 +143,7 @@ def _starts_again(series: Series, epochs: Series, carry: bool) -> bool:
     return bool(np.mean(np.diff(epoch)[back] > 0) > 0.5)
 
 
-def _within(
-    series: Series, of: Series | None, epochs: Series, base: float, table: Table
-) -> Clock:
+def _within(series: Series, of: Series | None, epochs: Series, base: float, table: Table) -> Clock:
     """Epoch and batch: the step is the epochs before times their length, and the batch."""
     epoch, known = look_up(epochs, series.rows, True)
     if of is not None:
@@ -157,6 +155,7 @@ def _within(
         per_epoch = _length(series.values[known], epoch[known])
     steps = (epoch - base) * per_epoch + series.values
     clock = Clock("iteration", Series(series.rows[known], steps[known]), table.carry, per_epoch)
+    clock.notes.append(f"steps are counted from epoch and batch, {per_epoch:,.6g} an epoch")
     clock.epochs = Series(series.rows[known], epoch[known])
     return clock
 
@@ -207,7 +206,7 @@ def _by_epoch(epochs: Series, table: Table, main: Series | None) -> Clock:
     assert numbered.steps is not None
     numbered.epochs = epochs
     numbered.per_epoch = slope(numbered.steps, epochs, table.carry)
-    numbered.notes.append("several rows an epoch and no other step: rows are numbered")
+    numbered.notes[:] = ["several rows an epoch and no other step: rows are numbered"]
     return numbered
 
 
@@ -220,7 +219,7 @@ def _numbered(table: Table, main: Series | None) -> Clock:
         return Clock("row", None, False)
     steps = Series(main.rows, np.arange(1.0, len(main) + 1))
     # What is printed between two rows belongs to the one before.
-    return Clock("row", steps, True)
+    return Clock("row", steps, True, notes=["no step was found: rows are numbered"])
 
 
 def slope(steps: Series, epochs: Series, carry: bool) -> float | None:

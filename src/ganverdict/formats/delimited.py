@@ -1,7 +1,8 @@
 """Tables of cells: CSV, TSV, spreadsheets, columns between spaces, with a header or without."""
 
 import csv
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -161,6 +162,8 @@ class _Reading:
     def take(self, number_of_first: int, lines: list[str]) -> None:
         """A block of lines."""
         separator = self.shape.separator
+        if self._at_once(number_of_first, lines):
+            return
         rows: list[list[str]] = []
         places: list[int] = []
         for place, line in enumerate(lines, number_of_first):
@@ -182,6 +185,22 @@ class _Reading:
             places.append(place)
         self._flush(rows, places)
 
+    def _at_once(self, number_of_first: int, lines: list[str]) -> bool:
+        """Take a block in which each line is a row and begins with a digit; False if it is not."""
+        if self.tag is not None or self.shape.comma or len(self.names) < 2:
+            return False
+        separator = self.shape.separator
+        rows = [line.split(separator) for line in lines]
+        if set(map(len, rows)) != {len(self.names)}:
+            return False
+        if not all(row[0][:1].isdigit() for row in rows):
+            return False
+        if any('"' in line for line in lines):
+            return False
+        self.seen += len(rows)
+        self._columns(rows, range(number_of_first, number_of_first + len(rows)))
+        return True
+
     def _flush(self, rows: list[list[str]], places: list[int]) -> None:
         if not rows:
             return
@@ -197,25 +216,32 @@ class _Reading:
                 start = index + 1
         self._columns(rows[start:], places[start:])
 
-    def _columns(self, rows: list[list[str]], places: list[int]) -> None:
+    def _columns(self, rows: list[list[str]], places: Sequence[int]) -> None:
         """A block, column by column; at once where each cell of one is a number."""
+        numbers = array("I", places)
         for name, column in zip(self.names, zip(*rows, strict=True), strict=False):
             try:
                 if self.shape.comma:
                     raise ValueError
-                self.builder.extend(name, places, list(map(float, column)))
+                values = array("d", map(float, column))
             except ValueError:
                 self._cells(name, column, places)
+            else:
+                self.builder.extend(name, numbers, values)
 
-    def _cells(self, name: str, column: tuple[str, ...], places: list[int]) -> None:
+    def _cells(self, name: str, column: tuple[str, ...], places: Sequence[int]) -> None:
+        numbers, values = array("I"), array("d")
         for place, cell in zip(places, column, strict=True):
             if cell == "":
                 continue
             value = number(cell, self.shape.comma)
             if value is not None:
-                self.builder.add(name, place, value)
+                numbers.append(place)
+                values.append(value)
             elif not is_missing(cell):
                 self.no_number.setdefault(name, []).append(place)
+        if values:
+            self.builder.extend(name, numbers, values)
 
     def _long(self, row: list[str], place: int) -> None:
         """A row of a long table: which quantity, and its value."""
@@ -236,9 +262,7 @@ class _Reading:
         """
         names = _trimmed(row)
         again = names == _plain(self.names)
-        if not again and (
-            any(map(_numeric, row)) or sum(_known(role(name)) for name in names) < 2
-        ):
+        if not again and (any(map(_numeric, row)) or sum(_known(role(name)) for name in names) < 2):
             return False
         self.headers.append(place)
         end = places.index(place) if places else 0
@@ -361,15 +385,21 @@ def _notes(reading: _Reading, lines: Lines, last_line: int) -> list[str]:
     if wrong and wrong[-1] >= last_line - 1 and (lines.unfinished or len(wrong) == 1):
         notes.append(f"line {wrong.pop():,} is cut off: skipped")
     if wrong:
-        notes.append(f"{count(len(wrong), 'line')} with another number of cells skipped"
-                     f" (first: line {wrong[0]:,})")
+        notes.append(
+            f"{count(len(wrong), 'line')} with another number of cells skipped"
+            f" (first: line {wrong[0]:,})"
+        )
     if reading.headers:
-        notes.append(f"header repeated in line {reading.headers[0]:,}"
-                     + (f" and {len(reading.headers) - 1} more" if len(reading.headers) > 1 else ""))
+        notes.append(
+            f"header repeated in line {reading.headers[0]:,}"
+            + (f" and {len(reading.headers) - 1} more" if len(reading.headers) > 1 else "")
+        )
     for name, places in list(reading.no_number.items()):
         if _known(role(name)) and len(places) < reading.seen:
-            notes.append(f"{name}: {count(len(places), 'cell')} without a number taken as missing"
-                         f" (first: line {places[0]:,})")
+            notes.append(
+                f"{name}: {count(len(places), 'cell')} without a number taken as missing"
+                f" (first: line {places[0]:,})"
+            )
     if lines.too_long:
         notes.append(f"{count(lines.too_long, 'line')} longer than a million characters skipped")
     return notes

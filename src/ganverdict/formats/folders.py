@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from ganverdict.formats.errors import ReadError
@@ -25,7 +26,10 @@ _NO_LOGS = frozenset(
     " .onnx .safetensors .zip .tar .pdf .lock .git .bin".split()
 )
 
+_CHECKPOINT = re.compile(r"checkpoint-\d+")
+
 Group = tuple[str, list[Table]]
+Folders = dict[Path, list[Table]]
 
 
 def read_folder(folder: Path) -> list[Group]:
@@ -42,21 +46,35 @@ def read_folder(folder: Path) -> list[Group]:
             if is_database(source.head()):
                 tracked += [(title, [table]) for title, table in read_database(path, str(path))]
                 continue
-            tables = [table for table in read_file(source) if _is_log(table)]
+            tables = [table for table in read_file(source) if _is_log(table, path.parent)]
         except ReadError as error:
             refused.append(error)
             continue
         if tables:
             by_folder.setdefault(path.parent, []).extend(tables)
-    tracked = [group for group in tracked if _is_log(group[1][0])]
+    tracked = [group for group in tracked if _is_log(group[1][0], folder)]
     if not by_folder:
         if tracked:
             return tracked
         reason = f" ({refused[0]})" if len(refused) == 1 else ""
         raise ReadError(f"{shown(str(folder))}: no file in it is a log that is known{reason}")
+    for older in _older_checkpoints(by_folder):
+        del by_folder[older]
     for tables in by_folder.values():
         tables.sort(key=lambda table: table.order)
     return _grouped(folder, by_folder) + tracked
+
+
+def _older_checkpoints(by_folder: Folders) -> list[Path]:
+    """Folders `checkpoint-100` whose history a later one beside them, or the one above, has."""
+    older: list[Path] = []
+    latest: dict[Path, Path] = {}
+    for path in sorted(by_folder, key=lambda path: natural(path.name)):
+        if _CHECKPOINT.fullmatch(path.name) and all(t.layout == "JSON" for t in by_folder[path]):
+            if path.parent in latest:
+                older.append(latest[path.parent])
+            latest[path.parent] = path
+    return older + [last for above, last in latest.items() if above in by_folder]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -69,7 +87,8 @@ def _files(folder: Path) -> list[Path]:
     for base, folders, names in os.walk(folder):
         depth = len(Path(base).relative_to(folder).parts)
         folders[:] = [
-            name for name in sorted(folders, key=natural)
+            name
+            for name in sorted(folders, key=natural)
             if not name.startswith(".") and depth < _DEEPEST
         ]
         if "meta.yaml" in names and is_run_folder(Path(base)):
@@ -99,8 +118,10 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     ]
 
 
-def _is_log(table: Table) -> bool:
+def _is_log(table: Table, folder: Path) -> bool:
     """Whether a file of a folder has losses or measures over time."""
+    if table.layout == "TensorBoard" and _is_line(folder, table):
+        return role(folder.name).kind in ("signal", "half", "measure")
     return any(
         _meaning(name, table) and (len(series) > 1 or _has_step(table))
         for name, series in table.columns.items()
@@ -125,12 +146,40 @@ def has_losses(table: Table) -> bool:
     )
 
 
+def _with_lines_of_charts(folder: Path, by_folder: Folders) -> Folders:
+    """TensorBoard's `add_scalars` makes a folder for each line of a chart, named after it.
+
+    The tag is the same in all of them, so the folder's name is what tells D from G; they are moved
+    to the folder above.
+    """
+    result: Folders = {}
+    for path, tables in by_folder.items():
+        kept = []
+        for table in tables:
+            if table.layout == "TensorBoard" and path != folder and _is_line(path, table):
+                names = {n: n if n.startswith("#") else path.name for n in table.columns}
+                columns = {names[n]: series for n, series in table.columns.items()}
+                result.setdefault(path.parent, []).append(replace(table, columns=columns))
+            else:
+                kept.append(table)
+        if kept:
+            result.setdefault(path, []).extend(kept)
+    return result
+
+
+def _is_line(path: Path, table: Table) -> bool:
+    """Whether a table is one line of a chart: one tag, with which the folder's name begins."""
+    tags = [name for name in table.columns if not name.startswith("#")]
+    return len(tags) == 1 and path.name.startswith(re.sub(r"[/ ]", "_", tags[0]) + "_")
+
+
 def _anonymous(table: Table) -> bool:
     return any(name == "#value" or name.lower() == "value" for name in table.columns)
 
 
 def _grouped(folder: Path, by_folder: dict[Path, list[Table]]) -> list[Group]:
     """Folders with losses are runs; those with evaluations alone belong to the run above or below."""
+    by_folder = _with_lines_of_charts(folder, by_folder)
     runs = [path for path, tables in by_folder.items() if any(map(has_losses, tables))]
     if len(runs) <= 1 or len(by_folder) == 1:
         if not runs and len(by_folder) > 1:

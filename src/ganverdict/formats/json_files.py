@@ -3,13 +3,14 @@
 import json
 import math
 import re
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
 from ganverdict.formats.delimited import count
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.numbers import number
-from ganverdict.formats.sources import Lines, Source, chunks, encoding, shown
+from ganverdict.formats.sources import LINE_LIMIT, Lines, Source, chunks, encoding, shown
 from ganverdict.formats.table import Builder, Table
 
 _MOST_BYTES = 1 << 28  # a document is read as a whole
@@ -21,8 +22,15 @@ _STATISTICS = frozenset(("num", "mean", "std"))
 def is_json_lines(lines: list[str]) -> bool:
     """Whether most of these lines are JSON objects by themselves."""
     body = [line for line in lines if line.strip()][:20]
-    objects = sum(isinstance(_loads(line), dict) for line in body if line.lstrip()[:1] == "{")
-    return objects > 0.5 * len(body)
+    found = [_loads(line) for line in body if line.lstrip()[:1] == "{"]
+    objects = [record for record in found if isinstance(record, dict)]
+    if len(body) == 1 and objects and any(_holds_many(value) for value in objects[0].values()):
+        return False
+    return len(body) > 0 and len(objects) >= 0.5 * len(body)
+
+
+def _holds_many(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1
 
 
 def is_json(lines: list[str]) -> bool:
@@ -40,6 +48,7 @@ def read_json_lines(source: Source) -> Table:
     place = 0
     last, sample = 0, ""
     for block in lines.blocks():
+        flat = _Flat(builder)
         for line in block:
             place += 1
             if not line or line.isspace():
@@ -47,10 +56,11 @@ def read_json_lines(source: Source) -> Table:
             record = _loads(line)
             if isinstance(record, dict):
                 sample = sample or line[:2000]
-                _add(builder, record, place)
+                flat.add(record, place)
             elif line.strip() not in "[],":
                 wrong.append(place)
             last = place
+        flat.flush()
     notes = []
     if wrong and wrong[-1] == last:
         notes.append(f"line {wrong.pop():,} is cut off: skipped")
@@ -68,8 +78,10 @@ def read_json(source: Source) -> Table:
     for chunk in chunks(source):
         total += len(chunk)
         if total > _MOST_BYTES:
-            raise ReadError(f"{name}: a JSON document of more than {_MOST_BYTES >> 20} MiB;"
-                            " write a record a line")
+            raise ReadError(
+                f"{name}: a JSON document of more than {_MOST_BYTES >> 20} MiB;"
+                " write a record a line"
+            )
         data.append(chunk)
     raw = b"".join(data)
     text = raw.decode(encoding(raw[:2000]), errors="replace").replace("\0", "").lstrip("\ufeff")
@@ -82,20 +94,67 @@ def read_json(source: Source) -> Table:
         notes.append(f"the document is cut off: the first {count(len(document), 'record')} counted")
     builder = Builder(name)
     _document(builder, document, 0)
-    sample = text[:2000]
+    sample = "Wall time Step Value" if _is_chart(document) else text[:2000]
     return Table(name, "JSON", source.stem, builder.columns(), notes=notes, sample=sample)
+
+
+class _Flat:
+    """Gathers records of equal keys, whose values are numbers, to add them column by column."""
+
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
+        self._keys: tuple[str, ...] = ()
+        self._rows = array("I")
+        self._values: list[Any] = []
+
+    def add(self, record: dict[str, Any], row: int) -> None:
+        keys = tuple(record)
+        if keys != self._keys:
+            self.flush()
+            self._keys = keys
+        self._rows.append(row)
+        self._values.append(record)
+
+    def flush(self) -> None:
+        """Add what was gathered."""
+        try:
+            if any(
+                type(v) not in (int, float) for record in self._values[:1] for v in record.values()
+            ):
+                raise TypeError
+            columns = [
+                (name[:300], array("d", [record[name] for record in self._values]))
+                for name in self._keys
+            ]
+        except (TypeError, OverflowError):
+            for row, record in zip(self._rows, self._values, strict=True):
+                _add(self._builder, record, row)
+        else:
+            for name, values in columns:
+                self._builder.extend(name, self._rows, values)
+        self._keys, self._rows, self._values = (), array("I"), []
+
+
+def _is_chart(document: Any) -> bool:
+    """Whether it is what TensorBoard gives for a chart: time, step and value of each point."""
+    return isinstance(document, list) and all(
+        isinstance(point, list) and len(point) == 3 for point in document[:5]
+    )
 
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text.rstrip().rstrip(","), parse_int=float)
-    except (ValueError, RecursionError):
+        return json.loads(text)
+    except RecursionError:
         return None
+    except ValueError:
+        stripped = text.rstrip()
+        return _loads(stripped[:-1]) if stripped.endswith(",") and len(text) < LINE_LIMIT else None
 
 
 def _whole_records(text: str) -> Iterator[Any]:
     """The records of a list that does not end."""
-    decoder = json.JSONDecoder(parse_int=float)
+    decoder = json.JSONDecoder()
     start = text.find("{", text.find("[") + 1 if "[" in text[:2000] else 0)
     while start != -1:
         try:
@@ -220,4 +279,7 @@ def _put(builder: Builder, name: str, row: int, value: Any) -> None:
     if isinstance(value, str):
         value = number(value) if len(value) < 100 else None
     if isinstance(value, int | float):
-        builder.add(name[:300], row, float(value) if not math.isinf(value) else value)
+        try:
+            builder.add(name[:300], row, float(value))
+        except OverflowError:
+            builder.add(name[:300], row, math.inf if value > 0 else -math.inf)

@@ -21,7 +21,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str | None], ...] = (
     ("text", ("G_GAN", "D_real", "D_fake", "epoch", "iters"), "pix2pix", "bce_mean"),
     ("text", ("l_g_gan", "l_d_real", "iter"), "BasicSR", None),
     ("text", ("Loss G", "Loss D", "Epoch"), "CTGAN", "wasserstein"),
-    ("text", ("Gen.", "Discrim.", "Epoch"), "CTGAN", "wasserstein"),
+    ("text", ("Gen", "Discrim"), "CTGAN", "wasserstein"),
     ("text", ("d", "g", "r1", "path"), "rosinality StyleGAN2", "bce_sum"),
     ("text", ("G", "D", "GP"), "lucidrains StyleGAN2", "hinge"),
     ("text", ("loss_disc_fake", "loss_disc_real", "loss_gen"), "mmagic", None),
@@ -34,6 +34,8 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str | None], ...] = (
     ("JSON lines", ("_step", "_runtime"), "Weights & Biases", None),
     ("JSON lines", ("itr", "IS_mean", "FID"), "BigGAN-PyTorch", "hinge"),
 )
+# What a step counts, where the numbers do not say it.
+UNITS = {"CycleGAN": "image", "pix2pix": "image", "CTGAN": "epoch"}
 _SAMPLES = (
     (re.compile(r'"log_history"'), "Hugging Face trainer"),
     (re.compile(r'"snapshot_pkl"'), "StyleGAN"),

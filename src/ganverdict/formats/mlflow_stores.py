@@ -65,8 +65,7 @@ def _from_database(path: Path, name: str) -> list[tuple[str, Table]]:
         if not {"runs", "metrics"} <= found:
             raise ReadError(f"{name}: an SQLite database, but not of MLflow")
         runs = connection.execute(
-            "SELECT run_uuid, name FROM runs WHERE lifecycle_stage != 'deleted'"
-            " ORDER BY start_time"
+            "SELECT run_uuid, name FROM runs WHERE lifecycle_stage != 'deleted' ORDER BY start_time"
         ).fetchall()
         tables = []
         for run_id, run_name in runs:

@@ -22,15 +22,18 @@ _PLAIN = frozenset(
 )
 _HELD_OUT = frozenset("val valid validation test eval evaluation dev heldout".split())
 # Parts of a loss, or other things beside it: never the loss itself.
-_PARTS = frozenset(
-    "gp r1 r2 path pl plr reg regularization penalty grad gradient norm lr rate time acc accuracy"
-    " real fake aux cls class classification clf cycle cyc idt id ident identity l1 l2 pix pixel"
-    " perceptual percep vgg feat feature features fm info kl rec recon reconstruction mse mae tv"
-    " ssim lpips style content mi q cr dlr dr gen2 std var min max weight weights params"
-    " lambda scale steps count num ratio updates sec it beta alpha ada p augment aug memory mem"
-    " best lowest prev last delta diff target scores score logits logit sign signs prob output"
-    " x gz z pred predictions out".split()
-) | _HELD_OUT
+_PARTS = (
+    frozenset(
+        "gp r1 r2 path pl plr reg regularization penalty grad gradient norm lr rate time acc accuracy"
+        " real fake aux cls class classification clf cycle cyc idt id ident identity l1 l2 pix pixel"
+        " perceptual percep vgg feat feature features fm info kl rec recon reconstruction mse mae tv"
+        " ssim lpips style content mi q cr dlr dr gen2 std var min max weight weights params"
+        " lambda scale steps count num ratio updates sec it beta alpha ada p augment aug memory mem"
+        " best lowest prev last delta diff target scores score logits logit sign signs prob output"
+        " x gz z pred predictions out".split()
+    )
+    | _HELD_OUT
+)
 _TIME = frozenset(
     "time timestamp runtime elapsed eta wall walltime date datetime lr learning_rate seconds sec"
     " secs duration relative created".split()
@@ -60,9 +63,6 @@ for _kind, _names in {
     for _rank, _name in enumerate(_names.split()):
         _STEP_NAMES[_name] = (_kind, _rank)
 
-_HIGHER = (
-    "is inception inception_score is_mean precision recall density coverage psnr ssim ms_ssim"
-).split()
 _MEASURE = re.compile(
     r"(?:^|_)(?:[a-z]?fids?|[a-z]?kids?|fd|fvd|frechet|is|inception|precision|recall|density"
     r"|coverage|ppl|lpips|swd|fdd|fd_dino\w*|fid\d+\w*|kid\d+\w*|is\d+\w*|pr\d+\w*|ppl\w*|prdc"
@@ -296,11 +296,6 @@ def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(split)
 
 
-def is_held_out(name: str) -> bool:
-    """Whether a name speaks of validation or test data."""
-    return bool(set(words(name)) & _HELD_OUT)
-
-
 def metric_rank(name: str) -> tuple[int, int, int] | None:
     """How well a measure serves as the one that counts: lowest first; None where it cannot.
 
@@ -321,4 +316,6 @@ def metric_rank(name: str) -> tuple[int, int, int] | None:
     return None
 
 
-_IDLE = frozenset("score full value metric metrics distance eval evaluation frechet inception".split())
+_IDLE = frozenset(
+    "score full value metric metrics distance eval evaluation frechet inception".split()
+)

@@ -3,7 +3,22 @@
 import re
 
 MISSING = frozenset(
-    ["", "-", "--", "---", "na", "n/a", "#n/a", "<na>", "n.a.", "nil", "none", "null", "?", "missing"]
+    [
+        "",
+        "-",
+        "--",
+        "---",
+        "na",
+        "n/a",
+        "#n/a",
+        "<na>",
+        "n.a.",
+        "nil",
+        "none",
+        "null",
+        "?",
+        "missing",
+    ]
 )
 # C's printf and numpy write these; Python's float does not read them.
 _NOT_FINITE = {
@@ -38,12 +53,10 @@ def number(text: str, comma: bool = False) -> float | None:
     groups of digits are taken off.
     """
     text = text.strip().strip("\"'").strip()
-    if not text or len(text) > _LONGEST:
-        return None
     if comma and ("," in text or DOTTED_THOUSANDS.fullmatch(text)):
         text = text.replace(".", "").replace(",", ".")
     value = _float(text)
-    if value is not None:
+    if value is not None or len(text) > _LONGEST:
         return value
     lowered = text.lower()
     if lowered in _NOT_FINITE:

@@ -8,6 +8,7 @@ which is some thirty times as fast.
 import re
 from array import array
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 
@@ -26,6 +27,16 @@ _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
     r"|(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)(?![a-zA-Z]))"
 )
+# The same in an expression for many lines, where speed counts.
+_SLOT = (
+    r"[-+\d.eE]+|[-+]?(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)"
+    r"|[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
+)
+_SPACES, _MAY_BE_SPACES = r"[^\S\n]+", r"[^\S\n]*"
+_TOGETHER = 512  # lines
+_NEVER = re.compile(r"(?!)")
+_MAY_HOLD_NUMBERS = re.compile(r"\d|nan|inf", re.IGNORECASE)
+_BAR_MARKS = ("|", "[=", "[>", "─", "━", "█", "==", "--", "**", "__", "~~", "##")
 _FIND = re.compile(rf"(?<![\w.])({_NUMBER})(?![\w]|\.\w)")
 _BAR = re.compile(r"\|[^|\w]*\||\[[=>.\s]{2,}\]|[\u2500-\u25ff]+|[-=*_#~]{4,}")
 _WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|array|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
@@ -36,7 +47,9 @@ _NAMELESS = ("#fraction", "#bar")
 _FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
 _IS = re.compile(r"\s(?:is|was|of)$")
 # `FID at epoch 4: 33.2`, `FID after 1000 iterations: 33.2`: the name stands before the step.
-_AT = re.compile(r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$")
+_AT = re.compile(
+    r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$"
+)
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?")
 
 
@@ -68,37 +81,75 @@ class PrintReader:
         self._file = file
         self._templates: list[_Template] = []
         self._by_pattern: dict[str, _Template] = {}
-        self._cells = 0
+        self._by_names: dict[tuple[str, ...], _Template] = {}
+        self._alike = False  # whether the lines before were all of one wording
         self.last: _Template | None = None
 
     def take(self, first: int, lines: list[str]) -> None:
         """A block of lines, numbered from `first`."""
-        templates = self._templates
+        for start in range(0, len(lines), _TOGETHER):
+            part = lines[start : start + _TOGETHER]
+            whole = "\n".join(part)
+            if any(mark in whole for mark in _BAR_MARKS):
+                part = [_BAR.sub("|", line) for line in part]
+                whole = "\n".join(part)
+            if not (self._alike and self._all_at_once(first + start, whole, len(part))):
+                self._one_by_one(first + start, part)
+        self._count()
+
+    def _all_at_once(self, first: int, whole: str, count_of: int) -> bool:
+        """Take lines that are all of the latest wording; False where they are not."""
+        template = self._templates[0]
+        found = template.pattern.findall(whole)
+        if len(found) != count_of or len(template.names) < 2:
+            return False
+        try:
+            values = array("d", map(float, chain.from_iterable(found)))
+        except ValueError:
+            return False
+        template.values.extend(values)
+        template.rows.extend(range(first, first + count_of))
+        self.last = template
+        return True
+
+    def _one_by_one(self, first: int, lines: list[str]) -> None:
+        learned = 0
+        start = self._templates[:1]
         for row, line in enumerate(lines, first):
             if not line:
                 continue
             if len(line) > _LONGEST:
                 line = line[:_LONGEST]
-            if "|" in line or "[=" in line or "──" in line or "━" in line or "==" in line:
-                line = _BAR.sub("|", line)
-            for position, template in enumerate(templates[:_TRIED]):
+            templates = self._templates
+            for position, template in enumerate(templates):
                 match = template.pattern.fullmatch(line)
                 if match is not None:
-                    try:
-                        template.values.extend(map(float, match.groups()))
-                        template.rows.append(row)
-                    except ValueError:
-                        self._keep(template, row, match.groups())
-                    self.last = template
+                    self._found(template, row, match)
                     if position:
                         templates.insert(0, templates.pop(position))
+                        learned += 1
+                    break
+                if position == _TRIED:
+                    self._learn(row, line)
+                    learned += 1
                     break
             else:
                 self._learn(row, line)
-        self._count()
+                learned += 1
+        self._alike = learned == 0 and bool(start) and bool(start[0].names)
+
+    def _found(self, template: _Template, row: int, match: re.Match[str]) -> None:
+        if not template.names:
+            return
+        try:
+            template.values.extend(map(float, match.groups()))
+            template.rows.append(row)
+        except ValueError:
+            self._keep(template, row, match.groups())
+        self.last = template
 
     def _count(self) -> None:
-        check_size(self._file, sum(len(t.values) for t in self._by_pattern.values()))
+        check_size(self._file, sum(len(t.values) for t in self._all()))
 
     def _keep(self, template: _Template, row: int, texts: tuple[str, ...]) -> None:
         """Numbers that `float` does not read, such as `1,000`."""
@@ -109,36 +160,38 @@ class PrintReader:
         template.rows.append(row)
 
     def _learn(self, row: int, line: str) -> None:
-        slots = slots_of(line)
-        if not slots:
+        if not _MAY_HOLD_NUMBERS.search(line):
             return
+        slots = slots_of(line)
         pattern = _pattern(line, slots)
         template = self._by_pattern.get(pattern)
+        if template is None and len(self._by_pattern) >= _MOST_TEMPLATES:
+            # Words that change from line to line: kept by the names alone.
+            if slots:
+                names = tuple(slot.name for slot in slots)
+                template = self._by_names.setdefault(names, _Template(_NEVER, names))
+                self._keep(template, row, tuple(line[slot.start : slot.end] for slot in slots))
+                self.last = template
+            return
         if template is None:
-            try:
-                compiled = re.compile(pattern)
-            except (re.error, RecursionError, OverflowError):
-                return
-            if len(self._by_pattern) >= _MOST_TEMPLATES:
-                # Words that change from line to line: keep by names alone.
-                pattern = "\0".join(slot.name for slot in slots)
-                template = self._by_pattern.get(pattern)
-            if template is None:
-                template = _Template(compiled, tuple(slot.name for slot in slots))
-                self._by_pattern[pattern] = template
-        if not any(template is known for known in self._templates):
-            self._templates.insert(0, template)
-            del self._templates[_TRIED * 4 :]
-        elif template in self._templates[_TRIED:]:
-            self._templates.remove(template)
-            self._templates.insert(0, template)
+            template = _Template(
+                re.compile(f"(?m:^{pattern}$)"), tuple(slot.name for slot in slots)
+            )
+            self._by_pattern[pattern] = template
+        self._templates = [template] + [t for t in self._templates if t is not template]
+        del self._templates[_TRIED * 4 :]
+        if not slots:
+            return
         self.last = template
         self._keep(template, row, tuple(line[slot.start : slot.end] for slot in slots))
+
+    def _all(self) -> list[_Template]:
+        return [*self._by_pattern.values(), *self._by_names.values()]
 
     def columns(self) -> dict[str, Series]:
         """All numbers by name; where a name stands twice in a line the first counts."""
         gathered: dict[str, list[Series]] = {}
-        for template in self._by_pattern.values():
+        for template in self._all():
             if not template.rows:
                 continue
             rows = np.frombuffer(template.rows, np.uint32)
@@ -161,13 +214,17 @@ def _joined(parts: list[Series]) -> Series:
 
 
 def _pattern(line: str, slots: list[_Slot]) -> str:
-    """The expression of all lines with this line's words, its named numbers in groups."""
+    """The expression of all lines with this line's words, its named numbers in groups.
+
+    Where none has a name, numbers within words may differ, too.
+    """
+    if not slots:
+        return r"\d+".join(map(_literal, re.split(r"\d+", line)))
     groups = {(slot.start, slot.end) for slot in slots}
     pieces, position = [], 0
     for match in _FIND.finditer(line):
         pieces.append(_literal(line[position : match.start(1)]))
-        inner = _NUMBER
-        pieces.append(f"({inner})" if match.span(1) in groups else f"(?:{inner})")
+        pieces.append(f"({_SLOT})" if match.span(1) in groups else f"(?:{_SLOT})")
         position = match.end(1)
         if len(pieces) > 2 * _MOST_NUMBERS:
             break
@@ -185,7 +242,9 @@ def _literal(text: str) -> str:
     for index, part in enumerate(parts):
         if part.isspace():
             # Spaces after a word or a number may vanish where a number fills its width.
-            pieces.append(r"\s+" if 0 < index < len(parts) - 1 and parts[index + 1] else r"\s*")
+            pieces.append(
+                _SPACES if 0 < index < len(parts) - 1 and parts[index + 1] else _MAY_BE_SPACES
+            )
         else:
             pieces.append(re.escape(part))
     return "".join(pieces)
@@ -242,7 +301,9 @@ def slots_of(line: str) -> list[_Slot]:
         if not name:
             if of is not None and line[found[of][1] : found[of][1] + 1] != "/":
                 fractions.append(len(slots))
-                slots.append(_Slot("|" if gap.rstrip().endswith("|") else "", False, start, end, of))
+                slots.append(
+                    _Slot("|" if gap.rstrip().endswith("|") else "", False, start, end, of)
+                )
             elif bare is None and index == 0 and _STARTS.fullmatch(gap) and _is_count(line, end):
                 bare = _Slot("#step", False, start, end)
             elif len(fractions) == 1 and len(slots) == 1 and _in_brackets(gap, line, end):

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from ganverdict.formats.assemble import assemble, charted_runs
+from ganverdict.formats.assemble import assemble
+from ganverdict.formats.columns import charted_runs
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.files import read_file
 from ganverdict.formats.folders import read_folder

@@ -11,13 +11,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from ganverdict.formats.errors import ReadError
 
 LINE_LIMIT = 1 << 20  # characters; longer lines are skipped
 HEAD = 1 << 16
 _CHUNK = 1 << 20
+_GZIP, _GZIP_FORMAT = b"\x1f\x8b", 31  # its first bytes; zlib's number for it
 _MOST_BYTES = 1 << 35  # unpacked
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _BACKSPACES = re.compile("\x08+")
@@ -35,15 +36,18 @@ class Source:
     def open(self) -> IO[bytes]:
         """The bytes, unpacked where they are gzip."""
         raw = self.open_raw()
-        if raw.read(2) == b"\x1f\x8b":
-            raw.seek(0)
-            return gzip.GzipFile(fileobj=raw)
+        packed = raw.read(2) == _GZIP
         raw.seek(0)
-        return raw
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if packed else raw
 
     def head(self) -> bytes:
         """The first bytes, unpacked; what could be unpacked where the end is cut off."""
-        return next(chunks(self, HEAD), b"")
+        found = b""
+        for chunk in chunks(self, HEAD):
+            found += chunk
+            if len(found) >= HEAD:
+                break
+        return found[:HEAD]
 
 
 def from_file(path: Path, name: str | None = None) -> Source:
@@ -89,22 +93,37 @@ def shown(name: str) -> str:
 def chunks(source: Source, size: int = _CHUNK) -> Iterator[bytes]:
     """The bytes in pieces; a packed file that is cut off ends where it is cut."""
     total = 0
-    with source.open() as file:
-        while True:
-            try:
-                chunk = file.read(size)
-            except (EOFError, zlib.error, gzip.BadGzipFile):
-                if total == 0:
-                    raise ReadError(f"{shown(source.name)}: not a readable gzip file") from None
-                return
-            except OSError as error:
-                raise ReadError(f"{shown(source.name)}: {error.strerror or error}") from None
-            if not chunk:
-                return
-            total += len(chunk)
-            if total > _MOST_BYTES:
-                raise ReadError(f"{shown(source.name)}: more than {_MOST_BYTES >> 30} GiB")
+    with source.open_raw() as file:
+        try:
+            for chunk in _unpacked(file, size):
+                total += len(chunk)
+                if total > _MOST_BYTES:
+                    raise ReadError(f"{shown(source.name)}: more than {_MOST_BYTES >> 30} GiB")
+                yield chunk
+        except zlib.error:
+            if total == 0:
+                raise ReadError(f"{shown(source.name)}: not a readable gzip file") from None
+        except OSError as error:
+            raise ReadError(f"{shown(source.name)}: {error.strerror or error}") from None
+
+
+def _unpacked(file: IO[bytes], size: int) -> Iterator[bytes]:
+    packed = file.read(2) == _GZIP
+    file.seek(0)
+    unpacker = zlib.decompressobj(_GZIP_FORMAT)
+    while chunk := file.read(size):
+        if not packed:
             yield chunk
+            continue
+        while chunk:
+            data = unpacker.decompress(chunk, size)
+            if data:
+                yield data
+            chunk = unpacker.unconsumed_tail
+            if unpacker.eof:
+                # Another member may follow.
+                chunk = unpacker.unused_data.lstrip(b"\0")
+                unpacker = zlib.decompressobj(_GZIP_FORMAT)
 
 
 def encoding(head: bytes) -> str:
@@ -134,9 +153,8 @@ class Lines:
     lines were skipped for their length. A skipped line is yielded empty, so that numbers hold.
     """
 
-    def __init__(self, source: Source, most_bytes: int | None = None) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._most = most_bytes
         self.unfinished = False
         self.too_long = 0
 
@@ -147,11 +165,8 @@ class Lines:
     def blocks(self) -> Iterator[list[str]]:
         """The lines, some thousands at a time."""
         decoder = codecs.getincrementaldecoder(encoding(self._source.head()))(errors="replace")
-        rest, skipping, read = "", False, 0
+        rest, skipping = "", False
         for chunk in chunks(self._source):
-            if self._most is not None:
-                chunk = chunk[: self._most - read]
-                read += len(chunk)
             text = rest + decoder.decode(chunk)
             held = text.endswith("\r")
             text = _clean(text[:-1] if held else text)
@@ -168,8 +183,6 @@ class Lines:
                 if not skipping:
                     skipping = True
                     self.too_long += 1
-            if self._most is not None and read >= self._most:
-                return
         rest = _uncoloured(_clean(rest + decoder.decode(b"", True)))
         if skipping:
             yield [""]
@@ -198,5 +211,7 @@ def _uncoloured(text: str) -> str:
 
 
 def sample_lines(source: Source) -> list[str]:
-    """The whole lines of the first 64 KiB."""
-    return list(Lines(source, HEAD))
+    """The whole lines of the first 64 KiB, or as much of the first."""
+    head = source.head()
+    lines = _uncoloured(_clean(head.decode(encoding(head), errors="replace"))).split("\n")
+    return lines[:-1] if len(lines) > 1 and (len(head) >= HEAD or not lines[-1]) else lines

@@ -49,7 +49,9 @@ def _sawtooth(steps: Floats, back: NDArray[np.int64]) -> bool:
     return bool(np.ptp(landed) <= 0.1 * max(np.ptp(steps), 1e-300))
 
 
-def mended(steps: Floats, lines: Floats | NDArray[np.int64]) -> tuple[NDArray[np.int64] | None, list[str]]:
+def mended(
+    steps: Floats, lines: Floats | NDArray[np.int64]
+) -> tuple[NDArray[np.int64] | None, list[str]]:
     """The order in which `steps` [n] are strictly increasing, and what was done; None: they are.
 
     `lines` [n] are where they stand.

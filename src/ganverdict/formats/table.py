@@ -1,7 +1,6 @@
 """What was read of one file before its names have a meaning."""
 
 from array import array
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,8 +64,8 @@ class Builder:
             column[1].append(value)
             self._count(1)
 
-    def extend(self, name: str, rows: Iterable[int], values: Sequence[float]) -> None:
-        """Many values of one column."""
+    def extend(self, name: str, rows: "array[int]", values: "array[float]") -> None:
+        """Many values of one column: arrays of "I" and of "d"."""
         column = self._column(name)
         if column is not None:
             column[0].extend(rows)

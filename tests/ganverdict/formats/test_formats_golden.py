@@ -178,10 +178,7 @@ def _studiogan(folder: Path, run: Series, g: str, d: str) -> Paths:
     lines = ["[INFO] 2021-03-04 12:00:00 > Run name : CIFAR10-DCGAN-train-2021"]
     for row, epoch, batch in places(run):
         lines.append(
-            f"[INFO] 2021-03-04 12:{row % 60:02d}:01 > Step: {row + 1:>6} Progress: {row / 5:<5.1%}"
-            f" Elapsed: 0:0{row % 10}:02 {g}: {run.g_loss[row]:<.4} {d}: {run.d_loss[row]:<.4}"
-            if False
-            else f"[INFO] 2021-03-04 12:{row % 60:02d}:01 > Step: {row + 1:>6} Progress:"
+            f"[INFO] 2021-03-04 12:{row % 60:02d}:01 > Step: {row + 1:>6} Progress:"
             f" {row / len(run.rows):<6.1%} Elapsed: 0:0{row % 10}:02 {g}: {run.g_loss[row]:<10.6}"
             f" {d}: {run.d_loss[row]:<10.6} "
         )
@@ -198,10 +195,10 @@ def _studiogan(folder: Path, run: Series, g: str, d: str) -> Paths:
     return one(folder, "CIFAR10.log", lines)
 
 
-@log("JSON lines and text", fid=True, loss="hinge")
+@log("BigGAN-PyTorch", fid=True, loss="hinge")
 def biggan_pytorch(folder: Path, run: Series) -> Paths:
     real = np.round(run.d_loss / 3, 4)
-    one(folder, "G_loss.log", [f"{row}: {run.g_loss[row]:+4.3e}" for row in run.rows])
+    one(folder, "G_loss.log", [f"{row}: {run.g_loss[row]:+8.7e}" for row in run.rows])
     one(folder, "D_loss_real.log", [f"{row}: {real[row]:+8.7e}" for row in run.rows])
     fake = [f"{row}: {run.d_loss[row] - real[row]:+8.7e}" for row in run.rows]
     one(folder, "D_loss_fake.log", fake)
@@ -439,7 +436,7 @@ def trainer_state(folder: Path, run: Series) -> Paths:
 
 @log("MLflow", fid=True)
 def mlruns(folder: Path, run: Series) -> Paths:
-    base = folder / "mlruns" / "0" / "b" * 1 / ("a" * 32) if False else folder / "mlruns/0/abc123"
+    base = folder / "mlruns/0/abc123"
     metrics = base / "metrics"
     (metrics / "train").mkdir(parents=True)
     (metrics / "eval").mkdir()
@@ -473,9 +470,7 @@ def spreadsheet(folder: Path, run: Series) -> Paths:
     lines = ["\ufeffIteration;Epoche;D-Verlust;Loss D;Loss G;FID;Epoch"]
     for row, epoch, batch in places(run):
         fid = german(run.fid[epoch]) if batch == BATCHES - 1 else ""
-        lines.append(
-            f"{row};x;;{german(run.d_loss[row])};{german(run.g_loss[row])};{fid};{epoch}"
-        )
+        lines.append(f"{row};x;;{german(run.d_loss[row])};{german(run.g_loss[row])};{fid};{epoch}")
     return one(folder, "Mappe1.csv", lines)
 
 
@@ -532,8 +527,9 @@ def json_columns(folder: Path, run: Series) -> Paths:
 def printed_dictionaries(folder: Path, run: Series) -> Paths:
     lines = []
     for row, epoch, batch in places(run):
-        lines.append(str({"d_loss": float(run.d_loss[row]), "g_loss": float(run.g_loss[row]),
-                          "iter": row}))
+        lines.append(
+            str({"d_loss": float(run.d_loss[row]), "g_loss": float(run.g_loss[row]), "iter": row})
+        )
         if batch == BATCHES - 1:
             lines.append(str({"eval_fid": float(run.fid[epoch]), "iter": row}))
     return one(folder, "out.log", lines)
@@ -587,17 +583,16 @@ def test_every_kind_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
 
     (found,) = read(paths)
 
-    expected = _expected(kind, run, tmp_path / "plain", found.kind)
+    expected = _expected(kind, run, tmp_path / "plain")
     check_same(found, expected)
     assert found.unit == kind.unit
     assert found.loss == kind.loss
-    if kind.kind != "JSON lines and text":
-        assert found.kind == kind.kind
+    assert found.kind == kind.kind
     assert found.steps_per_epoch == pytest.approx(kind.per_epoch) or kind.per_epoch is None
-    assert kind.kind.split(" and ")[0] in describe(found)
+    assert kind.kind in describe(found)
 
 
-def _expected(kind: Kind, run: Series, folder: Path, _: str) -> Log:
+def _expected(kind: Kind, run: Series, folder: Path) -> Log:
     columns: dict[str, Floats] = {
         "d_loss": run.d_loss,
         "g_loss": run.g_loss,

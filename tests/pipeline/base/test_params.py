@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dcgan.params import Range
+from ganverdict.thresholds import Between, Thresholds
 from pipeline.base.cli import UserError, load_params, read_yaml
 from pipeline.base.params import Params
 from tests.project import REPOSITORY
@@ -96,10 +97,19 @@ def allowed(hint: Any) -> st.SearchStrategy[Any]:
     if typing.get_origin(hint) is Annotated:
         kind, bounds = typing.get_args(hint)
         if kind is int:
-            step = 2 if bounds.even else 1
+            step = 2 if is_even(bounds) else 1
             return st.integers(bounds.low // step, bounds.high // step).map(lambda n: n * step)
-        return st.floats(bounds.low, bounds.high, exclude_max=bounds.open)
+        return st.floats(bounds.low, bounds.high, exclude_max=is_open(bounds))
     return {bool: st.booleans(), str | None: st.none() | st.text()}[hint]
+
+
+def is_even(bounds: Range | Between) -> bool:
+    return isinstance(bounds, Range) and bounds.even
+
+
+def is_open(bounds: Range | Between) -> bool:
+    """Whether the upper end itself is refused."""
+    return isinstance(bounds, Range) and bounds.open
 
 
 ANYTHING = st.recursive(
@@ -119,7 +129,8 @@ def test_the_shipped_file_is_right_and_its_values_arrive() -> None:
 
 
 def test_no_value_has_a_default_beside_the_file() -> None:
-    for section_class in (Params, *SECTIONS.values()):
+    """Those of the verdict apart, a package of its own: tests/ganverdict compares them."""
+    for section_class in {Params, *SECTIONS.values()} - {Thresholds}:
         for field in dataclasses.fields(section_class):
             assert field.default is dataclasses.MISSING, field.name
             assert field.default_factory is dataclasses.MISSING, field.name
@@ -144,14 +155,14 @@ def test_every_value_that_the_annotations_allow_is_accepted(data: st.DataObject)
 
 @pytest.mark.parametrize(("section", "key", "parts"), NUMBERS)
 def test_numbers_are_accepted_up_to_their_bounds_and_refused_beyond(
-    section: str, key: str, parts: tuple[type, Range]
+    section: str, key: str, parts: tuple[type, Range | Between]
 ) -> None:
     kind, bounds = parts
-    step = (2 if bounds.even else 1) if kind is int else 1e-6
+    step = (2 if is_even(bounds) else 1) if kind is int else 1e-6
     for value, right in (
         (bounds.low, True),
         (bounds.low - step, False),
-        (bounds.high, not bounds.open),
+        (bounds.high, not is_open(bounds)),
         (bounds.high + step, False),
     ):
         value = kind(value)
@@ -232,7 +243,7 @@ def test_what_is_no_number_is_refused_for_one(section: str, key: str, parts: Any
 def test_a_number_with_a_fraction_is_refused_for_a_whole_one_even_when_it_has_none() -> None:
     for section, key, (kind, bounds) in NUMBERS:
         if kind is int:
-            assert "whole number" in refused(section, key, 2.5) or bounds.even
+            assert "whole number" in refused(section, key, 2.5) or is_even(bounds)
             refused(section, key, float(bounds.low))
             refused(section, key, 8.0)
 

@@ -19,9 +19,10 @@ from dcgan.runtime import random_generator
 from dcgan.sampling import generate
 from pipeline.store.weights import load_generator, load_meter, save_generator, save_tensors
 from pipeline.tracking import registry
-from pipeline.tracking import run as tracking
 from pipeline.tracking.registry import CHAMPION, NAME
-from pipeline.tracking.run import TrackedRun, connect, find_run
+from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.server import FAILURES, connect, find_run
+from tests.commands import own_tracker
 from tests.idx import write_idx_dataset
 
 pytestmark = pytest.mark.slow  # a new database takes MLflow some seconds
@@ -37,9 +38,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder: Path = tmp_path_factory.mktemp("root")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(tracking, "ROOT", folder)
-        patch.setattr(tracking, "OUTBOX", folder / ".tracking")
-        patch.setattr(registry, "OUTBOX", folder / ".tracking")
+        own_tracker(folder, patch)
         yield folder
 
 
@@ -58,7 +57,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for bias in (-2.0, 0.0, 2.0):
         assert generator.to_image.bias is not None
         generator.to_image.bias.fill_(bias)
-        save_generator(folder / f"{bias}.safetensors", generator, {})
+        save_generator(folder / f"{bias}.safetensors", generator, {"epoch": 1, "step": 2})
         measured[bias] = meter.fd(meter.samples(generator, MEASURE.num_samples))
     in_order = sorted(measured, key=lambda bias: measured[bias])
     for name, bias in zip(("best", "middling", "worst"), in_order, strict=True):
@@ -226,7 +225,7 @@ def test_what_waited_needs_nothing_but_the_outbox(
     shutil.copytree(models, copies)
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nothing listens there
-        with pytest.raises(tracking.FAILURES):
+        with pytest.raises(FAILURES):
             export(copies, "best", key="waited")
     shutil.rmtree(copies)
     monkeypatch.chdir(tmp_path)

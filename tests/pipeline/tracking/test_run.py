@@ -19,15 +19,9 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from pipeline.base.cli import UserError
-from pipeline.tracking import run as tracking
-from pipeline.tracking.run import (
-    TrackedRun,
-    close_dead_runs,
-    connect,
-    find_run,
-    now_ms,
-    read_history,
-)
+from pipeline.tracking.run import TrackedRun, now_ms
+from pipeline.tracking.server import close_dead_runs, connect, find_run, read_history
+from tests.commands import own_tracker
 
 pytestmark = pytest.mark.slow  # a new database takes MLflow some seconds
 
@@ -39,9 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project's root of its own, with one database for all tests of this file."""
     folder: Path = tmp_path_factory.mktemp("root")
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(tracking, "ROOT", folder)
-        patch.setattr(tracking, "OUTBOX", folder / ".tracking")
+        own_tracker(folder, patch)
         yield folder
 
 
@@ -361,3 +353,29 @@ def test_a_run_that_ends_or_goes_on_while_dead_ones_are_looked_for_is_left_alone
 def test_without_a_server_dead_runs_wait(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
     assert close_dead_runs() == 0
+
+
+def test_a_stranger_s_file_among_the_pictures_is_left_alone(key: str, tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8), np.uint8)
+    begun(key).flush()
+    client, found = run_of(key)
+    for name in ("notes.txt", "one+plus.png"):
+        (tmp_path / name).write_text("mine")
+        client.log_artifact(found.info.run_id, tmp_path / name, "images")
+    run = TrackedRun(key)
+    for step in (1, 2):
+        run.image("samples", step, pixels, now_ms())
+    assert run.flush()
+    listed = [Path(item.path).name for item in client.list_artifacts(found.info.run_id, "images")]
+    assert {"notes.txt", "one+plus.png"} < {*listed}
+    assert sorted(file.split("+")[2] for file in listed if file.startswith("samples+")) == [
+        *("1", "1", "2", "2"),  # each with the small picture that the page shows first
+    ]
+
+
+def test_the_description_of_a_run_is_the_last_one_given(key: str) -> None:
+    run = begun(key)
+    for text in ("**first**", "| a | b |\n| --- | --- |\n"):
+        run.describe(text)
+        assert run.flush()
+    assert run_of(key)[1].data.tags["mlflow.note.content"] == text

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from pipeline.base.cli import UserError
+from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.server import brief, connect
+from tests.commands import own_tracker
+
+
+@pytest.mark.parametrize("address", ["file:./mlruns", "databricks", "http://u:secret@host:5000"])
+def test_the_first_sentence_of_an_error_is_told_whole(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    for sentence in (
+        "The tracking backend (e.g., './mlruns') is in maintenance mode and will not be changed",
+        "the 'databricks-sdk' library of version 1.2 is not installed",
+        "no databricks-sdk",
+    ):
+        for rest in ("", ".", ". Please use another one.", ".\nSecond line."):
+            assert brief(MlflowException(sentence + rest)) == f"MlflowException: {sentence}"
+
+
+def test_an_endless_error_is_cut_between_two_words() -> None:
+    said = brief(OSError("word " * 1000))
+    assert said.startswith("OSError: word word")
+    assert said.endswith(" word ...")
+    assert len(said) < 320
+
+
+def test_no_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "databricks")
+    for line in ("databricks is away", "http://u:secret@host is away", "uc://u:secret@h is away"):
+        assert brief(OSError(line)) == "OSError: the server is away"
+
+
+@pytest.mark.slow
+def test_a_project_that_was_moved_says_how_its_files_are_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    old, new = tmp_path / "old place", tmp_path / "new place"
+    old.mkdir()
+    own_tracker(old, monkeypatch)
+    (old / "notes.txt").write_text("hello")
+    run = TrackedRun("a")
+    run.begin("a", {}, {})
+    run.artifact(old / "notes.txt")
+    assert run.flush()
+    old.rename(new)
+    own_tracker(new, monkeypatch)
+    with pytest.raises(UserError, match=f"ln -s '{new}' '{old}'"):
+        connect()
+    run = TrackedRun("b")
+    run.begin("b", {}, {})
+    run.artifact(new / "notes.txt")
+    assert not run.flush()
+    assert f"ln -s '{new}' '{old}'" in capfd.readouterr().err
+    assert not old.exists()  # nothing was written to where the project is no more
+    old.symlink_to(new)
+    assert run.flush(at_once=True)
+    client, experiment = connect()
+    assert len(list((new / "mlartifacts").rglob("notes.txt"))) == 2
+    for found in client.search_runs([experiment]):
+        assert [item.path for item in client.list_artifacts(found.info.run_id)] == ["notes.txt"]

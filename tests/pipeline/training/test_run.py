@@ -1,0 +1,158 @@
+"""A training run in this process, real and tiny, the tracker taken away."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dcgan.judge import Judge
+from dcgan.measuring import Meter, reference
+from dcgan.training import Report, fit
+from ganverdict import Monitor, Verdict
+from pipeline.base.params import Params
+from pipeline.store import checkpoints
+from pipeline.store.checkpoints import Checkpoints
+from pipeline.training import run as training_run
+from pipeline.training.run import TrainingRun
+from tests.searches import SHIPPED
+from tests.small import CPU, FP32, MEASURE, digits, same, train_params
+
+DATA = digits(train=200, test=120)
+EPOCHS, LENGTH = 4, train_params().steps_per_epoch
+STEPS = EPOCHS * LENGTH
+
+
+class Told:
+    """Takes the tracker's place; keeps the steps of the pictures."""
+
+    def __init__(self, _: str) -> None:
+        self.pictures: list[int] = []
+
+    def image(self, _key: str, step: int, *_: object) -> None:
+        self.pictures.append(step)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(training_run, "TrackedRun", Told)
+    monkeypatch.setattr(training_run, "system_metrics", dict)
+
+
+def params(**changes: Any) -> Params:
+    train = train_params(**{"epochs": EPOCHS, "stop": "at_onset", **changes})
+    return dataclasses.replace(SHIPPED, runtime=FP32, measure=MEASURE, train=train)
+
+
+def training(name: str = "a", **changes: Any) -> TrainingRun:
+    judge = Judge().eval()
+    meter = Meter(judge, reference(judge, DATA, MEASURE), MEASURE)
+    return TrainingRun(params(**changes), DATA, meter, Checkpoints(name), CPU)
+
+
+def trained(before_step: Callable[[int], bool] = lambda _: True, **changes: Any) -> TrainingRun:
+    run = training(**changes)
+    for _ in run.go_on(before_step):
+        pass
+    return run
+
+
+def onset_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Have the monitor confirm an onset with the evaluation of a step."""
+    plain = Monitor.verdict
+
+    def verdict(self: Monitor) -> Verdict:
+        evaluations = self._quality.evaluations
+        found = bool(evaluations) and evaluations[-1].step >= step
+        return dataclasses.replace(plain(self), status="onset") if found else plain(self)
+
+    monkeypatch.setattr(Monitor, "verdict", verdict)
+
+
+def not_finite_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Have a training give a NaN at a step, as a training that diverges does."""
+
+    def failing(*arguments: Any) -> Iterator[Report]:
+        for report in fit(*arguments):
+            row = step - report.first_step
+            if not 0 <= row < len(report.signals):
+                yield report
+                continue
+            report.signals[row, 1] = nan
+            yield dataclasses.replace(report, failed_step=step, failed_signal="g_loss")
+            return
+
+    monkeypatch.setattr(training_run, "fit", failing)
+
+
+def test_a_run_whose_epochs_are_all_done_is_complete_also_when_it_is_looked_at_again() -> None:
+    assert trained().ended == "complete"
+    assert training().ended == "complete"
+
+
+def test_a_run_that_is_told_to_wait_is_paused_and_goes_on_to_its_end() -> None:
+    assert training().ended == "paused"
+    assert trained(lambda step: step < LENGTH + 3).ended == "paused"
+    assert trained().ended == "complete"
+    assert training().state.step == STEPS
+
+
+def test_an_onset_ends_a_run_that_is_to_stop_at_it_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    onset_at(monkeypatch, 2 * LENGTH)
+    stopped = trained()
+    assert (stopped.ended, stopped.state.step) == ("onset", 2 * LENGTH)
+    assert training().ended == "onset"
+    assert trained(name="b", stop="never").ended == "complete"
+
+
+def test_an_onset_that_the_last_epoch_confirms_leaves_the_run_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    onset_at(monkeypatch, STEPS)
+    assert trained().ended == "complete"
+
+
+@pytest.mark.parametrize("step", [1, LENGTH + 3, STEPS])
+def test_a_failed_step_is_the_end_whatever_the_verdict_says(
+    monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """With an onset before it the verdict's word is `onset`, and the run is no less at its end."""
+    onset_at(monkeypatch, LENGTH)
+    not_finite_at(monkeypatch, step)
+    run = trained(stop="never")
+    assert run.ended == "diverged"
+    assert run.history.saved_step == step
+    assert run.verdict.status == ("diverged" if step < LENGTH else "onset")
+
+
+def test_no_picture_is_told_of_a_failed_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    onset_at(monkeypatch, LENGTH)
+    not_finite_at(monkeypatch, 2 * LENGTH + 3)
+    run = trained(stop="never", sample_every=4)
+    assert run.ended == "diverged"
+    assert isinstance(run.tracked, Told)
+    assert run.tracked.pictures == run.history.grid_steps == [4, 6, 8, 12]
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit() -> None:
+    """With every kind of draw: dropout, both batches of noise, digits drawn with replacement."""
+    changes: dict[str, Any] = {
+        "g_dropout": 0.4,
+        "d_dropout": 0.4,
+        "average_images": 20,
+        "sample_every": 4,
+    }
+    whole = trained(name="whole", **changes)
+    trained(lambda step: step < LENGTH + 3, name="parts", **changes)
+    parts = trained(name="parts", **changes)
+    assert parts.ended == whole.ended == "complete"
+    assert same(whole.state.state_dict(), parts.state.state_dict())
+    assert same(whole.history.signals, parts.history.signals)
