@@ -52,45 +52,48 @@ def look_up(series: Series, rows: NDArray[np.uint32], carry: bool) -> tuple[Floa
 
 
 def clock_of(table: Table, main: Series | None) -> Clock:
-    """The clock of a table; `main` is the column by which rows are counted where nothing else is."""
+    """The clock of a table; by `main` rows are counted where there is no step."""
     found = _step_columns(table)
-    epochs = found.get("epoch")
-    epoch_base = _first(epochs, table)
+    epochs = found["epoch"][0] if "epoch" in found else None
+    base = _first(found.get("epoch"))
+    if "fraction" in found and epochs is None:
+        clock = _fraction(*found["fraction"], table)
+        if clock is not None:
+            return clock
     for kind in ("iteration", "fraction", "kimg", "image"):
-        column = found.get(kind)
-        if column is None:
-            continue
-        series, of = column
-        if kind == "fraction" and epochs is None:
-            clock = _fraction(series, of, table)
-            if clock is not None:
-                return clock
-        if kind in ("iteration", "fraction") and epochs is not None:
-            if kind == "fraction" or _starts_again(series, epochs[0], table.carry):
-                return _within(series, of, epochs[0], epoch_base, table)
-        unit = "iteration" if kind == "fraction" else kind
-        clock = Clock(unit, series, table.carry)
-        if epochs is not None:
-            clock.epochs = epochs[0]
-            clock.per_epoch = slope(series, epochs[0], table.carry)
-        return clock
+        if kind in found:
+            series, of = found[kind]
+            within = kind == "fraction" or (
+                kind == "iteration" and epochs and _starts_again(series, epochs, table.carry)
+            )
+            if within and epochs:
+                return _within(series, of, epochs, base, table)
+            per_epoch = slope(series, epochs, table.carry) if epochs else None
+            unit = "iteration" if kind == "fraction" else kind
+            return Clock(unit, series, table.carry, per_epoch, epochs)
     if "batch" in found:
-        series, of = found["batch"]
-        if epochs is not None:
-            return _within(series, of, epochs[0], epoch_base, table)
-        if not _goes_back(series):
-            return Clock("iteration", series, table.carry)
-        return _counted(series, of, table)
+        return _batches(*found["batch"], epochs, base, table)
     if epochs is not None:
-        return _by_epoch(epochs[0], table, main)
+        return _by_epoch(epochs, table, main)
     return _numbered(table, main)
+
+
+def _batches(
+    series: Series, of: Series | None, epochs: Series | None, base: float, table: Table
+) -> Clock:
+    """Batches are counted within epochs, or on and on."""
+    if epochs is not None:
+        return _within(series, of, epochs, base, table)
+    if not _goes_back(series):
+        return Clock("iteration", series, table.carry)
+    return _counted(series, of, table)
 
 
 Column = tuple[Series, Series | None]
 
 
 def _step_columns(table: Table) -> dict[str, Column]:
-    """For each kind of step the column that is called most like it, and what it is a fraction of."""
+    """For each kind of step the column that is called most like it, and of how many it is."""
     best: dict[str, tuple[int, str]] = {}
     for name, series in table.columns.items():
         if name in ("#fraction", "#bar"):
@@ -116,7 +119,7 @@ def _is_index(series: Series) -> bool:
     )
 
 
-def _first(epochs: Column | None, table: Table) -> float:
+def _first(epochs: Column | None) -> float:
     """The number of the first epoch: 1 where the last is as high as their count, else 0."""
     if epochs is None:
         return 0.0

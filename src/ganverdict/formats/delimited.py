@@ -15,8 +15,8 @@ from ganverdict.formats.table import Builder, Series, Table
 
 _SEPARATORS = (",", "\t", ";", "|", None)
 _COMMENT = ("#", "//", "%")
-_TAG_NAMES = frozenset("tag tags metric metrics key name variable measure scalar".split())
-_VALUE_NAMES = frozenset("value values val".split())
+_TAG_NAMES = ("tag", "tags", "metric", "metrics", "key", "name", "variable", "measure", "scalar")
+_VALUE_NAMES = ("value", "values", "val")
 
 
 @dataclass
@@ -41,42 +41,49 @@ def shape(lines: list[str]) -> Shape | None:
 
 
 def _with(body: list[str], comments: list[str], separator: str | None) -> Shape | None:
+    """The shape with this separator, where the lines have one."""
     rows = [cells(line, separator) for line in body]
     first = rows[0]
     if separator is None and len(first) > 1 and any(c.endswith((",", ";", ":")) for c in first):
         return None
-    header = None
-    if not any(_numeric(cell) for cell in first) and any(cell for cell in first):
-        header, rows = _trimmed(first), rows[1:]
-        if not _can_be_header(header):
+    header = _trimmed(first) if any(first) and not any(map(_numeric, first)) else None
+    width = len(header or first)
+    if header is not None:
+        rows = rows[1:]
+        if not all(len(name) <= 300 and not name.startswith(("{", "[{")) for name in header):
             return None
         if not rows:
             named = [name for name in header if role(name).kind != "unknown"]
-            return Shape(separator, header, len(header), False) if len(named) > 1 else None
-    width = len(header) if header else len(first)
-    if width == 1 and separator != ",":
-        return None
-    fitting = [row for row in rows if len(_without_tail(row, width)) == width]
-    if len(fitting) < 0.7 * len(rows):
-        return None
-    numeric = [
-        row
-        for row in fitting
-        if any(_numeric(cell) for cell in row) or all(is_missing(cell) for cell in row)
-    ]
-    if len(numeric) < 0.7 * len(fitting):
+            return Shape(separator, header, width, False) if len(named) > 1 else None
+    fitting = _table_rows(rows, width)
+    if fitting is None or (width == 1 and separator != ","):
         return None
     if header is None:
-        texts = sum(not _numeric(cell) and not is_missing(cell) for row in fitting for cell in row)
-        if texts > 0.5 * sum(map(len, fitting)) or (separator == "," and _looks_printed(body)):
+        if _mostly_text(fitting) or (separator == "," and _looks_printed(body)):
             return None
-        for comment in comments:
-            names = cells(comment, separator)
-            if len(names) == width and not any(map(_numeric, names)):
-                header = [name.strip() for name in names]
+        header = next((h for c in comments if (h := _commented(c, separator, width))), None)
     elif _texts_with_numbers(fitting):
         return None
     return Shape(separator, header, width, _has_decimal_comma(fitting, separator))
+
+
+def _table_rows(rows: list[list[str]], width: int) -> list[list[str]] | None:
+    """The rows of so many cells, where most have that and most of these have numbers."""
+    fitting = [row for row in rows if len(_without_tail(row, width)) == width]
+    numeric = [r for r in fitting if any(map(_numeric, r)) or all(map(is_missing, r))]
+    enough = len(fitting) >= 0.7 * len(rows) and len(numeric) >= 0.7 * len(fitting)
+    return fitting if enough else None
+
+
+def _mostly_text(rows: list[list[str]]) -> bool:
+    texts = sum(not _numeric(cell) and not is_missing(cell) for row in rows for cell in row)
+    return texts > 0.5 * sum(map(len, rows))
+
+
+def _commented(comment: str, separator: str | None, width: int) -> list[str] | None:
+    """A header that stands in a comment, as NumPy writes it."""
+    names = [name.strip() for name in cells(comment, separator)]
+    return names if len(names) == width and not any(map(_numeric, names)) else None
 
 
 def _looks_printed(body: list[str]) -> bool:
@@ -88,12 +95,6 @@ def _texts_with_numbers(rows: list[list[str]]) -> bool:
     filled = [cell for row in rows for cell in row if cell.strip()]
     printed = sum((":" in cell or "=" in cell) and number(cell) is None for cell in filled)
     return printed > 0.5 * len(filled)
-
-
-def _can_be_header(header: list[str]) -> bool:
-    return all(len(name) <= 300 for name in header) and not any(
-        name.startswith(("{", "[{")) for name in header
-    )
 
 
 def _numeric(cell: str) -> bool:
@@ -169,10 +170,7 @@ class _Reading:
         for place, line in enumerate(lines, number_of_first):
             if not line or line.isspace() or line[0] in "#%" or line.startswith("//"):
                 continue
-            if '"' in line:
-                row = cells(line, separator)
-            else:
-                row = line.split(separator)
+            row = cells(line, separator) if '"' in line else line.split(separator)
             if len(row) != len(self.names):
                 row = _without_tail(row, len(self.names))
                 if len(row) != len(self.names):
@@ -307,12 +305,11 @@ def read_delimited(source: Source, form: Shape) -> Table:
     for block in lines.blocks():
         if block:
             last = block[-1]
-        taken = block
+        taken: list[str] | None = block
         if skip_header:
             taken = _blank_header(block, form)
             skip_header = taken is None
-            taken = taken or []
-        reading.take(place, taken if taken else [])
+        reading.take(place, taken or [])
         place += len(block)
     table = Table(name, "CSV", source.stem, _merged(reading, name), sample=last)
     if header is not None:

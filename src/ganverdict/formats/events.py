@@ -133,7 +133,7 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 def _event(data: bytes) -> tuple[float, int, list[tuple[str, float]]]:
     time, step, values = 0.0, 0, []
     for field, kind, value in _fields(data):
-        if field == 1 and kind == _EIGHT:
+        if field == 1 and kind == _EIGHT and isinstance(value, bytes):
             (time,) = struct.unpack("<d", value)
         elif field == 2 and isinstance(value, int):
             step = value - (1 << 64) if value >= 1 << 63 else value
@@ -152,7 +152,7 @@ def _scalar(message: bytes) -> tuple[str, float] | None:
     for field, kind, value in _fields(message):
         if field == 1 and isinstance(value, bytes):
             tag = value[:300].decode("utf-8", errors="replace")
-        elif field == 2 and kind == _FOUR:
+        elif field == 2 and kind == _FOUR and isinstance(value, bytes):
             (number,) = struct.unpack("<f", value)
         elif field == 8 and isinstance(value, bytes) and len(value) < 1000:
             number = _tensor(value)

@@ -20,12 +20,11 @@ from ganverdict.formats.table import Table
 _DEEPEST = 6
 _MOST_FILES = 20_000
 # Programs, settings and texts are no logs, whatever numbers stand in them.
-_NO_LOGS = frozenset(
-    ".py .pyc .ipynb .md .rst .yaml .yml .toml .ini .cfg .sh .bat .c .cpp .cu .h .html .htm .js"
-    " .css .svg .png .jpg .jpeg .gif .webp .bmp .mp4 .avi .pt .pth .ckpt .pkl .npy .npz .h5 .hdf5"
-    " .onnx .safetensors .zip .tar .pdf .lock .git .bin".split()
+_NO_LOGS = re.compile(
+    r"\.(?:pyc?|ipynb|md|rst|ya?ml|toml|ini|cfg|sh|bat|c|cpp|cu|h|html?|js|css|svg|png|jpe?g|gif"
+    r"|webp|bmp|mp4|avi|pth?|ckpt|pkl|np[yz]|h5|hdf5|onnx|safetensors|zip|tar|pdf|lock|bin)",
+    re.IGNORECASE,
 )
-
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
 
 Group = tuple[str, list[Table]]
@@ -97,7 +96,7 @@ def _files(folder: Path) -> list[Path]:
             continue
         for name in sorted(names, key=natural):
             path = Path(base) / name
-            if name.startswith(".") or path.suffix.lower() in _NO_LOGS or name == "README":
+            if name.startswith(".") or _NO_LOGS.fullmatch(path.suffix) or name == "README":
                 continue
             if path.is_symlink() and not path.resolve().is_relative_to(inside):
                 continue
@@ -178,7 +177,7 @@ def _anonymous(table: Table) -> bool:
 
 
 def _grouped(folder: Path, by_folder: dict[Path, list[Table]]) -> list[Group]:
-    """Folders with losses are runs; those with evaluations alone belong to the run above or below."""
+    """Folders with losses are runs; evaluations alone belong to the run above or below."""
     by_folder = _with_lines_of_charts(folder, by_folder)
     runs = [path for path, tables in by_folder.items() if any(map(has_losses, tables))]
     if len(runs) <= 1 or len(by_folder) == 1:

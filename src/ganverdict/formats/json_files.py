@@ -175,30 +175,45 @@ def _document(builder: Builder, value: Any, depth: int) -> bool:
         return _list(builder, value)
     if not isinstance(value, dict):
         return False
-    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
-        names = [str(name) for name in value["columns"]]
-        for row, record in enumerate(value["data"], 1):
-            if isinstance(record, list):
-                _add(builder, dict(zip(names, record, strict=False)), row)
+    if _split(builder, value) or _columns(builder, value) or _numbered(builder, value):
         return True
-    columns = {k: v for k, v in value.items() if _is_column(v)}
-    if columns:
-        for name, column in columns.items():
-            for row, (at, cell) in enumerate(_cells(column), 1):
-                _put(builder, str(name), int(at) if at is not None else row, cell)
-        return True
-    if value and all(isinstance(v, dict) and _count(k) is not None for k, v in value.items()):
-        for row, (key, record) in enumerate(value.items(), 1):
-            builder.add("#step", row, float(key))
-            _add(builder, record, row)
-        return True
-    found = [_document(builder, v, depth + 1) for v in value.values() if isinstance(v, list)]
-    if any(found):
-        return True
-    found = [_document(builder, v, depth + 1) for v in value.values() if isinstance(v, dict)]
-    if any(found):
-        return True
+    # Lists within come first: `log_history` among a state's other entries.
+    for kind in (list, dict):
+        if any([_document(builder, v, depth + 1) for v in value.values() if isinstance(v, kind)]):
+            return True
     _add(builder, value, 1)
+    return True
+
+
+def _split(builder: Builder, value: dict[str, Any]) -> bool:
+    """`{"columns": [names], "data": [rows]}`, as pandas writes it."""
+    if not (isinstance(value.get("columns"), list) and isinstance(value.get("data"), list)):
+        return False
+    names = [str(name) for name in value["columns"]]
+    for row, record in enumerate(value["data"], 1):
+        if isinstance(record, list):
+            _add(builder, dict(zip(names, record, strict=False)), row)
+    return True
+
+
+def _columns(builder: Builder, value: dict[str, Any]) -> bool:
+    """`{name: [numbers]}`, or `{name: {row: number}}`."""
+    columns = {name: column for name, column in value.items() if _is_column(column)}
+    for name, column in columns.items():
+        for row, (at, cell) in enumerate(_cells(column), 1):
+            _put(builder, str(name), row if at is None else at, cell)
+    return bool(columns)
+
+
+def _numbered(builder: Builder, value: dict[str, Any]) -> bool:
+    """`{step: record}`."""
+    if not value or not all(
+        isinstance(record, dict) and _count(step) is not None for step, record in value.items()
+    ):
+        return False
+    for row, (step, record) in enumerate(value.items(), 1):
+        builder.add("#step", row, float(step))
+        _add(builder, record, row)
     return True
 
 

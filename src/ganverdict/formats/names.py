@@ -3,40 +3,38 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from ganverdict.log import SIGNALS
 
-# Kinds of steps, by what they count.
-STEPS = ("iteration", "epoch", "batch", "kimg", "image")
 
-_D = frozenset(
-    "d dis disc discr discrim discriminator discriminators critic netd dnet disnet adversary".split()
-)
-_G = frozenset("g gen generator generators netg gnet gennet genr".split())
-_LOSS = frozenset("loss losses err error cost l lossfunc".split())
+def _set(*texts: str) -> frozenset[str]:
+    return frozenset(word for text in texts for word in text.split())
+
+
+_D = _set("d dis disc discr discrim discriminator discriminators critic netd dnet disnet adversary")
+_G = _set("g gen gener generator generators netg gnet gennet")
+_LOSS = _set("loss losses err error cost l")
 # Words that leave a loss what it is, the more of them the less it is the plain one.
-_PLAIN = frozenset(
-    "train training trn avg average mean total overall sum running epoch step batch iter value"
-    " scalar scalars log gan adv adversarial model net network main current cur item smooth"
-    " smoothed metrics stats summary raw all logger data per".split()
+_PLAIN = _set(
+    "train training trn avg average mean total overall sum running epoch step batch iter value",
+    "scalar scalars log gan adv adversarial model net network main current cur item smooth",
+    "smoothed metrics stats summary raw all logger data per",
 )
-_HELD_OUT = frozenset("val valid validation test eval evaluation dev heldout".split())
+_HELD_OUT = _set("val valid validation test eval evaluation dev heldout")
 # Parts of a loss, or other things beside it: never the loss itself.
-_PARTS = (
-    frozenset(
-        "gp r1 r2 path pl plr reg regularization penalty grad gradient norm lr rate time acc accuracy"
-        " real fake aux cls class classification clf cycle cyc idt id ident identity l1 l2 pix pixel"
-        " perceptual percep vgg feat feature features fm info kl rec recon reconstruction mse mae tv"
-        " ssim lpips style content mi q cr dlr dr gen2 std var min max weight weights params"
-        " lambda scale steps count num ratio updates sec it beta alpha ada p augment aug memory mem"
-        " best lowest prev last delta diff target scores score logits logit sign signs prob output"
-        " x gz z pred predictions out".split()
-    )
-    | _HELD_OUT
+_PARTS = _HELD_OUT | _set(
+    "gp r1 r2 path pl plr reg regularization penalty grad gradient norm lr rate time acc accuracy",
+    "real fake aux cls class classification clf cycle cyc idt id ident identity l1 l2 pix pixel",
+    "perceptual percep vgg feat feature features fm info kl rec recon reconstruction mse mae tv",
+    "ssim lpips style content mi q cr dlr dr std var min max weight weights params",
+    "lambda scale steps count num ratio updates sec it beta alpha ada p augment aug memory mem",
+    "best lowest prev last delta diff target scores score logits logit sign signs prob output",
+    "x gz z pred predictions out",
 )
-_TIME = frozenset(
-    "time timestamp runtime elapsed eta wall walltime date datetime lr learning_rate seconds sec"
-    " secs duration relative created".split()
+_TIME = _set(
+    "time timestamp runtime elapsed eta wall walltime date datetime lr learning_rate seconds sec",
+    "secs duration relative created gpu gpus mem seed cpu",
 )
 
 _STEP_NAMES: dict[str, tuple[str, int]] = {}
@@ -46,19 +44,18 @@ for _kind, _names in {
         " n_iter num_iter total_iters total_iter total_iteration total_steps cur_iter curr_iter"
         " current_iteration current_step current_iter iternum iter_num iteration_number"
         " train_step training_step trainer_global_step n_step cur_step step_num updates"
-        " num_updates gen_iterations g_step d_step gstep kiter _step batches_done n_batches"
-        " train_iter ii train_global_step i"
+        " num_updates gen_iterations g_step d_step gstep batches_done n_batches train_iter i"
     ),
     "epoch": (
         "epoch epochs ep epoch_num epoch_number num_epoch cur_epoch current_epoch n_epoch"
         " train_epoch epoch_idx epoch_id trainer_epoch epoch_no"
     ),
     "batch": (
-        "batch batch_idx batch_id batch_num batches batch_no batch_number"
-        " step_in_epoch iter_in_epoch batch_index batch_i"
+        "batch batch_idx batch_id batch_num batches batch_no batch_number step_in_epoch"
+        " iter_in_epoch batch_index batch_i"
     ),
-    "kimg": "kimg kimgs cur_kimg progress_kimg network_snapshot snapshot_kimg",
-    "image": "image nimg cur_nimg nimgs images images_seen imgs n_images num_images img samples_seen",
+    "kimg": "kimg kimgs cur_kimg network_snapshot snapshot_kimg",
+    "image": "image nimg cur_nimg nimgs images images_seen imgs n_images num_images img",
 }.items():
     for _rank, _name in enumerate(_names.split()):
         _STEP_NAMES[_name] = (_kind, _rank)
@@ -70,9 +67,9 @@ _MEASURE = re.compile(
     r"|vfid|ifid|ndb|fd\d+\w*|f_?beta\w*|f_8|f_1_8|emd|wasserstein_distance|fid_\w+)(?:_|$)"
 )
 _METRIC = re.compile(r"^(fd|fid|kid|frechet|sfid|cfid|cleanfid)(\d+k?)?$")
-_NOT_METRIC = frozenset(
-    "best min lowest std sigma se time sec secs duration var stddev num n ci low high upper lower"
-    " per intra precision recall samples images count ref patience".split()
+_NOT_METRIC = _set(
+    "best min lowest std sigma se time sec secs duration var stddev num n ci low high upper lower",
+    "per intra precision recall samples images count ref patience",
 )
 _EVALUATION_NAMES = {
     "fd_sigma": "fd_sigma",
@@ -95,7 +92,7 @@ _EVALUATION_NAMES = {
 class Role:
     """What a name means.
 
-    - `kind`: "step", "signal", "half" (a part of D's loss on real or on fake images), "measure",
+    - `kind`: "step", "signal", "half" (D's loss on real or on generated images), "measure",
       "time" (and other things that are never asked for) or "unknown".
     - `name`: the kind of step, our name of the signal, or "" where the name stays.
     - `label`: of which pair of D and G.
@@ -165,18 +162,17 @@ def role(name: str) -> Role:
         return Role("step", "iteration", rank=1000, weak=True)
     if name in ("_step", "#step"):
         return Role("step", "iteration", rank=500)
-    if found := _step(parts, joined):
-        return found
     return (
-        _time(parts, joined)
+        _step(parts)
+        or _time(parts)
         or _scores(parts, joined)
-        or _measure(name, joined)
+        or _measure(joined)
         or _loss(parts)
         or _UNKNOWN
     )
 
 
-def _step(parts: tuple[str, ...], joined: str) -> Role | None:
+def _step(parts: tuple[str, ...]) -> Role | None:
     rest = parts
     while True:
         known = _STEP_NAMES.get("_".join(rest))
@@ -190,9 +186,9 @@ def _step(parts: tuple[str, ...], joined: str) -> Role | None:
             return None
 
 
-def _time(parts: tuple[str, ...], joined: str) -> Role | None:
+def _time(parts: tuple[str, ...]) -> Role | None:
     given = set(parts)
-    if given & (_TIME | {"gpu", "gpus", "mem", "seed", "cpu"}) and not given & _LOSS:
+    if given & _TIME and not given & _LOSS:
         return Role("time")
     return None
 
@@ -223,7 +219,7 @@ def _scores(parts: tuple[str, ...], joined: str) -> Role | None:
     return None
 
 
-def _measure(name: str, joined: str) -> Role | None:
+def _measure(joined: str) -> Role | None:
     if _MEASURE.search(joined):
         plain = re.sub(r"^(?:eval|evaluation|metrics?)_", "", joined)
         return Role("measure", _EVALUATION_NAMES.get(plain, ""))
@@ -233,43 +229,42 @@ def _measure(name: str, joined: str) -> Role | None:
 def _loss(parts: tuple[str, ...]) -> Role | None:
     """The loss of D or G, by its words in any order."""
     parts = _split_joined(parts)
-    given = set(parts)
-    in_d, in_g = given & _D, given & _G
-    if in_d and in_g:
-        # `generator/d_loss`, `G_loss_D`: the last one that stands beside "loss".
-        beside = [
-            p for p, q in zip(parts, parts[1:], strict=False) if q in _LOSS and p in _D | _G
-        ] + [q for p, q in zip(parts, parts[1:], strict=False) if p in _LOSS and q in _D | _G]
-        sides = {"d" if p in _D else "g" for p in beside}
-        if len(sides) != 1:
-            return None
-        side = sides.pop()
-    elif in_d or in_g:
-        side = "d" if in_d else "g"
-    else:
+    side = _side(parts)
+    if side is None:
         return None
     own = _D if side == "d" else _G
     rest = [p for p in parts if p not in own and p not in _LOSS]
-    weak = not given & _LOSS
-    if side == "d" and len(rest) >= 1 and rest[-1] in ("real", "fake", "r", "f"):
-        others = [p for p in rest[:-1] if p not in _PLAIN]
-        if not weak and len(others) <= 1 and not set(others) & _PARTS:
-            which = "real" if rest[-1].startswith("r") else "fake"
-            return Role("half", f"d_{which}", label="_".join(others), rank=len(rest))
-        return None
-    if side == "d" and len(rest) >= 1 and rest[0] in ("real", "fake") and not weak:
-        others = [p for p in rest[1:] if p not in _PLAIN]
-        if not others:
-            return Role("half", f"d_{rest[0]}", rank=len(rest))
+    weak = not set(parts) & _LOSS
+    if side == "d" and not weak and (half := _half(rest)):
+        return half
     if side == "g":
+        # G's loss on its own images is its adversarial loss.
         rest = ["adv" if p == "fake" else p for p in rest]
-    if set(rest) & _PARTS:
-        return None
     label = [p for p in rest if p not in _PLAIN]
-    if weak and not _may_be_weak(parts, label):
+    if set(rest) & _PARTS or (weak and not _may_be_weak(parts, label)):
         return None
     rank = sum(_COST.get(p, 2) for p in rest if p in _PLAIN)
     return Role("signal", f"{side}_loss", "_".join(label), rank, weak)
+
+
+def _side(parts: tuple[str, ...]) -> str | None:
+    """Whose loss it is; where both are named (`generator/d_loss`) the one beside "loss"."""
+    in_d, in_g = not _D.isdisjoint(parts), not _G.isdisjoint(parts)
+    if in_d != in_g:
+        return "d" if in_d else "g"
+    beside = [p for pair in pairwise(parts) if not _LOSS.isdisjoint(pair) for p in pair]
+    sides = {"d" if p in _D else "g" for p in beside if p in _D | _G}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def _half(rest: list[str]) -> Role | None:
+    """D's loss on real or on generated images alone: `D_loss_real`, `l_d_fake`."""
+    for which in ("real", "fake"):
+        if rest and which in (rest[0], rest[-1]):
+            others = [p for p in rest if p != which and p not in _PLAIN]
+            if len(others) <= 1 and not set(others) & _PARTS:
+                return Role("half", f"d_{which}", label="_".join(others), rank=len(rest))
+    return None
 
 
 _COST = {"total": 1, "overall": 1, "all": 1, "epoch": 3, "gan": 4, "adv": 4, "adversarial": 4}
@@ -316,6 +311,4 @@ def metric_rank(name: str) -> tuple[int, int, int] | None:
     return None
 
 
-_IDLE = frozenset(
-    "score full value metric metrics distance eval evaluation frechet inception".split()
-)
+_IDLE = _set("score full value metric metrics distance eval evaluation frechet inception")

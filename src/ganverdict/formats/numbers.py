@@ -71,7 +71,7 @@ def number(text: str, comma: bool = False) -> float | None:
         return _float(text.replace(",", "."))
     if text.count(",") == 1 and text.rindex(",") > text.rindex("."):
         return _float(text.replace(".", "").replace(",", "."))
-    bare = re.sub(r"(?<=\d)[\s'’\u00a0\u202f](?=\d{3})", "", text)
+    bare = re.sub(r"(?<=\d)[\s'\u2019\u00a0\u202f](?=\d{3})", "", text)
     return _float(bare) if bare != text else None
 
 

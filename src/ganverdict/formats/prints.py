@@ -7,26 +7,21 @@ which is some thirty times as fast.
 
 import re
 from array import array
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
 
 from ganverdict.formats.delimited import count
-from ganverdict.formats.names import Role, role, words
 from ganverdict.formats.numbers import number
+from ganverdict.formats.slots import Slot, numbers_of, slots_of
 from ganverdict.formats.sources import Lines, Source, shown
 from ganverdict.formats.table import Series, Table, check_size
 
 _LONGEST = 4_000  # characters of a line that are looked at
-_MOST_NUMBERS = 200
 _MOST_TEMPLATES = 400
 _TRIED = 6  # templates tried before a line is read anew
 
-_NUMBER = (
-    r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-    r"|(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)(?![a-zA-Z]))"
-)
 # The same in an expression for many lines, where speed counts.
 _SLOT = (
     r"[-+\d.eE]+|[-+]?(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)"
@@ -37,31 +32,7 @@ _TOGETHER = 512  # lines
 _NEVER = re.compile(r"(?!)")
 _MAY_HOLD_NUMBERS = re.compile(r"\d|nan|inf", re.IGNORECASE)
 _BAR_MARKS = ("|", "[=", "[>", "─", "━", "█", "==", "--", "**", "__", "~~", "##")
-_FIND = re.compile(rf"(?<![\w.])({_NUMBER})(?![\w]|\.\w)")
 _BAR = re.compile(r"\|[^|\w]*\||\[[=>.\s]{2,}\]|[\u2500-\u25ff]+|[-=*_#~]{4,}")
-_WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|array|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
-_CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
-_STARTS = re.compile(r"^[\s>#*\[(]*$")
-_PARENTS = frozenset("train training val valid validation test eval".split())
-_NAMELESS = ("#fraction", "#bar")
-_FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
-_IS = re.compile(r"\s(?:is|was|of)$")
-# `FID at epoch 4: 33.2`, `FID after 1000 iterations: 33.2`: the name stands before the step.
-_AT = re.compile(
-    r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$"
-)
-_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?")
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """A number of a line: what it is called, and whether the name was said to be one (`name:`)."""
-
-    name: str
-    explicit: bool
-    start: int
-    end: int
-    of: int | None = None  # the index of the number after the slash
 
 
 @dataclass
@@ -213,7 +184,7 @@ def _joined(parts: list[Series]) -> Series:
     return Series(rows[order], values[order])
 
 
-def _pattern(line: str, slots: list[_Slot]) -> str:
+def _pattern(line: str, slots: list[Slot]) -> str:
     """The expression of all lines with this line's words, its named numbers in groups.
 
     Where none has a name, numbers within words may differ, too.
@@ -222,16 +193,12 @@ def _pattern(line: str, slots: list[_Slot]) -> str:
         return r"\d+".join(map(_literal, re.split(r"\d+", line)))
     groups = {(slot.start, slot.end) for slot in slots}
     pieces, position = [], 0
-    for match in _FIND.finditer(line):
-        pieces.append(_literal(line[position : match.start(1)]))
-        pieces.append(f"({_SLOT})" if match.span(1) in groups else f"(?:{_SLOT})")
-        position = match.end(1)
-        if len(pieces) > 2 * _MOST_NUMBERS:
-            break
-    else:
-        pieces.append(_literal(line[position:]))
-        return "".join(pieces)
-    pieces.append(".*")
+    for start, end in numbers_of(line):
+        pieces.append(_literal(line[position:start]))
+        pieces.append(f"({_SLOT})" if (start, end) in groups else f"(?:{_SLOT})")
+        position = end
+    rest = line[position:]
+    pieces.append(".*" if _MAY_HOLD_NUMBERS.search(rest) and len(pieces) > 300 else _literal(rest))
     return "".join(pieces)
 
 
@@ -248,187 +215,6 @@ def _literal(text: str) -> str:
         else:
             pieces.append(re.escape(part))
     return "".join(pieces)
-
-
-def slots_of(line: str) -> list[_Slot]:
-    """The named numbers of a line, in order."""
-    found = [m.span(1) for m, _ in zip(_FIND.finditer(line), range(_MOST_NUMBERS), strict=False)]
-    if not found:
-        return []
-    dates = [m.span() for m in _DATE.finditer(line)] if ":" in line or "-" in line else []
-    slots: list[_Slot] = []
-    fractions: list[int] = []
-    bare: _Slot | None = None
-    parent = split = ahead = ""
-    position = index = 0
-    while index < len(found):
-        start, end = found[index]
-        gap, position = line[position:start], end
-        if any(a <= start < b and b - a > end - start for a, b in dates):
-            if not gap.rstrip().endswith(("=", ":")) or _in_date(dates, start):
-                index += 1
-                continue
-        of = None
-        if index + 1 < len(found) and _FRACTION.fullmatch(line[end : found[index + 1][0]]):
-            of = index + 1
-        name, explicit, above = _name(gap)
-        if ahead and not _has_meaning(name):
-            name, explicit = ahead, True
-        elif ahead and role(name).kind == "step" and slots and slots[-1].name == "step":
-            # The word after the number says what it counted.
-            slots[-1] = replace(slots[-1], name=name)
-            name, explicit = ahead, True
-        ahead = ""
-        if match := _AT.search(gap[-200:]):
-            named = _name(match["name"] + ":")[0]
-            counted = match["step"] or "step"
-            if _has_meaning(named) and role(counted).kind == "step":
-                ahead, name, explicit = named, counted, True
-        if explicit and gap.count(")") > gap.count("("):
-            before = _name(_before_parenthesis(line, start) + ":")[0]
-            name = before if _has_meaning(before) else name
-        parent = above if above else ("" if ";" in gap or "]" in gap else parent)
-        split = next((w for w in words(above) if w in _PARENTS), split)
-        if above and explicit and not _has_meaning(name):
-            longer = f"{above} {name}"
-            if _has_meaning(longer):
-                name = longer
-        elif parent and explicit and not _has_meaning(name) and _has_meaning(f"{parent} {name}"):
-            name = f"{parent} {name}"
-        elif split and explicit and role(name).kind == "signal":
-            name = f"{split} {name}"
-        meaning = role(name) if name else Role("unknown")
-        if not name:
-            if of is not None and line[found[of][1] : found[of][1] + 1] != "/":
-                fractions.append(len(slots))
-                slots.append(
-                    _Slot("|" if gap.rstrip().endswith("|") else "", False, start, end, of)
-                )
-            elif bare is None and index == 0 and _STARTS.fullmatch(gap) and _is_count(line, end):
-                bare = _Slot("#step", False, start, end)
-            elif len(fractions) == 1 and len(slots) == 1 and _in_brackets(gap, line, end):
-                # `[44/50][1050]`: the epoch and a batch, of nobody says how many.
-                fractions.append(len(slots))
-                slots.append(_Slot("", False, start, end))
-            elif bare is not None and index == 1 and line[found[0][1] : start].strip() in ":,":
-                slots.append(_Slot("#value", True, start, end))
-        elif explicit or meaning.kind not in ("unknown", "time"):
-            slots.append(_Slot(name, explicit, start, end, of))
-        if of is not None and not (name and meaning.kind == "signal"):
-            position = found[of][1]
-            index += 1
-        index += 1
-    return _with_steps(line, slots, fractions, bare, found)
-
-
-def _in_brackets(gap: str, line: str, end: int) -> bool:
-    return gap.strip() in ("][", "] [", "](") and line[end : end + 1] in ("]", ")")
-
-
-def _in_date(dates: list[tuple[int, int]], start: int) -> bool:
-    return any(a < start < b for a, b in dates)
-
-
-def _is_count(line: str, end: int) -> bool:
-    """Whether a bare number at the start may be a step: what follows is no word of it."""
-    following = line[end : end + 2]
-    return following[:1] in ("", ":", ",", " ", "\t", "]", ")", "|", ";") and following != ". "
-
-
-def _name(gap: str) -> tuple[str, bool, str]:
-    """The name that a number's left text ends with, whether `:` or `=` follows it, and what
-    stands before it as a heading (`Train:`, `Discriminator |`)."""
-    text = gap[-200:].rstrip()
-    stripped = _WRAPPER.sub("", _IS.sub(" = ", text))
-    marks = stripped.rstrip("=:>~-$ ")
-    after = stripped[len(marks) :]
-    explicit = ":" in after or "=" in after or ">" in after
-    pieces = [piece.strip(" \t:=.*#") for piece in _CUT.split(marks.rstrip("\"'] "))]
-    name = _balanced(pieces[-1])
-    heading = next((piece for piece in reversed(pieces[:-1]) if piece), "")
-    if after.strip() and not explicit:
-        # After a dash stands the number of an epoch or of a snapshot, or nothing that has a name.
-        return (name, False, "") if role(name).kind == "step" else ("", False, "")
-    if name and (not explicit or not _has_meaning(name)):
-        name = _last_known(name) or (name if explicit else "")
-    return name[:100], explicit, heading[-60:]
-
-
-def _balanced(name: str) -> str:
-    """A name without the parentheses that do not belong to it; `D(G(z))` keeps its own."""
-    opened: list[int] = []
-    start = 0
-    for index, character in enumerate(name):
-        if character == "(":
-            opened.append(index)
-        elif character == ")":
-            if opened:
-                opened.pop()
-            else:
-                start = index + 1
-    if opened and opened[-1] >= start:
-        start = opened[-1] + 1
-    return name[start:].strip(" \t:=.*#")
-
-
-def _before_parenthesis(line: str, end: int) -> str:
-    """The text that a parenthesis, closed at the end of `line[:end]`, follows: `FID (step: 9):`."""
-    text = line[:end].rstrip(" \t:=")
-    if not text.endswith(")"):
-        return ""
-    depth = 0
-    for index in range(len(text) - 1, max(len(text) - 200, -1), -1):
-        depth += (text[index] == ")") - (text[index] == "(")
-        if depth == 0:
-            return text[:index]
-    return ""
-
-
-def _last_known(text: str) -> str:
-    """The end of a text that is a name with a meaning: the longest, of a measure the shortest."""
-    parts = text.split()
-    names = [" ".join(parts[-length:]) for length in range(1, min(4, len(parts)) + 1)]
-    known = [name for name in names if _has_meaning(name)]
-    measures = [name for name in known if role(name).kind == "measure"]
-    return measures[0] if measures else known[-1] if known else ""
-
-
-def _has_meaning(name: str) -> bool:
-    return role(name).kind not in ("unknown", "time") and bool(words(name))
-
-
-def _with_steps(
-    line: str,
-    slots: list[_Slot],
-    fractions: list[int],
-    bare: _Slot | None,
-    found: list[tuple[int, int]],
-) -> list[_Slot]:
-    """Fractions without a name are the epoch, then the batch; a bare number at the start a step."""
-    kinds = {role(s.name).name for s in slots if words(s.name) and role(s.name).kind == "step"}
-    if "epoch" in kinds:
-        order = ["batch"] if "batch" not in kinds else []
-    elif bare is not None and fractions and not kinds:
-        order, bare = ["batch"], _Slot("epoch", False, bare.start, bare.end)
-    elif len(fractions) > 1:
-        order = ["epoch", "batch"]
-    elif kinds:
-        order = []
-    else:
-        order = ["#bar" if slots[fractions[0]].name else "#fraction"] if fractions else []
-    named: list[_Slot] = []
-    for index, slot in enumerate(slots):
-        if index in fractions:
-            if not order:
-                continue
-            slot = _Slot(order.pop(0), False, slot.start, slot.end, slot.of)
-        named.append(slot)
-        if slot.of is not None and (role(slot.name).kind == "step" or slot.name in _NAMELESS):
-            named.append(_Slot(f"{slot.name}/of", False, *found[slot.of]))
-    has_step = any(role(s.name).kind == "step" or s.name in _NAMELESS for s in named)
-    if bare is not None and (bare.name == "epoch" or not has_step):
-        named.insert(0, bare)
-    return sorted(named, key=lambda slot: slot.start)
 
 
 def read_prints(source: Source) -> Table:

@@ -69,7 +69,7 @@ def _cut(found: Found, main: Track, bounds: list[int]) -> list[Found]:
             for pairs, piece in zip(signals, _pieces(track, main, bounds), strict=True):
                 if len(piece):
                     pairs[label][signal] = piece
-    for key, track in found.measures.items():
+    for key in found.measures:
         for part, piece in zip(measures, _measured(found, key, main, bounds), strict=True):
             if len(piece):
                 part[key] = piece

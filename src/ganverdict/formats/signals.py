@@ -83,7 +83,7 @@ def _paired(gathered: Gathered, tracks: Pairs) -> Pairs:
     with_d = [label for label, own in tracks.items() if "d_loss" in own]
     with_g = [label for label, own in tracks.items() if "g_loss" in own]
     several_g = len(with_g) > 1 and "g_loss" not in plain
-    if "d_loss" in plain or len(with_d) + ("d_loss" in plain) <= 1 and not several_g:
+    if "d_loss" in plain or (len(with_d) <= 1 and not several_g):
         pairs = {"": _plain_pair(plain, tracks, with_d, with_g)}
     else:
         pairs = {

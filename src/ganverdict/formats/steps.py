@@ -110,25 +110,28 @@ class Align:
     notes: list[str] = field(default_factory=list)
 
     def evaluations(
-        self, steps: Floats, unit: str, epochs: Floats | None, per_epoch: float | None
+        self, steps: Floats, unit: str, epochs: Floats, per_epoch: float | None
     ) -> Floats:
-        """`steps` [m] of evaluations, counted in `unit`, in the losses' unit."""
+        """`steps` [m] of evaluations, counted in `unit`, in the losses' unit.
+
+        `epochs` [m] are theirs where known, else NaN; `per_epoch` is by their own log.
+        """
         if self.last is None or not len(steps):
             self.unit, self.per_epoch = unit, per_epoch
             return steps
-        if unit == "epoch" and self.unit not in ("epoch", ""):
+        if unit == "epoch" and self.unit != "epoch":
             return self._from_epochs(steps)
         if self._are_epochs(steps, unit):
             self.notes.append("the evaluations' steps count epochs")
             return self._from_epochs(steps)
         if unit == self.unit:
-            if self.per_epoch is None and self.unit != "epoch":
-                self.per_epoch = per_epoch
+            self.per_epoch = self.per_epoch or (per_epoch if unit != "epoch" else None)
             return steps
-        if self.unit == "epoch":
-            if per_epoch and epochs is not None and np.isfinite(epochs).all():
-                return epochs
-            return self._by_ends(steps, unit)
+        if self.unit == "epoch" and per_epoch and np.isfinite(epochs).all():
+            return epochs
+        return self._by_another_unit(steps, unit)
+
+    def _by_another_unit(self, steps: Floats, unit: str) -> Floats:
         if {unit, self.unit} == {"kimg", "image"}:
             return steps * 1000 if unit == "kimg" else steps / 1000
         if "row" in (unit, self.unit) and self._reach_the_same(steps):
@@ -167,8 +170,6 @@ class Align:
             ):
                 shift = 1.0
             per_epoch = total / max(highest + shift, 1.0)
-            if abs(per_epoch - round(per_epoch)) < 0.02 * per_epoch and per_epoch >= 10:
-                per_epoch = per_epoch if _whole(per_epoch) else per_epoch
             self.notes.append(
                 f"evaluations are given by epoch: {per_epoch:,.6g} steps each, as if the last"
                 " stood at the end of the losses"

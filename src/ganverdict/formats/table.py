@@ -52,7 +52,7 @@ class Builder:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._columns: dict[str, "tuple[array[int], array[float]]"] = {}
+        self._columns: dict[str, tuple[array[int], array[float]]] = {}
         self._cells = 0
         self.left_out = 0
 

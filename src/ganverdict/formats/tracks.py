@@ -123,19 +123,23 @@ def track_of(gathered: Gathered, name: str, meaning: Role) -> Track | None:
 
 
 def layout_rank(table: Table) -> int:
+    """How good a layout is for what stands in several: the lowest is the best."""
     return _BEST_LAYOUT.index(table.layout) if table.layout in _BEST_LAYOUT else len(_BEST_LAYOUT)
 
 
 def all_names(gathered: Gathered) -> list[str]:
+    """The names of all columns, in the order of the files."""
     return list(dict.fromkeys(n for table in gathered.tables for n in table.columns))
 
 
 def equal(one: Track, other: Track) -> bool:
+    """Whether two tracks hold the same."""
     return np.array_equal(one.steps, other.steps) and np.array_equal(
         one.values, other.values, equal_nan=True
     )
 
 
 def shown_name(name: str) -> str:
+    """A name as a message may show it."""
     clean = "".join(c if c.isprintable() else "?" for c in name)
     return clean[:60] if clean else "''"
