@@ -55,17 +55,20 @@ WRITERS: dict[str, Callable[[list[Row]], Iterator[str]]] = {
 }
 # In a process of its own, since the memory's peak is that of a whole process.
 _READ = """
-import json, resource, sys, time
+import json, re, sys, time
+from pathlib import Path
 from ganverdict.formats import read
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start, cpu = time.perf_counter(), time.process_time()
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return round(int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) / 1024)
+before, start, cpu = peak(), time.perf_counter(), time.process_time()
 (log,) = read([sys.argv[1]])
 print(json.dumps({
     "rows": len(log.pairs[""]["step"]),
     "seconds": round(time.perf_counter() - start, 2),
     "cpu_seconds": round(time.process_time() - cpu, 2),
-    "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    "before_mib": round(before / 1024),
+    "peak_mib": peak(),
+    "before_mib": before,
 }))
 """
 

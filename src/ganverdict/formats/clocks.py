@@ -107,6 +107,9 @@ def _step_columns(table: Table) -> dict[str, Column]:
         kind = meaning.name
         if kind not in best or meaning.rank < best[kind][0]:
             best[kind] = (meaning.rank, name)
+    if table.layout == "TensorBoard" and "kimg" in best and "iteration" in best:
+        # StyleGAN's own event files: their steps are thousands of images.
+        best["kimg"] = best.pop("iteration")
     columns = table.columns
     return {kind: (columns[name], columns.get(f"{name}/of")) for kind, (_, name) in best.items()}
 

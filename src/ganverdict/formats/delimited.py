@@ -47,14 +47,17 @@ def _with(body: list[str], comments: list[str], separator: str | None) -> Shape 
     if separator is None and len(first) > 1 and any(c.endswith((",", ";", ":")) for c in first):
         return None
     header = _trimmed(first) if any(first) and not any(map(_numeric, first)) else None
-    width = len(header or first)
     if header is not None:
         rows = rows[1:]
+        if separator in (None, "\t") and rows and {len(r) for r in rows} == {len(header) + 1}:
+            header = ["", *header]  # pandas and R number the rows without a name for it
         if not all(len(name) <= 300 and not name.startswith(("{", "[{")) for name in header):
             return None
+        width = len(header)
         if not rows:
             named = [name for name in header if role(name).kind != "unknown"]
             return Shape(separator, header, width, False) if len(named) > 1 else None
+    width = len(header or first)
     fitting = _table_rows(rows, width)
     if fitting is None or (width == 1 and separator != ","):
         return None
@@ -322,7 +325,7 @@ def _blank_header(block: list[str], form: Shape) -> list[str] | None:
     """The block with its header blanked, so that lines keep their numbers; None if it has none."""
     for index, line in enumerate(block):
         if line.strip() and not line.lstrip().startswith(_COMMENT):
-            if form.header == _trimmed(cells(line, form.separator)):
+            if form.header in (names := _trimmed(cells(line, form.separator)), ["", *names]):
                 return [""] * (index + 1) + block[index + 1 :]
             return block
     return None

@@ -30,6 +30,9 @@ def is_json_lines(lines: list[str]) -> bool:
 
 
 def _holds_many(value: Any) -> bool:
+    """Whether a value holds a series by itself."""
+    if isinstance(value, dict):
+        return any(isinstance(inner, list) and len(inner) > 1 for inner in value.values())
     return isinstance(value, list) and len(value) > 1
 
 
@@ -178,8 +181,14 @@ def _document(builder: Builder, value: Any, depth: int) -> bool:
     if _split(builder, value) or _columns(builder, value) or _numbered(builder, value):
         return True
     # Lists within come first: `log_history` among a state's other entries.
-    for kind in (list, dict):
-        if any([_document(builder, v, depth + 1) for v in value.values() if isinstance(v, kind)]):
+    inside = list(value.values())
+    dicts = [v for v in inside if isinstance(v, dict)]
+    for inner in (
+        [v for v in inside if isinstance(v, list)],
+        list(filter(_holds_many, dicts)),
+        dicts,
+    ):
+        if sum(_document(builder, v, depth + 1) for v in inner):
             return True
     _add(builder, value, 1)
     return True

@@ -26,7 +26,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str | None], ...] = (
     ("text", ("G", "D", "GP"), "lucidrains StyleGAN2", "hinge"),
     ("text", ("loss_disc_fake", "loss_disc_real", "loss_gen"), "mmagic", None),
     ("text", ("network-snapshot",), "StyleGAN", None),
-    ("text", ("tick", "kimg"), "StyleGAN", None),
+    ("text", ("kimg",), "StyleGAN", None),
     ("CSV", ("Epoch", "Generator Loss", "Discriminator Loss"), "CTGAN", "wasserstein"),
     ("JSON", ("dis/loss", "gen/loss", "iteration"), "Chainer", None),
     ("CSV", ("_step", "_runtime"), "Weights & Biases", None),

@@ -141,11 +141,13 @@ _EXACT_SIGNALS = {
     "d_on_fake": "d_fake",
     "d_x_fake": "d_fake",
 }
+# How a well-known book prints D's losses on real and on generated images.
+_HALVES = {"d1": "d_real", "d2": "d_fake", "c1": "d_real", "c2": "d_fake"}
 _GRADIENT = re.compile(r"(?:^|_)(?:grad|gradient|gradients|gnorm)(?:_|$)")
 
 
 def words(name: str) -> tuple[str, ...]:
-    """A name in lower-case words: `train/lossD` -> train, loss, d; `fid50k_full` -> fid50k, full."""
+    """A name in lower-case words: `train/lossD` is train, loss, d; `fid50k_full` fid50k, full."""
     text = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
     text = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1 \2", text)
     return tuple(re.findall(r"[a-z0-9²]+", text.lower()))
@@ -162,6 +164,10 @@ def role(name: str) -> Role:
         return Role("step", "iteration", rank=1000, weak=True)
     if name in ("_step", "#step"):
         return Role("step", "iteration", rank=500)
+    if (plain := "_".join(p for p in parts if p not in ("train", "training"))) in SIGNALS:
+        return Role("signal", plain, rank=len(joined) - len(plain))
+    if joined in _HALVES:
+        return Role("half", _HALVES[joined], rank=1, weak=True)
     return (
         _step(parts)
         or _time(parts)

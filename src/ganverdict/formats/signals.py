@@ -145,8 +145,8 @@ def _join_halves(gathered: Gathered, label: str, own: dict[str, Track]) -> None:
         return
     if len(real.steps) == len(fake.steps) and np.array_equal(real.steps, fake.steps):
         at_real = at_fake = np.arange(len(real.steps))
-    mean = real.name in ("D_loss_real", "d1", "c1") and fake.name in ("D_loss_fake", "d2", "c2")
-    mean = mean and any("G_GAN" in t.columns or "d1" in t.columns for t in gathered.tables)
+    # pix2pix and the book that prints d1 and d2 take the mean; others update D by the sum.
+    mean = real.name in ("d1", "c1") or any("G_GAN" in t.columns for t in gathered.tables)
     total = real.values[at_real] + fake.values[at_fake]
     order = np.argsort(at_real)
     track = real.cut(np.isin(np.arange(len(real.steps)), at_real))

@@ -50,7 +50,7 @@ class _Cut:
     ahead: str = ""  # a name that stood before the step of its value: `FID at epoch 4: `
 
     def take(self, index: int, gap: str, of: int | None) -> bool:
-        """The number `found[index]`, named by `gap`; whether the number it is `of` is taken, too."""
+        """The number `found[index]`, named by `gap`; whether the one it is `of` is taken, too."""
         start, end = self.found[index]
         name, explicit = self._name(gap, start)
         meaning = role(name) if name else None

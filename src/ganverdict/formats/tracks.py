@@ -92,17 +92,17 @@ def track_of(gathered: Gathered, name: str, meaning: Role) -> Track | None:
     having = [i for i, t in enumerate(gathered.tables) if name in t.columns]
     layouts = [layout_rank(gathered.tables[i]) for i in having]
     having = [i for i, layout in zip(having, layouts, strict=True) if layout == min(layouts)]
-    unit = ""
+    unit = _main_unit(gathered, name, having)
     parts = []
     for index in having:
         table, clock = gathered.tables[index], gathered.clocks[index]
-        series = table.columns[name]
-        if clock.unit != unit and unit:
+        if clock.unit != unit:
             gathered.notes.append(
-                f"{shown_name(name)} counts by {unit} and by {clock.unit}: {table.file} left out"
+                f"{shown_name(name)} by {clock.unit} in {table.file} is left out: it counts by"
+                f" {unit} elsewhere"
             )
             continue
-        unit = clock.unit
+        series = table.columns[name]
         times = gathered.times(index, series)
         values = series.values
         if not times.known.all():
@@ -120,6 +120,15 @@ def track_of(gathered: Gathered, name: str, meaning: Role) -> Track | None:
     none = [np.full(len(p[0]), np.nan) if p[3] is None else p[3] for p in parts]
     epochs = np.concatenate(none)
     return Track(name, meaning, unit, rows, steps, values, tables, epochs)
+
+
+def _main_unit(gathered: Gathered, name: str, having: list[int]) -> str:
+    """The unit by which most of a column's values are counted."""
+    values: dict[str, int] = {}
+    for index in having:
+        unit = gathered.clocks[index].unit
+        values[unit] = values.get(unit, 0) + len(gathered.tables[index].columns[name])
+    return max(values, key=lambda unit: values[unit])
 
 
 def layout_rank(table: Table) -> int:

@@ -1,6 +1,6 @@
 """One training's numbers, and the plain files that every other kind of log is compared with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def by_epoch(values: Floats) -> Floats:
     return values[BATCHES - 1 :: BATCHES]
 
 
-def write_csv(path: Path, columns: dict[str, Sequence[float] | Floats]) -> Path:
+def write_csv(path: Path, columns: Mapping[str, Sequence[float] | Floats]) -> Path:
     rows = zip(*columns.values(), strict=True)
     lines = [",".join(columns), *(",".join(f"{value:.10g}" for value in row) for row in rows)]
     path.write_text("\n".join(lines) + "\n")

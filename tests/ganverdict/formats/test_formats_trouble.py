@@ -220,7 +220,11 @@ def test_thousands_are_no_decimals(tmp_path: Path) -> None:
 
 def losses(folder: Path, first: int = 1, count: int = 200) -> Path:
     steps = list(range(first, first + count))
-    columns = {"step": steps, "d_loss": [0.5] * count, "g_loss": [1.5] * count}
+    columns: dict[str, list[float]] = {
+        "step": [*steps],
+        "d_loss": [0.5] * count,
+        "g_loss": [1.5] * count,
+    }
     return write_csv(folder / "steps.csv", columns)
 
 
