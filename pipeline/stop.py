@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ganverdict import cli
+from ganverdict.command import CallError
 from ganverdict.formats import ReadError
 from ganverdict.log import SIGNALS, Log
 from ganverdict.quality import MEASURES
@@ -26,13 +27,12 @@ def main() -> None:
     arguments = _arguments()
     try:
         options = cli.parse(_translated(arguments))
-        assert options is not None  # it was given a path
         options = replace(options, thresholds=load_params(PARAMS).stability)
         if arguments.run:
             status = cli.tell(options, [_tracked(arguments.run, options.rename or {})])
         else:
             status = cli.run(options)
-    except (cli.CallError, ReadError) as error:
+    except (CallError, ReadError) as error:
         raise UserError(str(error), 2) from None
     sys.exit(status)
 

@@ -2,14 +2,9 @@
 
 import sys
 
+from ganverdict.cli import main
 
-def _main() -> int:
-    try:
-        from ganverdict.cli import main
-    except KeyboardInterrupt:
-        return 130
-    return main()
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(main())

@@ -2,23 +2,32 @@
 
 import argparse
 import io
-import json
-import os
+import shlex
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
 
-from ganverdict.assessment import LOSSES, Assessment, assess_log
+from ganverdict.assessment import LOSSES
+from ganverdict.command import (
+    CallError,
+    Options,
+    as_lines,
+    failed,
+    from_extra,
+    judge,
+    say,
+    show,
+    write_files,
+)
+from ganverdict.following import follow
 from ganverdict.formats import ReadError, read
 from ganverdict.formats.names import role
 from ganverdict.log import SIGNALS, Log
-from ganverdict.output import write_whole
-from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import STATUSES, WENT_WRONG
-from ganverdict.words import answer, plain, table
+from ganverdict.words import answer, table
 
 _DESCRIPTION = """\
 Say when a GAN's training was at its best and when it went wrong, from the logs that it left.
@@ -32,51 +41,18 @@ _PLOTS = (".png", ".svg", ".pdf")
 _MAPPED = ("step", "epoch", *SIGNALS, "fd", "fid", "kid", "class_kl", "coverage", "min_share")
 
 
-class CallError(Exception):
-    """Something in the call that the user can mend, in one line."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command was asked for.
-
-    Attributes:
-        paths: of one or several runs.
-        as_json: one object a run on standard output instead of the answer for people.
-        plot, report, out: files to write, each if it is not None.
-        loss, metric, rename, steps_per_epoch: as `assess_log` and `read` take them.
-        fail_on: the statuses of a verdict that give exit status 1.
-        watch: whether to follow the log; `every` so many seconds it is looked at.
-        on_change: a command to run when a verdict changes, as its words.
-        webhook: an address that is sent each change.
-        thresholds: what the verdict goes by; None: the defaults.
-    """
-
-    paths: tuple[str, ...]
-    as_json: bool = False
-    plot: Path | None = None
-    report: Path | None = None
-    out: Path | None = None
-    loss: str | None = None
-    metric: str | None = None
-    rename: dict[str, str] | None = None
-    steps_per_epoch: float | None = None
-    fail_on: frozenset[str] = WENT_WRONG
-    watch: bool = False
-    every: float = 30.0
-    on_change: tuple[str, ...] = ()
-    webhook: str | None = None
-    thresholds: Thresholds | None = None
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status. Whatever goes wrong is one line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        options = parse(sys.argv[1:] if arguments is None else arguments)
-        return 0 if options is None else run(options)
+        parser = _parser()
+        found = parser.parse_args(arguments)
+        if found.help or found.schema:
+            show((schema() if found.schema else parser.format_help()).rstrip())
+            return 0
+        return run(_options(found))
     except (CallError, ReadError) as error:
         return say(f"error: {error}", 2)
     except KeyboardInterrupt:
@@ -88,17 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return say("error: the log is too large for the memory here", 2)
 
 
-def say(message: str, status: int) -> int:
-    """Print one line on standard error; return `status`."""
-    sys.stderr.write(plain(" ".join(message.split())) + "\n")
-    return status
-
-
 def run(options: Options) -> int:
     """Do what was asked for; return the exit status. Raises ReadError, CallError or OSError."""
     if options.watch:
-        from ganverdict.following import follow
-
         return follow(options)
     return tell(options, read(options.paths, metric=options.metric, rename=options.rename or {}))
 
@@ -116,58 +84,12 @@ def tell(options: Options, logs: Iterable[Log]) -> int:
     return int(any(failed(options, assessment) for assessment in assessments))
 
 
-def judge(options: Options, log: Log) -> Assessment:
-    """Assess one run. Raises ReadError where that cannot be."""
-    try:
-        return assess_log(
-            log,
-            options.thresholds,
-            loss=options.loss,
-            steps_per_epoch=options.steps_per_epoch,
-        )
-    except ValueError as error:
-        raise ReadError(f"{log.name}: cannot be judged: {error}") from None
+def parse(arguments: Sequence[str]) -> Options:
+    """The options in a command line. Raises CallError."""
+    return _options(_parser().parse_args(arguments))
 
 
-def failed(options: Options, assessment: Assessment) -> bool:
-    """Whether a verdict is one of those that give exit status 1."""
-    return assessment.verdict.status in options.fail_on
-
-
-def as_lines(assessments: Iterable[Assessment]) -> str:
-    """One JSON object a line."""
-    lines = [json.dumps(a.to_json(), allow_nan=False) + "\n" for a in assessments]
-    return "".join(lines)
-
-
-def write_files(options: Options, assessments: Sequence[Assessment]) -> None:
-    """Write the files that were asked for."""
-    if options.out is not None:
-        write_whole(options.out, as_lines(assessments).encode())
-    if options.plot is not None:
-        draw = _from_extra("plot")
-        kind = options.plot.suffix[1:].lower()
-        for path, assessment in _numbered(options.plot, assessments):
-            write_whole(path, draw(assessment, kind))
-    if options.report is not None:
-        page = _from_extra("report")
-        write_whole(options.report, page(assessments))
-
-
-def show(text: str) -> bool:
-    """Print text on standard output at once; return whether anybody still reads it."""
-    try:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still in the buffer would complain when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
-
-
-def parse(arguments: Sequence[str]) -> Options | None:
-    """The options in a command line; None where it asked for help or the schema only."""
+def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m ganverdict",
         description=_DESCRIPTION,
@@ -176,20 +98,17 @@ def parse(arguments: Sequence[str]) -> Options | None:
         add_help=False,
     )
     _add_arguments(parser)
-    found = parser.parse_args(arguments)
-    if found.help:
-        show(parser.format_help().rstrip())
-        return None
-    if found.schema:
-        show(schema().rstrip())
-        return None
+    return parser
+
+
+def _options(found: argparse.Namespace) -> Options:
     if not found.paths:
         raise CallError("give a log: a file, the folder of a run, - or mlflow:RUN_ID")
     if found.plot is not None and found.plot.suffix.lower() not in _PLOTS:
         raise CallError(f"--plot {found.plot}: its name must end in {', '.join(_PLOTS)}")
     for name in ("plot", "report"):
         if getattr(found, name) is not None:
-            _from_extra(name)
+            from_extra(name)
     if not found.watch and (found.on_change or found.webhook):
         raise CallError("--on-change and --webhook go with --watch")
     return Options(
@@ -320,9 +239,6 @@ def _statuses(text: str | None) -> frozenset[str]:
 def _command(text: str | None) -> tuple[str, ...]:
     if text is None:
         return ()
-    import shlex
-    import shutil
-
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:
@@ -336,31 +252,3 @@ def _address(text: str | None) -> str | None:
     if text is not None and not text.startswith(("http://", "https://")):
         raise CallError(f"--webhook {text}: must begin with http:// or https://")
     return text
-
-
-def _numbered(path: Path, assessments: Sequence[Assessment]) -> Iterable[tuple[Path, Assessment]]:
-    """A file for each run: `a.png`; of several `a-1.png`, `a-2.png`."""
-    if len(assessments) == 1:
-        return [(path, assessments[0])]
-    names = (path.with_stem(f"{path.stem}-{number}") for number in range(1, len(assessments) + 1))
-    return zip(names, assessments, strict=True)
-
-
-def _from_extra(name: str) -> Callable[..., bytes]:
-    """What draws a plot or a report; their libraries are extras, and slow to import."""
-    # A notebook's commands inherit its backend, which need not exist here, and files need none.
-    backend = os.environ.pop("MPLBACKEND", None)
-    try:
-        if name == "plot":
-            from ganverdict.plot import draw
-
-            return draw
-        from ganverdict.report import page
-
-        return page
-    except ImportError as error:
-        missing = error.name or "a library"
-        raise CallError(f"--{name} needs {missing}: pip install 'ganverdict[{name}]'") from None
-    finally:
-        if backend is not None:
-            os.environ["MPLBACKEND"] = backend

@@ -7,7 +7,7 @@ import time
 from datetime import datetime
 
 from ganverdict.assessment import Assessment
-from ganverdict.cli import Options, failed, judge, say, show, write_files
+from ganverdict.command import Options, failed, judge, say, show, write_files
 from ganverdict.formats import ReadError
 from ganverdict.log import Log
 from ganverdict.verdict import Verdict

@@ -5,6 +5,7 @@ import math
 import textwrap
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -12,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator
 
 from ganverdict.assessment import Assessment
-from ganverdict.curves import GREY, Curve, Mark, Panel, marks, panels, span
+from ganverdict.curves import GREEN, GREY, Curve, Mark, Panel, marks, panels, span
 from ganverdict.verdict import HeldState
 from ganverdict.words import plain
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": GREY,
     "axes.grid": True,
@@ -55,6 +56,7 @@ def draw(assessment: Assessment, kind: str) -> bytes:
             _draw_panel(axis, panel)
             if panel.name == "metric":
                 _star(axis, assessment)
+                _shade_excursions(axis, assessment.verdict.excursions)
             if panel.name == "losses":
                 _shade(axis, assessment.verdict.states[:_MOST_STATES], span(assessment))
         _mark(axes, marks(assessment), assessment)
@@ -171,6 +173,21 @@ def _star(axis: Axes, assessment: Assessment) -> None:
     axis.margins(y=0.25)
     if axis.get_yscale() == "log":
         log_scale(axis)
+
+
+def _shade_excursions(axis: Axes, excursions: Sequence[tuple[float, float]]) -> None:
+    """Declines that ended in a new best."""
+    for since, until in excursions:
+        axis.axvspan(since, until, color=GREEN, alpha=0.12, linewidth=0)
+        axis.annotate(
+            "came back",
+            (since, 1),
+            (3, -10),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            fontsize=8,
+            bbox=_BEHIND,
+        )
 
 
 def _shade(axis: Axes, states: Sequence[HeldState], whole: tuple[float, float]) -> None:

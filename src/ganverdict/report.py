@@ -9,26 +9,22 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from bokeh.embed import components
 from bokeh.layouts import gridplot
-from bokeh.models import (
-    BoxAnnotation,
-    ColumnDataSource,
-    DataRange1d,
-    HoverTool,
-    Label,
-    NumeralTickFormatter,
-    Range1d,
-    Span,
-    UIElement,
-)
+from bokeh.models.annotations import BoxAnnotation, Label, Span
+from bokeh.models.formatters import NumeralTickFormatter, PrintfTickFormatter
+from bokeh.models.ranges import Range1d
+from bokeh.models.sources import ColumnDataSource
+from bokeh.models.tools import HoverTool
+from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
 from ganverdict.assessment import Assessment
-from ganverdict.curves import GREY, Panel, marks, panels, span
+from ganverdict.curves import GREEN, GREY, Panel, marks, panels, span
 from ganverdict.words import head, parts, plain
 
 MAX_POINTS = 1000  # of a curve, all runs of a page together
@@ -37,7 +33,8 @@ _MOST_FIGURES = 60  # runs with curves, the worst first
 _MOST_ROWS = 500  # of a table of evaluations
 _HEIGHTS = {"metric": 260, "losses": 240}
 _HEIGHT = 170
-
+# A finger that moves up or down over a curve scrolls the page; to the side, it zooms.
+_SCROLLED = ".bk-events { touch-action: pan-y pinch-zoom !important; }"
 _DASHES = {"best": "solid", "alarm": "dotted", "onset": "dashed", "confirmed": "dotdash"}
 _HEADINGS = {
     "since": "Since",
@@ -45,6 +42,7 @@ _HEADINGS = {
     "do": "What to do",
     "length": "Another seed",
     "states": "States",
+    "came back": "Came back",
     "pairs": "Pairs",
     "watched": "Watched",
     "unknown": "Not known",
@@ -135,6 +133,7 @@ def section(assessment: Assessment, name: str, drawn: bool, titled: bool) -> str
         f'<li><i class="{_DASHES[mark.name]}"></i>{text_of(mark.words)}</li>'
         for mark in marks(assessment)
     )
+    files_read = "".join(f"<p>{text_of(file)}</p>" for file in log.files)
     curves = f'<ul class="marks">{lines}</ul><div class="figure">{slot(name)}</div>'
     heading = f'<h2 id="{name}">{text_of(title)}</h2>' if titled else ""
     return f"""<section>
@@ -148,7 +147,7 @@ def section(assessment: Assessment, name: str, drawn: bool, titled: bool) -> str
 {rows}
 </dl>
 {_numbers(assessment)}
-<details><summary>Files</summary>{"".join(f"<p>{text_of(file)}</p>" for file in log.files)}</details>
+<details><summary>Files</summary>{files_read}</details>
 </section>"""
 
 
@@ -159,16 +158,15 @@ def chart(assessment: Assessment, points: int = MAX_POINTS) -> UIElement | None:
         return None
     low, high = span(assessment)
     edge = 0.01 * (high - low)
-    whole = Range1d(low - edge, high + edge, bounds=(low - 5 * edge, high + 5 * edge))
-    plots = [[_plot(panel, whole, assessment)] for panel in shown]
+    whole = Range1d(start=low - edge, end=high + edge, bounds=(low - 5 * edge, high + 5 * edge))
+    plots: list[list[Any]] = [[_plot(panel, whole, assessment)] for panel in shown]
     plots[-1][0].xaxis.axis_label = assessment.log.unit
-    return gridplot(
-        plots,
-        sizing_mode="stretch_width",
-        merge_tools=True,
-        toolbar_location="above",
-        toolbar_options={"logo": None},
+    plot: Any = gridplot(
+        plots, sizing_mode="stretch_width", merge_tools=True, toolbar_location="above"
     )
+    plot.toolbar.logo = None
+    grid: UIElement = plot
+    return grid
 
 
 def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
@@ -185,11 +183,18 @@ def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
         border_fill_color=None,
         outline_line_color=None,
         min_border_left=70,
+        stylesheets=[_SCROLLED],
     )
     drawn.yaxis.axis_label = _label(panel.title)
-    drawn.xaxis.formatter = NumeralTickFormatter(format="0.[000]a")
+    if panel.scale == "log":
+        drawn.yaxis.formatter = PrintfTickFormatter(format="%g")
+    drawn.axis.axis_label_text_font_size = "14px"
+    drawn.axis.axis_label_text_font_style = "normal"
+    drawn.axis.major_label_text_font_size = "12px"
+    drawn.xaxis.formatter = NumeralTickFormatter(format="0,0.[000]")
     for annotation in _annotations(panel, assessment):
         drawn.add_layout(annotation)
+    lines: list[Any] = []
     for curve in panel.curves:
         found = curve.bands
         arrays = {"x": found.x, "low": found.low, "middle": found.middle, "high": found.high}
@@ -197,34 +202,37 @@ def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
         label = _label(curve.label)
         if not curve.single:
             drawn.varea("x", "low", "high", source=source, color=curve.colour, alpha=0.2)
-        named = {"legend_label": label} if len(panel.curves) > 1 else {}
-        line = drawn.line("x", "middle", source=source, color=curve.colour, width=2, **named)
+        line = drawn.line(
+            "x",
+            "middle",
+            source=source,
+            line_color=curve.colour,
+            line_width=2,
+            legend_label=label,
+            name=label,
+        )
+        lines.append(line)
         if curve.single and len(found.x) <= 100:
             drawn.scatter("x", "middle", source=source, color=curve.colour, size=5)
-        drawn.add_tools(_hover(label, assessment.log.unit, line))
-    if panel.name == "metric" and assessment.verdict.best_value is not None:
-        verdict = assessment.verdict
-        star = drawn.scatter(
-            [verdict.best_step], [verdict.best_value], marker="star", size=16, color="black"
+    drawn.add_tools(
+        HoverTool(
+            renderers=lines,
+            tooltips=[(assessment.log.unit, "@x{0,0.[000]}"), ("", "$name @middle{0,0.[00000]}")],
+            mode="vline",
+            visible=False,  # always on: no button
         )
-        star.glyph.tags = ["star"]
-    if len(panel.curves) > 1:
-        drawn.legend.orientation = "horizontal"
-        drawn.legend.background_fill_alpha = 0
-        drawn.legend.border_line_color = None
-        drawn.legend.click_policy = "hide"
-        drawn.add_layout(drawn.legend[0], "above")
-    return drawn
-
-
-def _hover(label: str, unit: str, line: object) -> HoverTool:
-    return HoverTool(
-        renderers=[line],
-        tooltips=[(unit, "@x{0,0.[000]}"), (label, "@middle{0.[00000]}")],
-        mode="vline",
-        description=f"values of {label}",
-        visible=False,
     )
+    best = assessment.verdict.best_step, assessment.verdict.best_value
+    if panel.name == "metric" and best[0] is not None and best[1] is not None:
+        star = drawn.scatter([best[0]], [best[1]], marker="star", size=16, color="black")
+        star.glyph.tags = ["star"]
+    drawn.legend.orientation = "horizontal"
+    drawn.legend.background_fill_alpha = 0
+    drawn.legend.border_line_color = None
+    drawn.legend.click_policy = "hide"
+    drawn.legend.visible = len(panel.curves) > 1
+    drawn.add_layout(drawn.legend[0], "above")
+    return drawn
 
 
 def _annotations(panel: Panel, assessment: Assessment) -> Iterable[Label | Span | BoxAnnotation]:
@@ -240,9 +248,8 @@ def _annotations(panel: Panel, assessment: Assessment) -> Iterable[Label | Span 
         )
     if panel.name == "losses":
         for row, state in enumerate(assessment.verdict.states):
-            yield BoxAnnotation(
-                left=state.since, right=state.until, fill_color=GREY, fill_alpha=0.15
-            )
+            until = span(assessment)[1] if state.until is None else state.until
+            yield BoxAnnotation(left=state.since, right=until, fill_color=GREY, fill_alpha=0.15)
             yield Label(
                 x=state.since,
                 y=4 + 14 * (row % 8),
@@ -252,6 +259,9 @@ def _annotations(panel: Panel, assessment: Assessment) -> Iterable[Label | Span 
                 text_font_size="11px",
                 tags=["ink"],
             )
+    if panel.name == "metric":
+        for since, until in assessment.verdict.excursions:
+            yield BoxAnnotation(left=since, right=until, fill_color=GREEN, fill_alpha=0.12)
     if panel.level is not None:
         value, words = panel.level
         yield Span(location=value, dimension="width", line_color=GREY, line_dash="dotted")
@@ -266,7 +276,7 @@ def _annotations(panel: Panel, assessment: Assessment) -> Iterable[Label | Span 
         )
 
 
-def _range(panel: Panel) -> Range1d | DataRange1d:
+def _range(panel: Panel) -> Range1d:
     """All of the middles; where they go over many sizes on a linear axis, most of them."""
     middles = np.concatenate([curve.bands.middle.compressed() for curve in panel.curves])
     low, high = float(middles.min()), float(middles.max())
@@ -276,9 +286,9 @@ def _range(panel: Panel) -> Range1d | DataRange1d:
         low, high = min(low, panel.level[0]), max(high, panel.level[0])
     if panel.scale == "log":
         factor = max((high / low) ** 0.05, 1.1)
-        return Range1d(low / factor, high * factor)
+        return Range1d(start=low / factor, end=high * factor)
     edge = 0.05 * (high - low) or max(abs(high), 1.0) * 0.1
-    return Range1d(low - edge, high + edge)
+    return Range1d(start=low - edge, end=high + edge)
 
 
 def _label(text: str) -> str:

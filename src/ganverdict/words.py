@@ -8,7 +8,7 @@ from ganverdict.formats import describe
 from ganverdict.verdict import Verdict
 
 WIDTH = 80
-_MARGIN = 11  # of the column of headings
+_MARGIN = 12  # of the column of headings
 
 FAMILY_WORDS = {
     "bce_mean": "cross-entropy, mean of D's two halves",
@@ -69,6 +69,7 @@ def parts(assessment: Assessment) -> list[tuple[str, Sequence[str]]]:
         ("do", [do(verdict)]),
         ("length", _length(verdict, unit)),
         ("states", _states(verdict, unit)),
+        ("came back", _excursions(verdict, unit)),
         ("pairs", _others(assessment)),
         ("watched", watched(assessment)),
         ("unknown", list(verdict.unknown)),
@@ -167,6 +168,13 @@ def _states(verdict: Verdict, unit: str) -> list[str]:
         until = "" if state.until is None else f" until {place(unit, state.until)}"
         texts.append(f"{state.name} from {place(unit, state.since)}{until or ' on'}: {state.words}")
     return texts
+
+
+def _excursions(verdict: Verdict, unit: str) -> list[str]:
+    return [
+        f"samples were worse from {place(unit, since)}, until a new best at {place(unit, until)}"
+        for since, until in verdict.excursions
+    ]
 
 
 def _others(assessment: Assessment) -> list[str]:

@@ -23,7 +23,7 @@ def read(
     metric: str | None = None,
     rename: Mapping[str, str] = _NO_NAMES,
 ) -> list[Log]:
-    """The runs in `paths`: a file, a folder of one run or of several, or several files of one run.
+    """The runs in `paths`: a file, folders of one run or of several, or several files of one run.
 
     "-" is standard input and "mlflow:RUN_ID" a run of the tracking server. `metric` names the
     measure that counts, `rename` maps our names to the log's ("" is the column without a name).
@@ -33,11 +33,13 @@ def read(
         raise ReadError("no log was given")
     names = [str(path) for path in paths]
     title = names[0] if len(names) == 1 else ", ".join(names)
+    # Two folders are two runs; a folder and a file beside it are one.
+    apart = len(names) == 1 or sum(map(_is_a_run, names)) > 1
     groups: list[tuple[str, list[Table]]] = []
     together: list[Table] = []
     for name in names:
         for group, tables in _groups(name):
-            if len(names) == 1:
+            if apart:
                 groups.append((group, tables))
             else:
                 together += tables
@@ -55,6 +57,14 @@ def read(
     if not logs:
         raise refused[0] if refused else ReadError(f"{shown(title)}: no log was found there")
     return logs
+
+
+def _is_a_run(name: str) -> bool:
+    """Whether a path is all of a run: a folder, or what a server tracks."""
+    try:
+        return name.startswith(PREFIX) or Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _groups(name: str) -> list[tuple[str, list[Table]]]:
