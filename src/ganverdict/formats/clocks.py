@@ -42,8 +42,6 @@ def look_up(series: Series, rows: NDArray[np.uint32], carry: bool) -> tuple[Floa
     """The value that holds in each row: the row's own, or with `carry` the last one before it."""
     if len(series.rows) == len(rows) and np.array_equal(series.rows, rows):
         return series.values, np.isfinite(series.values)
-    if not len(series.rows):
-        return np.full(len(rows), np.nan), np.zeros(len(rows), bool)
     place = np.searchsorted(series.rows, rows, side="right") - 1
     known = place >= 0
     place = np.maximum(place, 0)
