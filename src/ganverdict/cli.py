@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from ganverdict.assessment import LOSSES
 from ganverdict.command import (
     CallError,
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if found.help or found.schema:
             show((schema() if found.schema else parser.format_help()).rstrip())
             return 0
-        return run(_options(found))
+        with np.errstate(all="ignore"):  # numbers of any size are no news of ours
+            return run(_options(found))
     except (CallError, ReadError) as error:
         return say(f"error: {error}", 2)
     except KeyboardInterrupt:

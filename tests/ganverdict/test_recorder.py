@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ganverdict import cli
 from ganverdict.formats import read
 from ganverdict.monitor import assess
 from ganverdict.recorder import Recorder
@@ -62,6 +63,9 @@ def test_a_run_that_declines_ends_with_its_best_kept(tmp_path: Path) -> None:
     assert written["best_epoch"] == 11
     assert written["metric"] == "fid"
     assert written["ends_training"] is True
+    schema = json.loads(cli.schema())
+    assert {*written} >= {*schema["required"]}
+    assert (tmp_path / "verdict.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_healthy_run_does_not_end_and_its_log_gives_the_same_verdict(tmp_path: Path) -> None:

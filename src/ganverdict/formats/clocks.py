@@ -155,6 +155,9 @@ def _within(series: Series, of: Series | None, epochs: Series, base: float, tabl
     if of is not None:
         length, has = look_up(of, series.rows, True)
         known &= has
+    if not known.any():  # neither stands with or before any batch
+        return Clock("iteration", series, table.carry)
+    if of is not None:
         lengths = length[known]
         per_epoch = float(np.median(lengths)) if len(lengths) else 1.0
     else:

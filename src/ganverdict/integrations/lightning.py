@@ -186,7 +186,7 @@ class GanVerdict(Callback):
             best, ends = trainer.strategy.broadcast((best, ends))
         self._new_best = False
         if best:
-            trainer.save_checkpoint(self._path(trainer) / CHECKPOINT)
+            trainer.save_checkpoint(self._path(trainer) / CHECKPOINT, weights_only=False)
         if ends:
             trainer.should_stop = True
 
