@@ -40,6 +40,8 @@ class Clock:
 
 def look_up(series: Series, rows: NDArray[np.uint32], carry: bool) -> tuple[Floats, Mask]:
     """The value that holds in each row: the row's own, or with `carry` the last one before it."""
+    if not len(series):
+        return np.zeros(len(rows)), np.zeros(len(rows), bool)
     if len(series.rows) == len(rows) and np.array_equal(series.rows, rows):
         return series.values, np.isfinite(series.values)
     place = np.searchsorted(series.rows, rows, side="right") - 1
