@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -27,8 +27,8 @@ setup: .venv/ready  ## make the environment in .venv
 repro: .venv/ready  ## the main job: fetch, judge, train, evaluate, export
 	dvc repro
 	@echo
-	@echo "figures    reports/metrics.json, reports/stop.json (or: dvc metrics show)"
-	@echo "pictures   reports/plots/"
+	@echo "metrics    reports/metrics.json, reports/stop.json (or: dvc metrics show)"
+	@echo "plots      reports/plots/"
 	@echo "generator  export/ (model_card.md says how to use it)"
 	@echo "runs       make ui"
 
@@ -50,7 +50,7 @@ check: .venv/ready  ## style, types, import directions
 	ruff check .
 	ruff format --check .
 	mypy
-	python -m pytest tests/test_import_directions.py
+	PYTHONPATH=src lint-imports --no-logo
 
 .PHONY: audit
 audit: .venv/ready  ## are there known vulnerabilities in the pinned packages? (asks pypi.org)
@@ -91,5 +91,9 @@ bench-keras: .venv-keras/ready  ## the original's own Keras loop beside the engi
 	.venv-keras/bin/python -m benchmarks.keras_speed
 
 .PHONY: clean
-clean:  ## remove checkpoints of finished runs and caches; data, models and runs stay
-	rm -rf checkpoints .mypy_cache .ruff_cache .pytest_cache
+clean:  ## remove the tools' caches; data, models, runs and checkpoints stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.PHONY: clean-checkpoints
+clean-checkpoints:  ## remove all checkpoints: an interrupted run then starts anew
+	rm -rf checkpoints

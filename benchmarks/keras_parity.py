@@ -10,7 +10,7 @@ Builds the original's generator and discriminator in Keras with random weights, 
 and running statistics, loads them into the torch networks, and compares parameter counts, outputs,
 input gradients and, after a training pass, running statistics. One JSON line each; exit status 1
 when an error, absolute or relative to the largest value, exceeds 1e-4 in float32 or 1e-7 in
-float64. `--golden` also writes what tests/test_keras_weights.py checks without Keras: inputs,
+float64. `--golden` also writes what tests/dcgan/test_keras_weights.py checks without Keras: inputs,
 weights and Keras's float64 results.
 
 Input gradients are required in float64 only ("ok" is null in float32). Eight pictures at width 64
@@ -272,7 +272,7 @@ def compare(args: argparse.Namespace) -> Iterator[tuple[dict[str, object], bool 
         here = sum(value.numel() for value in state.values() if value.is_floating_point())
         counts = {"keras": model.count_params(), "torch": here}
         if (args.width, args.latent_dim) == (64, 100):
-            counts["seed"] = ORIGINAL_PARAMETERS[name]
+            counts["original"] = ORIGINAL_PARAMETERS[name]
         yield {"compare": f"{name} parameters", **counts}, len(set(counts.values())) == 1
 
     weights = {name: random_weights(model, rng) for name, model in models.items()}

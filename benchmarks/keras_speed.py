@@ -2,7 +2,7 @@
 
     make bench-keras
 
-runs this in an environment with requirements-keras.txt. The loop is the second text's: `predict`
+runs this in an environment with requirements-keras.txt. The loop is the blog post's: `predict`
 for the fakes, `train_on_batch` of the discriminator on real and fake images together, then of the
 generator through the frozen discriminator; width 64, batch 128, its rates and dropout. Keras, the
 plain port and the engine take turns in one process. One JSON line a row, then a table; the rows

@@ -2,7 +2,8 @@
 
 Library layers and defaults throughout; nothing is merged, skipped or laid out by hand. The recipe
 is that of `dcgan.training` with a frozen discriminator: same layers, losses, optimisers, rates and
-averaged weights; tests/test_plain_port.py trains both from equal weights to equal losses.
+averaged weights; tests/benchmarks/test_plain_port.py trains both from equal weights to equal
+losses.
 """
 
 import copy

@@ -10,8 +10,8 @@ thread count in a process of its own. `share_of_machine` is useful operations in
 
 Sections: engine (who is how much faster, at the original's size and at the default), process
 (warm-up and peak memory, each contestant in a fresh process), overhead (evaluation, pictures,
-checkpoints and tracking in a default run; needs `dvc repro judge`), growth (with batch, width and threads),
-pair (two trainings of one thread against one of two).
+checkpoints and tracking in a default run; needs `dvc repro judge`), growth (with batch, width and
+threads), pair (two trainings of one thread against one of two).
 """
 
 import argparse
@@ -56,7 +56,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 def sizes() -> dict[str, TrainParams]:
     """The original's architecture at batch 128, and the default of params.yaml."""
-    return {"seed": recipe("blog"), "laptop": default_params().train}
+    return {"original": recipe("blog"), "laptop": default_params().train}
 
 
 def isolated(threads: int, function: Callable[..., list[Row]], *arguments: object) -> list[Row]:
@@ -304,13 +304,13 @@ def _train_for(
 def engine_section(quick: bool) -> Iterator[Row]:
     for threads in (1, 2):
         for size, params in sizes().items():
-            rounds = {"seed": 2 if quick else 7, "laptop": 8 if quick else 40}[size]
+            rounds = {"original": 2 if quick else 7, "laptop": 8 if quick else 40}[size]
             yield from isolated(threads, engine_rows, size, params, rounds)
 
 
 def process_section(quick: bool) -> Iterator[Row]:
     for size, params in sizes().items():
-        iterations = {"seed": 4 if quick else 6, "laptop": 20 if quick else 40}[size]
+        iterations = {"original": 4 if quick else 6, "laptop": 20 if quick else 40}[size]
         for precision in (None, *PRECISIONS):
             yield from isolated(2, process_rows, size, params, precision, iterations)
 

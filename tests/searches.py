@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.base.cli import load_params
 from pipeline.base.params import Params, TuneParams
-from pipeline.search.study import Known
+from pipeline.search.study import Trial
 
 SHIPPED = load_params(Path(__file__).resolve().parent.parent / "params.yaml")
 
@@ -25,13 +25,13 @@ def params(**changes: Any) -> Params:
     return dataclasses.replace(SHIPPED, tune=tune_params(**changes))
 
 
-def known(number: int, fds: list[float | None], outcome: str = "complete", **facts: Any) -> Known:
+def trial(number: int, fds: list[float | None], outcome: str = "complete", **facts: Any) -> Trial:
     """A trial whose fd by epoch was this; `value`, `lr_g` and `lr_d` may be given."""
     lr_g, lr_d = facts.pop("lr_g", 0.001 * (number + 1)), facts.pop("lr_d", 0.003)
     measured = [fd for fd in fds if fd is not None]
     best = min(measured, default=None)
     value = facts.pop("value", best)
-    told = {
+    kept = {
         "fd": [[epoch, fd] for epoch, fd in enumerate(fds, start=1)],
         "best_epoch": None if best is None else fds.index(best) + 1,
         "onset_step": None,
@@ -43,5 +43,5 @@ def known(number: int, fds: list[float | None], outcome: str = "complete", **fac
         "status": "stable",
         **facts,
     }
-    reports = {epoch: fd for epoch, fd in enumerate(fds, start=1) if fd is not None}
-    return Known(number, outcome, value, lr_g, lr_d, reports, told)
+    best_so_far = {epoch: fd for epoch, fd in enumerate(fds, start=1) if fd is not None}
+    return Trial(number, outcome, value, lr_g, lr_d, best_so_far, kept)

@@ -1,7 +1,8 @@
 """The pictures of a search. Its colours are those of `pipeline.plots.training`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,32 +12,81 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from pipeline.plots.training import BLUE, GREEN, GREY, ORANGE, SKY, WIDTH, log_scale, save
-from pipeline.search.confirmation import curve
-from pipeline.search.result import Findings
-from pipeline.search.study import Known
 
-BAD = ("onset", "diverged")
+_WENT_WRONG = ("onset", "diverged")
 
 
-def draw(folder: Path, found: Findings) -> None:
+@dataclass(frozen=True)
+class TrialCurve:
+    """A trial that has ended.
+
+    Attributes:
+        outcome: complete, pruned, onset, diverged or failed.
+        epochs, fds: what was measured; fd as it was, not smoothed.
+        best_epoch, best_fd: the best stopping point and its smoothed fd, if there is one; a trial
+            without one has a `best_fd` that only says that it was bad.
+    """
+
+    number: int
+    outcome: str
+    lr_g: float
+    lr_d: float
+    epochs: Sequence[int]
+    fds: Sequence[float]
+    best_epoch: int | None
+    best_fd: float | None
+    onset_epoch: int | None
+    epochs_trained: float
+
+    @property
+    def ratio(self) -> float:
+        """lr_d / lr_g."""
+        return self.lr_d / self.lr_g
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether it ended by an onset or a step that was not finite."""
+        return self.outcome in _WENT_WRONG
+
+
+@dataclass(frozen=True)
+class SearchPlots:
+    """What there is to draw.
+
+    Attributes:
+        best: the number of the best trial.
+        epochs: trained, and what the same stopping points would have cost, by what was done.
+        importances: by parameter, adding up to one; {}: not known.
+    """
+
+    curves: Sequence[TrialCurve]
+    best: int | None
+    epochs: Mapping[str, float]
+    importances: Mapping[str, float]
+
+
+def draw(folder: Path, plots: SearchPlots) -> None:
     """Write all pictures that the trials so far give something for."""
-    trials = [trial for trial in found.trials if trial.finished and trial.facts.get("fd")]
+    trials = plots.curves
     if not trials:
         return
+    best = next((trial for trial in trials if trial.number == plots.best), None)
     pictures = {
-        "curves": curves(trials, found.best),
-        "map": rates_map(trials, found.best),
+        "curves": curves(trials, best),
+        "map": rates_map(trials, best),
         "best_epoch": best_epoch(trials),
         "history": history(trials),
-        "cost": cost(found),
+        "cost": _bars(plots.epochs, "epochs", BLUE, lambda epochs: f"{epochs:,.0f}"),
     }
-    if found.importances:
-        pictures["importances"] = importances(found)
+    if plots.importances:
+        pictures["importances"] = _bars(
+            plots.importances, "share of the importance", GREEN, lambda share: f"{share:.0%}"
+        )
     for name, figure in pictures.items():
         save(figure, folder / f"{name}.png")
 
 
-def curves(trials: Sequence[Known], best: Known | None) -> Figure:
+def curves(trials: Sequence[TrialCurve], best: TrialCurve | None) -> Figure:
     """fd by epoch of every trial; where it was cut, where it went wrong, and the winner."""
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     axis = figure.subplots()
@@ -44,27 +94,25 @@ def curves(trials: Sequence[Known], best: Known | None) -> Figure:
     looks |= {"onset": (ORANGE, 0.7, "went wrong"), "diverged": (ORANGE, 0.7, "went wrong")}
     labelled = set()
     for trial in trials:
-        colour, alpha, words = looks.get(trial.outcome, (GREY, 0.5, trial.outcome))
-        epochs, fds = _course(trial)
-        label = None if words in labelled else words
-        labelled.add(words)
+        colour, alpha, name = looks.get(trial.outcome, (GREY, 0.5, trial.outcome))
+        epochs, fds = trial.epochs, trial.fds
+        label = None if name in labelled else name
+        labelled.add(name)
         axis.plot(epochs, fds, color=colour, alpha=alpha, linewidth=1.1, label=label)
         if trial.outcome == "pruned":
             axis.plot(epochs[-1:], fds[-1:], "|", color=GREY)
-        if trial.outcome in BAD:
+        if trial.went_wrong:
             axis.plot(epochs[-1:], fds[-1:], "x", color=ORANGE, markersize=7)
-            onset = trial.facts.get("onset_epoch")
-            if onset in epochs:
-                place = epochs.index(onset)
-                axis.plot(onset, fds[place], "o", mfc="none", color=ORANGE, markersize=6)
+            if trial.onset_epoch is not None and trial.onset_epoch in epochs:
+                fd = fds[epochs.index(trial.onset_epoch)]
+                axis.plot(trial.onset_epoch, fd, "o", mfc="none", color=ORANGE, markersize=6)
     if best is not None:
-        epochs, fds = _course(best)
-        axis.plot(epochs, fds, color=BLUE, linewidth=2.6, label=f"best: trial {best.number}")
-        smooth = curve(best)
-        stop = int(best.facts["best_epoch"])
-        fd = smooth.get(stop, best.value or 0.0)
-        words = f"epoch {stop}, fd {best.value:.3g}"
-        axis.plot(stop, fd, "*", color="black", markersize=13, zorder=5, label=words)
+        label = f"best: trial {best.number}"
+        axis.plot(best.epochs, best.fds, color=BLUE, linewidth=2.6, label=label)
+        stop, stop_fd = best.best_epoch, best.best_fd
+        if stop is not None and stop_fd is not None:
+            label = f"epoch {stop}, fd {stop_fd:.3g}"
+            axis.plot(stop, stop_fd, "*", color="black", markersize=13, zorder=5, label=label)
     log_scale(axis)
     axis.set(xlabel="epoch", ylabel="FD-MNIST (lower is better)")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -72,13 +120,13 @@ def curves(trials: Sequence[Known], best: Known | None) -> Figure:
     return figure
 
 
-def rates_map(trials: Sequence[Known], best: Known | None) -> Figure:
+def rates_map(trials: Sequence[TrialCurve], best: TrialCurve | None) -> Figure:
     """Best fd over the rates; shaded is where the nearest trial went wrong."""
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     axis = figure.subplots()
     x, y = np.array([[math.log10(t.lr_g), math.log10(t.ratio)] for t in trials]).T
-    values = np.array([min((fd for fd in _course(t)[1]), default=np.nan) for t in trials])
-    bad = np.array([trial.outcome in BAD for trial in trials])
+    values = np.array([min(trial.fds, default=np.nan) for trial in trials])
+    bad = np.array([trial.went_wrong for trial in trials])
     edges = [(v.min() - 0.15, v.max() + 0.15) for v in (x, y)]
     grid = np.meshgrid(*(np.linspace(*edge, 160) for edge in edges))
     distance = (grid[0][..., None] - x) ** 2 + (grid[1][..., None] - y) ** 2
@@ -93,7 +141,7 @@ def rates_map(trials: Sequence[Known], best: Known | None) -> Figure:
     )
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     norm = LogNorm(low, max(high, low * 1.01))
-    for chosen, marker, words in ((~bad, "o", "no onset"), (bad, "X", "went wrong")):
+    for chosen, marker, label in ((~bad, "o", "no onset"), (bad, "X", "went wrong")):
         if chosen.any():
             points = axis.scatter(
                 10 ** x[chosen],
@@ -105,14 +153,14 @@ def rates_map(trials: Sequence[Known], best: Known | None) -> Figure:
                 s=90,
                 edgecolors="black",
                 linewidths=0.6,
-                label=words,
+                label=label,
                 zorder=3,
             )
     bar = figure.colorbar(points, ax=axis, label="best fd of the trial")
     _rates(bar.ax.yaxis)
     if best is not None:
-        words = f"best: trial {best.number}"
-        axis.plot(best.lr_g, best.ratio, "o", mfc="none", markersize=17, color="black", label=words)
+        label = f"best: trial {best.number}"
+        axis.plot(best.lr_g, best.ratio, "o", mfc="none", markersize=17, color="black", label=label)
     axis.set(xscale="log", yscale="log", xlabel="lr_g", ylabel="lr_d / lr_g")
     _rates(axis.xaxis)
     _rates(axis.yaxis)
@@ -121,15 +169,15 @@ def rates_map(trials: Sequence[Known], best: Known | None) -> Figure:
     return figure
 
 
-def best_epoch(trials: Sequence[Known]) -> Figure:
+def best_epoch(trials: Sequence[TrialCurve]) -> Figure:
     """The best stopping point against either rate, of trials that were not cut."""
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    kept = [t for t in trials if t.outcome != "pruned" and t.facts.get("best_epoch")]
+    kept = [t for t in trials if t.outcome != "pruned" and t.best_epoch]
     for axis, name in zip(axes, ("lr_g", "lr_d"), strict=True):
         for bad, colour, marker in ((False, GREEN, "o"), (True, ORANGE, "X")):
-            some = [t for t in kept if (t.outcome in BAD) == bad]
-            epochs = [t.facts["best_epoch"] for t in some]
+            some = [t for t in kept if t.went_wrong == bad]
+            epochs = [t.best_epoch for t in some]
             label = ("went wrong" if bad else "no onset") if name == "lr_g" else None
             rates = [getattr(t, name) for t in some]
             axis.plot(rates, epochs, marker, color=colour, markersize=8, alpha=0.8, label=label)
@@ -141,12 +189,12 @@ def best_epoch(trials: Sequence[Known]) -> Figure:
     return figure
 
 
-def history(trials: Sequence[Known]) -> Figure:
+def history(trials: Sequence[TrialCurve]) -> Figure:
     """Each trial's fd and the best so far, by epochs trained: what was known at what cost."""
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axis = figure.subplots()
-    spent = np.cumsum([float(trial.facts.get("epochs_trained", 0)) for trial in trials])
-    values = np.array([t.value if t.value is not None else np.nan for t in trials])
+    spent = np.cumsum([trial.epochs_trained for trial in trials])
+    values = np.array([np.nan if t.best_fd is None else t.best_fd for t in trials])
     cut = np.array([trial.outcome == "pruned" for trial in trials])
     best = np.fmin.accumulate(np.where(cut, np.nan, values))
     axis.plot(spent[cut], values[cut], "|", color=GREY, markersize=9, label="cut")
@@ -158,24 +206,8 @@ def history(trials: Sequence[Known]) -> Figure:
     return figure
 
 
-def cost(found: Findings) -> Figure:
-    """Epochs trained, beside what the same stopping points cost without stopping early."""
-    spent = found.cost
-    bars = {
-        "this search": spent.trained,
-        "every trial to its horizon": spent.horizon,
-        "every stopping point a run": spent.singly,
-    }
-    return _bars(bars, "epochs", BLUE, lambda value: f"{value:,.0f}")
-
-
-def importances(found: Findings) -> Figure:
-    """How much each parameter matters."""
-    return _bars(dict(found.importances), "share of the importance", GREEN, lambda v: f"{v:.0%}")
-
-
 def _bars(
-    values: dict[str, float], words: str, colour: str, show: Callable[[float], str]
+    values: Mapping[str, float], label: str, colour: str, show: Callable[[float], str]
 ) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.9 + 0.5 * len(values)), layout="constrained")
     axis = figure.subplots()
@@ -184,13 +216,8 @@ def _bars(
     axis.invert_yaxis()
     axis.margins(x=0.12)
     axis.grid(visible=False, axis="y")
-    axis.set_xlabel(words)
+    axis.set_xlabel(label)
     return figure
-
-
-def _course(trial: Known) -> tuple[list[int], list[float]]:
-    rows = [(int(epoch), float(fd)) for epoch, fd in trial.facts["fd"] if fd is not None]
-    return [epoch for epoch, _ in rows], [fd for _, fd in rows]
 
 
 def _rates(axis: Axis) -> None:

@@ -1,17 +1,20 @@
-"""Values written into params.yaml where they stand: comments, order and everything else stay."""
+"""Values written into params.yaml: comments, order and everything else stay."""
 
 import difflib
-import re
+import io
 from collections.abc import Mapping
 from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from pipeline.base.cli import UserError, write_whole
 
 
 def apply(path: Path, section: str, values: Mapping[str, object]) -> str:
-    """Write `values` into a section of plain `key: value` lines; returns the difference.
+    """Write `values` over those of a section; returns the difference.
 
-    Raises UserError, and changes nothing, if a key is not there exactly once.
+    Raises UserError, and changes nothing, if one is not there.
     """
     before = path.read_text(encoding="utf-8")
     after = changed(before, section, values)
@@ -25,24 +28,25 @@ def apply(path: Path, section: str, values: Mapping[str, object]) -> str:
 
 def changed(text: str, section: str, values: Mapping[str, object]) -> str:
     """The text with new values; a comment after a value keeps its column where it can."""
-    lines = text.splitlines(keepends=True)
-    starts = [
-        i for i, line in enumerate(lines) if re.match(rf"{re.escape(section)}:\s*(#|$)", line)
-    ]
-    if len(starts) != 1:
-        raise UserError(f"params.yaml: the section {section} is not there as lines of its own", 2)
-    end = next(
-        (i for i in range(starts[0] + 1, len(lines)) if re.match(r"[^\s#]", lines[i])), len(lines)
-    )
+    yaml = YAML()
+    yaml.width = 10_000  # no line is folded
+    yaml.preserve_quotes = True
+    yaml.Representer = _Representer
+    content = yaml.load(text)
     for key, value in values.items():
-        pattern = re.compile(rf"(\s+{re.escape(key)}:[ \t]+)([^\s#]+)([ \t]*)(.*)", re.DOTALL)
-        found = [i for i in range(starts[0] + 1, end) if pattern.fullmatch(lines[i])]
-        match = pattern.fullmatch(lines[found[0]]) if len(found) == 1 else None
-        if match is None:
-            raise UserError(f"params.yaml: {section}.{key} is not there as a line of its own", 2)
-        head, old, gap, rest = match.groups()
-        new = f"{value:g}" if isinstance(value, float) else str(value)
-        if rest.startswith("#"):
-            gap = " " * max(len(old) + len(gap) - len(new), 1)
-        lines[found[0]] = f"{head}{new}{gap}{rest}"
-    return "".join(lines)
+        if key not in content.get(section, {}):
+            raise UserError(f"params.yaml: {section}.{key} is not there", 2)
+        if content[section][key] != value:
+            content[section][key] = value
+    written = io.StringIO()
+    yaml.dump(content, written)
+    return written.getvalue()
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes null as this file does, not as nothing."""
+
+
+_Representer.add_representer(
+    type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null")
+)

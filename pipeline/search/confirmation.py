@@ -1,4 +1,4 @@
-"""Which of the best trials to believe: they again with fresh seeds, and the choice among them."""
+"""Which of the best trials to believe: each trained again with fresh seeds, and the choice."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ from dcgan.judge import features_and_logits
 from dcgan.measuring import Meter
 from dcgan.metrics import frechet_distance, moments
 from dcgan.runtime import derive_seed
-from ganverdict.quality import median_of_three
+from ganverdict.loess import loess
 from pipeline.base.interval import interval
 from pipeline.base.params import Params
-from pipeline.search.study import Known
+from pipeline.search.study import Trial
 from pipeline.store.checkpoints import Checkpoints
 from pipeline.store.weights import load_generator
 
@@ -30,7 +30,7 @@ class Candidate:
     epochs: int
 
     def facts(self, seed: int) -> dict[str, object]:
-        """What a trial with one seed is asked for."""
+        """What a trial with one seed is requested for."""
         rates = {"lr_g": self.lr_g, "lr_d": self.lr_d}
         return {"candidate": self.name, **rates, "epochs": self.epochs, "seed": seed}
 
@@ -40,12 +40,14 @@ class Confirmed:
     """A candidate over its seeds, at one epoch for all.
 
     Attributes:
+        runs: how many came to a result; of fewer than two nothing else is known.
         epoch: where the mean fd is smallest; None: there is no epoch that all seeds reached well.
-        fds: smoothed, at that epoch, one for each seed.
+        fds: smoothed, at that epoch, one for each run.
         mean, low, high: of fd; `high` is infinite where nothing is known.
     """
 
     candidate: Candidate
+    runs: int
     epoch: int | None
     fds: tuple[float, ...]
     mean: float
@@ -53,17 +55,17 @@ class Confirmed:
     high: float
 
 
-def candidates(trials: Sequence[Known], params: Params) -> list[Candidate]:
+def candidates(trials: Sequence[Trial], params: Params) -> list[Candidate]:
     """The present rates, then the best trials by value, each rates once."""
     train, tune = params.train, params.tune
-    found = [Candidate("current", train.lr_g, train.lr_d, train.epochs)]
+    chosen = [Candidate("current", train.lr_g, train.lr_d, train.epochs)]
     usable = [t for t in trials if t.finished and t.outcome != "pruned" and t.value is not None]
     best = sorted((t for t in usable if t.facts.get("best_epoch")), key=lambda t: t.value or 0.0)
     for trial in best[: tune.confirm.top]:
         horizon = min(int(trial.facts["best_epoch"]) + LONGER, tune.epochs.max)
-        if all((trial.lr_g, trial.lr_d) != (known.lr_g, known.lr_d) for known in found):
-            found.append(Candidate(f"trial {trial.number}", trial.lr_g, trial.lr_d, horizon))
-    return found
+        if all((trial.lr_g, trial.lr_d) != (known.lr_g, known.lr_d) for known in chosen):
+            chosen.append(Candidate(f"trial {trial.number}", trial.lr_g, trial.lr_d, horizon))
+    return chosen
 
 
 def fresh_seeds(params: Params) -> list[int]:
@@ -72,7 +74,7 @@ def fresh_seeds(params: Params) -> list[int]:
     return [derive_seed(params.train.seed, "confirm", number) % 2**31 for number in range(count)]
 
 
-def confirmed(candidate: Candidate, runs: Sequence[Known], first_epoch: int) -> Confirmed:
+def confirmed(candidate: Candidate, runs: Sequence[Trial], first_epoch: int) -> Confirmed:
     """What the runs of a candidate, one for each seed, say together.
 
     Runs that broke for a reason outside training are left out. With fewer than two others, or with
@@ -82,28 +84,29 @@ def confirmed(candidate: Candidate, runs: Sequence[Known], first_epoch: int) -> 
     shared = set.intersection(*(set(c) for c in curves)) if curves else set()
     epochs = sorted(epoch for epoch in shared if epoch >= min(first_epoch, candidate.epochs))
     if len(curves) < 2 or not epochs:
-        return Confirmed(candidate, None, (), math.inf, math.inf, math.inf)
+        return Confirmed(candidate, len(curves), None, (), math.inf, math.inf, math.inf)
     epoch = min(epochs, key=lambda e: sum(c[e] for c in curves))
     fds = [c[epoch] for c in curves]
     mean, low, high = interval(fds)
-    return Confirmed(candidate, epoch, tuple(fds), mean, low, high)
+    return Confirmed(candidate, len(curves), epoch, tuple(fds), mean, low, high)
 
 
-def curve(run: Known) -> dict[int, float]:
-    """Smoothed fd by epoch, before the onset."""
+def curve(run: Trial) -> dict[int, float]:
+    """Smooth fd by epoch: how long to train with another seed is no question of single epochs."""
     rows = [(int(epoch), fd) for epoch, fd in run.facts.get("fd", []) if fd is not None]
-    onset, length = run.facts.get("onset_step"), run.facts.get("steps_per_epoch", 1)
-    kept = [(epoch, fd) for epoch, fd in rows if onset is None or epoch * length < onset]
-    smooth = median_of_three(np.array([fd for _, fd in kept], dtype=np.float64))
-    return dict(zip([epoch for epoch, _ in kept], smooth.tolist(), strict=True))
+    epochs = [epoch for epoch, _ in rows]
+    smooth = np.exp(loess(epochs, np.log([fd for _, fd in rows]))) if rows else np.empty(0)
+    return dict(zip(epochs, smooth.tolist(), strict=True))
 
 
-def choose(found: Sequence[Confirmed]) -> Confirmed:
-    """The one whose upper confidence bound is the smallest; the first one of equals."""
-    return min(found, key=lambda one: one.high)
+def choose(confirmations: Sequence[Confirmed]) -> Confirmed:
+    """The candidate whose upper confidence bound is the smallest; the first of equals."""
+    return min(confirmations, key=lambda confirmation: confirmation.high)
 
 
-def score_afresh(runs: Sequence[Known], epoch: int, meter: Meter) -> Mapping[str, list[float]]:
+def score_on_fresh_noise(
+    runs: Sequence[Trial], epoch: int, meter: Meter
+) -> Mapping[str, list[float]]:
     """fd at `epoch` on noise that no choice has seen, against training and against test digits.
 
     Lists of one value for each run whose generator is on this machine.
@@ -111,7 +114,7 @@ def score_afresh(runs: Sequence[Known], epoch: int, meter: Meter) -> Mapping[str
     params = meter.params
     fresh = Meter(meter.judge, meter.against, replace(params, seed=params.seed + 1))
     test = moments(meter.against.test)
-    found: dict[str, list[float]] = {"fd": [], "fd_test": []}
+    scores: dict[str, list[float]] = {"fd": [], "fd_test": []}
     for run in runs:
         path = Checkpoints(str(run.facts.get("checkpoint", ""))).generator(epoch)
         if not path.exists():
@@ -119,6 +122,6 @@ def score_afresh(runs: Sequence[Known], epoch: int, meter: Meter) -> Mapping[str
         generator = load_generator(path)[0].to(meter.against.mean.device)
         images = fresh.samples(generator, params.num_samples)
         features = features_and_logits(meter.judge, images)[0]
-        found["fd"].append(fresh.fd(images))
-        found["fd_test"].append(frechet_distance(*moments(features), *test))
-    return found
+        scores["fd"].append(fresh.fd(images))
+        scores["fd_test"].append(frechet_distance(*moments(features), *test))
+    return scores

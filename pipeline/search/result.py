@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
 from pipeline.base.cli import write_json, write_whole
 from pipeline.base.interval import CONFIDENCE
+from pipeline.plots.search import SearchPlots, TrialCurve
 from pipeline.search.confirmation import Confirmed
-from pipeline.search.study import Known
+from pipeline.search.study import Trial
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,19 @@ class Findings:
     Attributes:
         confirmed: the present rates and the best trials again, over fresh seeds; may be empty.
         chosen: of these, None without a confirmation.
-        afresh: metrics on fresh noise by candidate's name.
+        fresh_noise: metrics on fresh noise by candidate's name.
     """
 
     study: str
-    trials: Sequence[Known]
+    trials: Sequence[Trial]
     max_epochs: int
     confirmed: Sequence[Confirmed]
     chosen: Confirmed | None
-    afresh: Mapping[str, Mapping[str, list[float]]]
+    fresh_noise: Mapping[str, Mapping[str, list[float]]]
     importances: Mapping[str, float]
 
     @property
-    def best(self) -> Known | None:
+    def best(self) -> Trial | None:
         """The trial with the smallest fd that was not cut."""
         usable = [t for t in self.trials if t.finished and t.facts.get("best_epoch")]
         usable = [t for t in usable if t.value is not None and t.outcome != "pruned"]
@@ -76,53 +79,56 @@ class Findings:
         return dict(sorted(Counter(trial.outcome for trial in self.trials).items()))
 
 
-def table(found: Findings) -> str:
+def table(findings: Findings) -> str:
     """The result for the screen."""
-    lines = [f"study {found.study}: {_counted(found.outcomes)}"]
-    cost = found.cost
+    cost = findings.cost
+    lines = [f"study {findings.study}: {_counted(findings.outcomes)}"]
     lines.append(
         f"{cost.trained:g} epochs trained of {cost.horizon} without stopping early; "
         f"{cost.singly} if each stopping point had been a run of its own"
     )
-    rows: list[tuple[str, ...]] = [
-        ("", "lr_g", "lr_d", "epochs", "fd", f"{CONFIDENCE:.0%} interval", "fresh noise")
-    ]
-    for one in sorted(found.confirmed, key=lambda c: c.high):
-        mark = "* " if one is found.chosen else "  "
-        rates = (f"{one.candidate.lr_g:g}", f"{one.candidate.lr_d:g}")
-        if one.epoch is None:
-            rows.append((mark + one.candidate.name, *rates, "-", "went wrong", "", ""))
-            continue
-        fresh = found.afresh.get(one.candidate.name, {}).get("fd", [])
-        shown = f"{sum(fresh) / len(fresh):.3f}" if fresh else "-"
-        span = f"{one.low:.3f} to {one.high:.3f}"
-        fd = f"{one.mean:.3f} ({len(one.fds)} seeds)"
-        rows.append((mark + one.candidate.name, *rates, str(one.epoch), fd, span, shown))
-    best = found.best
-    if not found.confirmed and best is not None:
+    header = ("", "lr_g", "lr_d", "epochs", "fd", f"{CONFIDENCE:.0%} interval", "fresh noise")
+    ordered = sorted(findings.confirmed, key=lambda confirmation: confirmation.high)
+    rows = [_row(confirmation, findings) for confirmation in ordered]
+    best = findings.best
+    if not rows and best is not None:
         stop = (f"{best.lr_g:g}", f"{best.lr_d:g}", str(best.facts["best_epoch"]))
         rows.append((f"trial {best.number}", *stop, f"{best.value:.3f} (1 seed)", "", ""))
-    if len(rows) == 1:
+    if not rows:
         return "\n".join([*lines, "no trial has come to a result yet"])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    text = tabulate(rows, header, tablefmt="plain", disable_numparse=True)
+    return "\n".join([*lines, *(line.rstrip() for line in text.splitlines())])
+
+
+def _row(confirmation: Confirmed, findings: Findings) -> tuple[str, ...]:
+    candidate = confirmation.candidate
+    mark = "* " if confirmation is findings.chosen else "  "
+    first = (mark + candidate.name, f"{candidate.lr_g:g}", f"{candidate.lr_d:g}")
+    if confirmation.epoch is None:
+        state = "went wrong" if confirmation.runs > 1 else "not known yet"
+        return (*first, "-", state, "", "")
+    fresh = findings.fresh_noise.get(candidate.name, {}).get("fd", [])
+    return (
+        *first,
+        str(confirmation.epoch),
+        f"{confirmation.mean:.3f} ({len(confirmation.fds)} seeds)",
+        f"{confirmation.low:.3f} to {confirmation.high:.3f}",
+        f"{sum(fresh) / len(fresh):.3f}" if fresh else "-",
+    )
 
 
 def _counted(outcomes: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()) or "no trials"
 
 
-def result(found: Findings) -> dict[str, Any]:
+def result(findings: Findings) -> dict[str, Any]:
     """The content of result.json; every number is finite."""
-    best = found.best
+    best, chosen = findings.best, findings.chosen
     return {
-        "study": found.study,
-        "outcomes": found.outcomes,
-        "chosen": _told(found.chosen, found) if found.chosen else None,
-        "confirmed": [_told(one, found) for one in found.confirmed],
+        "study": findings.study,
+        "outcomes": findings.outcomes,
+        "chosen": _entry(chosen, findings) if chosen else None,
+        "confirmed": [_entry(confirmation, findings) for confirmation in findings.confirmed],
         "best_trial": None
         if best is None
         else {
@@ -132,24 +138,57 @@ def result(found: Findings) -> dict[str, Any]:
             "epoch": best.facts["best_epoch"],
             "fd": best.value,
         },
-        "cost": vars(found.cost),
-        "importances": dict(found.importances),
+        "cost": vars(findings.cost),
+        "importances": dict(findings.importances),
         "confidence": CONFIDENCE,
     }
 
 
-def _told(one: Confirmed, found: Findings) -> dict[str, Any]:
-    known = one.epoch is not None
+def _entry(confirmation: Confirmed, findings: Findings) -> dict[str, Any]:
+    candidate, known = confirmation.candidate, confirmation.epoch is not None
+    fresh = findings.fresh_noise.get(candidate.name, {})
     return {
-        "name": one.candidate.name,
-        "lr_g": one.candidate.lr_g,
-        "lr_d": one.candidate.lr_d,
-        "epochs": one.epoch,
-        "fd": one.mean if known else None,
-        "fd_interval": [one.low, one.high] if known else None,
-        "fd_by_seed": list(one.fds),
-        "fresh_noise": {k: list(v) for k, v in found.afresh.get(one.candidate.name, {}).items()},
+        "name": candidate.name,
+        "lr_g": candidate.lr_g,
+        "lr_d": candidate.lr_d,
+        "epochs": confirmation.epoch,
+        "fd": confirmation.mean if known else None,
+        "fd_interval": [confirmation.low, confirmation.high] if known else None,
+        "fd_by_seed": list(confirmation.fds),
+        "fresh_noise": {name: list(values) for name, values in fresh.items()},
     }
+
+
+def plotted(findings: Findings) -> SearchPlots:
+    """What the pictures show, of trials that ended by themselves and were measured."""
+    cost, best = findings.cost, findings.best
+    return SearchPlots(
+        curves=[_curve(t) for t in findings.trials if t.finished and t.facts.get("fd")],
+        best=None if best is None else best.number,
+        epochs={
+            "this search": cost.trained,
+            "every trial to its horizon": cost.horizon,
+            "every stopping point a run": cost.singly,
+        },
+        importances=findings.importances,
+    )
+
+
+def _curve(trial: Trial) -> TrialCurve:
+    facts = trial.facts
+    measured = [(int(epoch), float(fd)) for epoch, fd in facts["fd"] if fd is not None]
+    return TrialCurve(
+        number=trial.number,
+        outcome=trial.outcome,
+        lr_g=trial.lr_g,
+        lr_d=trial.lr_d,
+        epochs=[epoch for epoch, _ in measured],
+        fds=[fd for _, fd in measured],
+        best_epoch=facts.get("best_epoch"),
+        best_fd=trial.value,
+        onset_epoch=facts.get("onset_epoch"),
+        epochs_trained=float(facts.get("epochs_trained", 0)),
+    )
 
 
 COLUMNS = (
@@ -168,13 +207,13 @@ COLUMNS = (
 )
 
 
-def write(folder: Path, found: Findings) -> None:
+def write(folder: Path, findings: Findings) -> None:
     """Write result.json and trials.csv."""
-    write_json(folder / "result.json", result(found))
+    write_json(folder / "result.json", result(findings))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for trial in found.trials:
+    for trial in findings.trials:
         facts = trial.facts
         values = {name: facts.get(name) for name in COLUMNS} | {
             "trial": trial.number,

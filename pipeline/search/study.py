@@ -1,4 +1,4 @@
-"""The search's memory: studies in a database. The only module that imports optuna.
+"""The search's memory: studies in a database. The only module of the pipeline that imports Optuna.
 
 One mechanism for every storage: Optuna's relational storage, by default SQLite in one file. The
 journal file would be faster, but has no heartbeats, and its lock outlives a worker that is killed
@@ -7,13 +7,14 @@ that the command has made before they start, because cold ones crash when severa
 """
 
 import contextlib
+import copy
 import datetime
 import os
 import random
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import RDBStorage
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -53,18 +54,19 @@ FAILURES = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
-Report = Callable[[int, float], bool]
-"""Takes an epoch and the best fd so far; returns whether the trial should be cut."""
+ShouldPrune = Callable[[int, float], bool]
+"""Takes an epoch and the best fd until then; returns whether the trial should be cut."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What a worker is to train.
 
     Attributes:
         number: of the trial; `origin`: of its first try, whose checkpoint it continues.
         epochs: how long to train.
         seed: of the training; None: the present one.
+        should_prune: to be told, and asked, after every epoch.
     """
 
     number: int
@@ -73,11 +75,11 @@ class Asked:
     lr_d: float
     epochs: int
     seed: int | None
-    report: Report
+    should_prune: ShouldPrune
 
 
 @dataclass(frozen=True)
-class Result:
+class TrialResult:
     """What came of a trial.
 
     Attributes:
@@ -92,14 +94,14 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Known:
+class Trial:
     """A trial, as tables and pictures see it.
 
     Attributes:
-        outcome: as in `Result`, or waiting, running, killed.
+        outcome: as in `TrialResult`, or waiting, running, killed.
         value: the best fd (smoothed), None where there is none.
-        reports: the best so far, by epoch.
-        facts: as in `Result`; what the trial was asked for is among them.
+        best_so_far: the best fd until each epoch.
+        facts: as in `TrialResult`; what the trial was requested for is among them.
     """
 
     number: int
@@ -107,7 +109,7 @@ class Known:
     value: float | None
     lr_g: float
     lr_d: float
-    reports: Mapping[int, float]
+    best_so_far: Mapping[int, float]
     facts: Mapping[str, Any]
 
     @property
@@ -135,10 +137,9 @@ class Study:
         """
         self.name, self._tune = name, tune
         self._sampler = _NumberedSampler(tune)
-        with _said_in_a_line(url):
-            self._storage = _open_storage(url)
+        with _errors_in_a_line(url):
             options: dict[str, Any] = {
-                "storage": self._storage,
+                "storage": _open_storage(url),
                 "study_name": name,
                 "sampler": self._sampler,
                 "pruner": pruner_of(tune),
@@ -151,10 +152,10 @@ class Study:
     def _be_named(self) -> None:
         """Have a uid: who made the study names it, unless killed before."""
         deadline = time.monotonic() + (0 if self.created else _NAMING_SECONDS)
-        while "uid" not in self.about and time.monotonic() < deadline:
+        while "uid" not in self.notes and time.monotonic() < deadline:
             time.sleep(0.1)
-        if "uid" not in self.about:
-            self.say("uid", uuid.uuid4().hex)
+        if "uid" not in self.notes:
+            self.note("uid", uuid.uuid4().hex)
 
     @property
     def uid(self) -> str:
@@ -162,21 +163,27 @@ class Study:
         return str(self._study.user_attrs["uid"])
 
     @property
-    def about(self) -> dict[str, Any]:
-        """What was said of the study."""
+    def notes(self) -> dict[str, Any]:
+        """What was noted of the study."""
         return dict(self._study.user_attrs)
 
-    def say(self, key: str, value: object) -> None:
+    def note(self, key: str, value: object) -> None:
         """Keep a plain value with the study."""
         self._study.set_user_attr(key, value)
 
     def enqueue(self, params: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Have a trial with these parameters and facts run before any other."""
+        """Have a trial run before any other.
+
+        Args:
+            params: of the space that is searched; {} for a trial outside it.
+            facts: `lr_g` and `lr_d`, where they are not to be rounded; `candidate`, `epochs` and
+                `seed` of a trial outside the space; what else is to be kept with it.
+        """
         self._study.enqueue_trial(dict(params), user_attrs=dict(facts))
 
-    def trials(self) -> list[Known]:
+    def trials(self) -> list[Trial]:
         """All trials that count: of one that was tried again, the last try."""
-        return [self._known(trial) for trial in self._counting()]
+        return [_view(trial) for trial in self._counting()]
 
     def wanted(self, trials: int) -> bool:
         """Whether there is a trial left to start, of `trials` in all."""
@@ -187,10 +194,10 @@ class Study:
         """Whether a trial is under way, here or elsewhere."""
         return any(trial.state == TrialState.RUNNING for trial in self._counting())
 
-    def run_one(self, trials: int, train: Callable[[Asked], Result]) -> str:
+    def run_next(self, trials: int, train: Callable[[Request], TrialResult]) -> str:
         """Run the next trial with `train`; returns its outcome, "surplus" for none.
 
-        An exception of `train` fails the trial and is told among its facts.
+        An exception of `train` fails the trial and is kept among its facts.
         """
         outcome, number = "surplus", -1
 
@@ -202,7 +209,7 @@ class Study:
                 trial.set_user_attr("outcome", "surplus")
                 raise _NoValueError
             try:
-                result = train(self._asked(trial))
+                result = train(self._request(trial))
             except Exception as error:
                 outcome = "failed"
                 trial.set_user_attr("outcome", outcome)
@@ -219,27 +226,28 @@ class Study:
 
         self._study.optimize(objective, n_trials=1, catch=(Exception,))
         if outcome == "interrupted":
-            self._again([self._study.get_trials(deepcopy=False)[number]], killed=False)
+            _continue_later(self._study, self._study.get_trials(deepcopy=False)[number])
         return outcome
 
-    def _asked(self, trial: optuna.Trial) -> Asked:
+    def _request(self, trial: optuna.Trial) -> Request:
         facts, tune = trial.user_attrs, self._tune
         origin = int(facts.get("origin", trial.number))
 
-        def report(epoch: int, best: float) -> bool:
+        def should_prune(epoch: int, best: float) -> bool:
             trial.report(best, epoch)
             return bool(trial.should_prune())
 
         if "candidate" in facts:
             rates = float(facts["lr_g"]), float(facts["lr_d"])
             epochs, seed = int(facts["epochs"]), int(facts["seed"])
-            return Asked(trial.number, origin, *rates, epochs, seed, report)
+            return Request(trial.number, origin, *rates, epochs, seed, should_prune)
         lr_g = trial.suggest_float("lr_g", tune.lr_g.min, tune.lr_g.max, log=True)
         ratio = trial.suggest_float("ratio", tune.ratio.min, tune.ratio.max, log=True)
         epochs = tune.epochs.max
         if tune.epochs.mode == "sampled":
             epochs = trial.suggest_int("epochs", tune.epochs.min, tune.epochs.max)
-        return Asked(trial.number, origin, *rates_of(lr_g, ratio), epochs, None, report)
+        rates = _rates(facts, {"lr_g": lr_g, "ratio": ratio})
+        return Request(trial.number, origin, *rates, epochs, None, should_prune)
 
     def _rank(self, number: int) -> int:
         """How many trials that count were started before this one."""
@@ -255,71 +263,33 @@ class Study:
             if trial.number not in replaced and trial.user_attrs.get("outcome") != "surplus"
         ]
 
-    def _known(self, trial: FrozenTrial) -> Known:
-        facts = dict(trial.user_attrs)
-        fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-        rates = (float("nan"), float("nan"))
-        if "candidate" in facts:
-            rates = float(facts["lr_g"]), float(facts["lr_d"])
-        elif "lr_g" in fixed and "ratio" in fixed:
-            rates = rates_of(fixed["lr_g"], fixed["ratio"])
-        if "epochs" in fixed:
-            facts["epochs"] = int(fixed["epochs"])
-        by_state = {TrialState.WAITING: "waiting", TrialState.RUNNING: "running"}
-        outcome = by_state.get(trial.state) or str(facts.get("outcome", "killed"))
-        value = trial.value
-        if outcome in ("waiting", "running", "killed", "failed"):
-            value = None
-        reports = dict(trial.intermediate_values)
-        return Known(trial.number, outcome, value, *rates, reports, facts)
-
-    def others_at_work(self) -> str | None:
-        """The owner of a running trial that is alive as far as can be told, or None."""
-        stale = self._stale()
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.number not in stale:
-                return str(trial.user_attrs.get("owner", "another process"))
-        return None
-
-    def reap(self) -> int:
-        """End trials whose worker is dead and have them tried again; returns how many."""
+    def owner_at_work(self) -> str | None:
+        """The owner of a running trial, or None; those of the dead are to be reaped before."""
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        stale = self._stale()
-        dead = []
-        for trial in running:
-            if trial.number not in stale:
+        return next((str(t.user_attrs.get("owner", "another process")) for t in running), None)
+
+    def reap(self) -> None:
+        """End trials whose worker is dead, and have each tried again, but for one that kills."""
+        # A worker of another machine is dead when it has been silent for long.
+        fail_stale_trials(self._study)
+        # Of this machine's it is known at once.
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if not _owner_is_dead(trial):
                 continue
             # Whoever changes the state, and nobody else, has the trial tried again.
-            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                if self._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL):
-                    dead.append(trial)
-        self._again(dead, killed=True)
-        return len(dead)
+            with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
+                self._study.tell(trial.number, state=TrialState.FAIL)
+                _try_again(self._study, trial)
 
     def adopt(self) -> None:
         """Have trials tried again whose end nobody told of. Only while nobody else is at work."""
-        failed = [t for t in self._counting() if t.state == TrialState.FAIL]
-        self._again([t for t in failed if "outcome" not in t.user_attrs], killed=True)
-        self._again([t for t in failed if t.user_attrs.get("outcome") == "interrupted"], False)
-
-    def _stale(self) -> set[int]:
-        """Numbers of running trials whose worker is dead, by process here, by silence elsewhere."""
-        silent = set(self._storage._get_stale_trial_ids(self._study._study_id))
-        found = set()
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            host, _, number = str(trial.user_attrs.get("owner", "")).partition(":")
-            dead = host == os.uname().nodename and not _alive(int(number))
-            if not host:  # killed before it could say whose it is
-                began = trial.datetime_start or datetime.datetime.now()  # noqa: DTZ005
-                age = datetime.datetime.now() - began  # noqa: DTZ005
-                dead = age.total_seconds() > GRACE_SECONDS
-            if dead or trial._trial_id in silent:
-                found.add(trial.number)
-        return found
-
-    def _again(self, trials: Sequence[FrozenTrial], killed: bool) -> None:
-        for trial in trials:
-            _try_again(self._study, trial, killed)
+        for trial in self._counting():
+            if trial.state != TrialState.FAIL:
+                continue
+            if "outcome" not in trial.user_attrs:
+                _try_again(self._study, trial)
+            elif trial.user_attrs["outcome"] == "interrupted":
+                _continue_later(self._study, trial)
 
     def importances(self) -> dict[str, float]:
         """How much each parameter matters, adding up to one; {} where too little is known."""
@@ -329,8 +299,30 @@ class Study:
         return {}
 
 
+def _view(trial: FrozenTrial) -> Trial:
+    facts = dict(trial.user_attrs)
+    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    if "epochs" in params:
+        facts["epochs"] = int(params["epochs"])
+    by_state = {TrialState.WAITING: "waiting", TrialState.RUNNING: "running"}
+    outcome = by_state.get(trial.state) or str(facts.get("outcome", "killed"))
+    without = ("waiting", "running", "killed", "failed")
+    value = None if outcome in without else trial.value
+    best_so_far = dict(trial.intermediate_values)
+    return Trial(trial.number, outcome, value, *_rates(facts, params), best_so_far, facts)
+
+
+def _rates(facts: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[float, float]:
+    """lr_g and lr_d: as requested, or drawn and rounded; nan where neither is known yet."""
+    if "lr_g" in facts:
+        return float(facts["lr_g"]), float(facts["lr_d"])
+    if "lr_g" in params and "ratio" in params:
+        return rates_of(params["lr_g"], params["ratio"])
+    return float("nan"), float("nan")
+
+
 def rates_of(lr_g: float, ratio: float) -> tuple[float, float]:
-    """lr_g and lr_d, rounded to what params.yaml will hold, so that it holds what was trained."""
+    """lr_g and lr_d of a trial that was drawn, in four digits, which read better in params.yaml."""
     lr_g = float(f"{lr_g:.4g}")
     return lr_g, float(f"{lr_g * ratio:.4g}")
 
@@ -402,16 +394,44 @@ def _created(options: Mapping[str, Any]) -> bool:
     return True
 
 
-def _try_again(study: optuna.Study, trial: FrozenTrial, killed: bool = True) -> None:
-    """Queue a trial again with all that was asked of it, unless it was killed too often."""
-    kept = ("origin", "candidate", "lr_g", "lr_d", "epochs", "seed", "current")
-    facts = {key: trial.user_attrs[key] for key in kept if key in trial.user_attrs}
-    kills = int(trial.user_attrs.get("kills", 0)) + killed
-    if kills > MAX_KILLS:
-        return
-    facts |= {"origin": facts.get("origin", trial.number), "replaces": trial.number, "kills": kills}
-    fixed = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-    study.enqueue_trial(fixed, user_attrs=facts)
+def _try_again(study: optuna.Study, killed: FrozenTrial) -> None:
+    """Queue a trial again whose worker was killed, unless that has happened too often."""
+    _retry(study, _second_try(killed))
+
+
+def _continue_later(study: optuna.Study, interrupted: FrozenTrial) -> None:
+    """Queue a trial again that was interrupted, however often."""
+    trial = _second_try(interrupted)
+    parts = ("params", "distributions", "user_attrs", "system_attrs")
+    content = {name: getattr(trial, name) for name in parts}
+    study.add_trial(optuna.create_trial(state=TrialState.WAITING, **content))
+
+
+_retry = RetryHeartbeatStaleTrialCallback(max_retry=MAX_KILLS)
+_KEPT_FACTS = ("candidate", "lr_g", "lr_d", "epochs", "seed", "current")
+_KEPT_BY_OPTUNA = ("fixed_params", "failed_trial", "retry_history")
+
+
+def _second_try(trial: FrozenTrial) -> FrozenTrial:
+    """All that was asked of a trial, and none of what it did: neither its owner nor the pruner's
+    answers, which are given anew when its epochs are told again."""
+    second = copy.deepcopy(trial)
+    facts = {key: trial.user_attrs[key] for key in _KEPT_FACTS if key in trial.user_attrs}
+    origin = trial.user_attrs.get("origin", trial.number)
+    second.user_attrs = {**facts, "origin": origin, "replaces": trial.number}
+    own = trial.system_attrs
+    second.system_attrs = {key: own[key] for key in _KEPT_BY_OPTUNA if key in own}
+    return second
+
+
+def _owner_is_dead(trial: FrozenTrial) -> bool:
+    """Whether a running trial's worker is known to be dead, as far as this machine can tell."""
+    host, _, number = str(trial.user_attrs.get("owner", "")).partition(":")
+    if not host:  # killed before it could say whose it is
+        began = trial.datetime_start or datetime.datetime.now()  # noqa: DTZ005
+        age = datetime.datetime.now() - began  # noqa: DTZ005
+        return age.total_seconds() > GRACE_SECONDS
+    return host == os.uname().nodename and not _alive(int(number))
 
 
 def _open_storage(url: str) -> RDBStorage:
@@ -437,7 +457,7 @@ def _open_storage(url: str) -> RDBStorage:
 
 
 @contextlib.contextmanager
-def _said_in_a_line(url: str) -> Iterator[None]:
+def _errors_in_a_line(url: str) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, ImportError, ValueError, OSError, KeyError) as error:

@@ -1,11 +1,8 @@
 """A worker of the search: trains one trial after the other, in a process of its own."""
 
 import dataclasses
-import multiprocessing
+import math
 import shutil
-import signal
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,13 +10,12 @@ import torch
 from dcgan import mnist
 from dcgan.measuring import Meter
 from dcgan.params import TrainParams
-from ganverdict.quality import Stop, best_stop
-from pipeline.base.cli import UserError, run
+from pipeline.base.cli import UserError
 from pipeline.base.device import set_up
-from pipeline.base.interrupt import Interrupt
 from pipeline.base.params import Params
 from pipeline.base.paths import JUDGE
-from pipeline.search.study import FAILURES, Asked, Result, Study
+from pipeline.base.pool import MayGoOn
+from pipeline.search.study import FAILURES, Request, Study, TrialResult
 from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
@@ -40,7 +36,6 @@ class Job:
     Attributes:
         params: with this worker's share of threads.
         trials: of the study, in all.
-        deadline: time since 1970 after which no step is begun; None: none.
         parent: the key of the tracked run that the trials belong to.
         data_hash: of the digits.
     """
@@ -49,74 +44,56 @@ class Job:
     storage: str
     study: str
     trials: int
-    deadline: float | None
     parent: str
     data_hash: str
 
 
-def work(job: Job) -> None:
-    """Train trials until none is wanted, the deadline, SIGTERM, or the command's death."""
-    run(lambda: _work(job))
+def work(job: Job, may_go_on: MayGoOn) -> None:
+    """Train trials until none is wanted, or the pool wants the worker to end."""
+    device = set_up(job.params.runtime)
+    data, meter = load_data(), load_meter(job.params.measure, device)
+    failures = 0
+    try:
+        study = Study(job.storage, job.study, job.params.tune)
+        trainer = Trainer(job, study.uid, data, meter, device, may_go_on)
+        while may_go_on(0) and study.wanted(job.trials):
+            outcome = study.run_next(job.trials, trainer.train)
+            failures = failures + 1 if outcome == "failed" else 0
+            if failures == _FAILED_RUNNING:
+                raise UserError(f"{failures} trials failed, one after the other; see their reason")
+    except FAILURES as error:
+        raise UserError(f"the storage of the search does not answer: {brief(error)}") from None
 
 
-def _work(job: Job) -> None:
-    command = multiprocessing.parent_process()
-    with Interrupt() as interrupt:
-        # Ctrl-C reaches every process of the terminal; the command passes it on as SIGTERM.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-        def may_go_on(_: int = 0) -> bool:
-            late = job.deadline is not None and time.time() >= job.deadline
-            orphaned = command is not None and not command.is_alive()
-            return interrupt.received is None and not late and not orphaned
-
-        device = set_up(job.params.runtime)
-        data, meter = load_data(), load_meter(job.params.measure, device)
-        trainer = _Trainer(job, data, meter, device, may_go_on)
-        failed = 0
-        try:
-            study = Study(job.storage, job.study, job.params.tune)
-            trainer.uid = study.uid
-            while may_go_on() and study.wanted(job.trials):
-                failed = failed + 1 if study.run_one(job.trials, trainer.train) == "failed" else 0
-                if failed == _FAILED_RUNNING:
-                    raise UserError(
-                        f"{failed} trials failed, one after the other; see their reason"
-                    )
-        except FAILURES as error:
-            raise UserError(f"the storage of the search does not answer: {brief(error)}") from None
-
-
-class _Trainer:
-    """Trains what is asked for. Nothing but the data and the judge is shared between trials."""
-
-    uid = ""
+class Trainer:
+    """Trains what is requested. Nothing but the data and the judge is shared between trials."""
 
     def __init__(
         self,
         job: Job,
+        uid: str,
         data: mnist.Mnist,
         meter: Meter,
         device: torch.device,
-        may_go_on: Callable[[int], bool],
+        may_go_on: MayGoOn,
     ) -> None:
-        self.job, self.data, self.meter, self.device = job, data, meter, device
+        self.job, self.uid, self.data, self.meter, self.device = job, uid, data, meter, device
         self.may_go_on = may_go_on
 
-    def train(self, asked: Asked) -> Result:
+    def train(self, request: Request) -> TrialResult:
         """One trial, from its checkpoint if an earlier try left one."""
-        params = dataclasses.replace(self.job.params, train=self._train_params(asked))
+        params = dataclasses.replace(self.job.params, train=self.train_params(request))
         exact = run_hash(params, self.device, self.job.data_hash, JUDGE)
-        checkpoints = Checkpoints(f"tune/{self.uid}/{self.job.study}-{asked.origin:04d}-{exact}")
+        checkpoints = Checkpoints(f"tune/{self.uid}/{self.job.study}-{request.origin:04d}-{exact}")
         with checkpoints.alone():
             training = TrainingRun(params, self.data, self.meter, checkpoints, self.device)
-            tags = {"study": self.job.study, "trial": str(asked.number), "outcome": "running"}
-            title = f"{self.job.study}-{asked.number}"
+            tags = {"study": self.job.study, "trial": str(request.number), "outcome": "running"}
+            title = f"{self.job.study}-{request.number}"
             training.begin(
                 title, self.job.data_hash, {**provenance.tags(), **tags}, self.job.parent
             )
             try:
-                result = self._until_its_end(training, asked)
+                result = self._train_to_its_end(training, request)
             except BaseException as error:
                 training.close("FAILED", {"outcome": "failed", "reason": brief(error)})
                 raise
@@ -126,55 +103,52 @@ class _Trainer:
                 return result
             tags = {"outcome": result.outcome, "reason": str(result.facts["reason"])}
             training.close("FAILED" if result.outcome == "diverged" else "FINISHED", tags)
-            if asked.seed is None:
+            if request.seed is None:
                 shutil.rmtree(checkpoints.folder)
         return result
 
-    def _train_params(self, asked: Asked) -> TrainParams:
+    def train_params(self, request: Request) -> TrainParams:
         train = self.job.params.train
         sampled = self.job.params.tune.epochs.mode == "sampled"
         return dataclasses.replace(
             train,
-            lr_g=asked.lr_g,
-            lr_d=asked.lr_d,
-            epochs=asked.epochs,
-            seed=train.seed if asked.seed is None else asked.seed,
+            lr_g=request.lr_g,
+            lr_d=request.lr_d,
+            epochs=request.epochs,
+            seed=train.seed if request.seed is None else request.seed,
             sample_every=0,
-            stop="never" if sampled and asked.seed is None else "at_onset",
+            stop="never" if sampled and request.seed is None else "at_onset",
         )
 
-    def _until_its_end(self, training: TrainingRun, asked: Asked) -> Result:
-        pruned = False
-        for row in training.history.epochs:  # of an earlier try
-            self._report(training, asked, int(row["epoch"]))
-        for metrics in training.go_on(self.may_go_on):
-            if metrics and self._report(training, asked, int(metrics["epoch"])):
-                pruned = True
-                break
+    def _train_to_its_end(self, training: TrainingRun, request: Request) -> TrialResult:
+        # An earlier try's epochs are told again, all of them, and the pruner may now say otherwise.
+        replayed = [int(row["epoch"]) for row in training.history.epochs]
+        answers = [self._should_prune(training, request, epoch) for epoch in replayed]
+        pruned = any(answers) and training.ended == "paused"
+        if not pruned:
+            for metrics in training.go_on(self.may_go_on):
+                if metrics and self._should_prune(training, request, int(metrics["epoch"])):
+                    pruned = True
+                    break
         verdict, history = training.verdict, training.history
         last = int(history.epochs[-1]["epoch"]) if history.epochs else 0
-        best = self._best(training, asked)
+        best = self._best(training, request)
+        value = NOTHING_FD if best is None else best["fd"]
+        outcome, reason = str(training.ended), verdict.reason
         if pruned:
             outcome, reason = "pruned", f"others were better after {last} epochs"
-        elif verdict.status == "diverged":
-            outcome, reason = "diverged", verdict.reason
-        elif verdict.went_wrong and training.params.train.stop == "at_onset":
-            outcome, reason = "onset", verdict.reason
-        elif last < asked.epochs:
+        elif outcome == "paused":
             outcome, reason = "interrupted", f"after {last} epochs"
-        else:
-            outcome, reason = "complete", verdict.reason
         if outcome in ("onset", "diverged"):
             # What a run had before it went wrong is its best for good: pruners compare with that.
-            for epoch in range(last + 1, asked.epochs + 1):
-                asked.report(epoch, NOTHING_FD if best is None else best.fd)
-        value = NOTHING_FD if best is None else best.fd
+            for epoch in range(last + 1, request.epochs + 1):
+                request.should_prune(epoch, value)
         facts = {
             "reason": reason,
             "status": verdict.status,
-            "best_epoch": None if best is None else best.epoch,
+            "best_epoch": None if best is None else int(best["epoch"]),
             "onset_epoch": verdict.onset_epoch,
-            "fd": [[int(row["epoch"]), _plain(row["fd"])] for row in history.epochs],
+            "fd": [[int(row["epoch"]), _finite(row["fd"])] for row in history.epochs],
             "onset_step": verdict.onset_step,
             "steps_per_epoch": training.params.train.steps_per_epoch,
             "epochs_trained": history.saved_step / training.params.train.steps_per_epoch,
@@ -182,24 +156,21 @@ class _Trainer:
             "run_key": training.checkpoints.key,
             "checkpoint": training.checkpoints.name,
         }
-        return Result(outcome, None if outcome == "interrupted" else value, facts)
+        return TrialResult(outcome, None if outcome == "interrupted" else value, facts)
 
-    def _report(self, training: TrainingRun, asked: Asked, epoch: int) -> bool:
-        best = self._best(training, asked, epoch)
-        return best is not None and asked.report(epoch, best.fd)
+    def _should_prune(self, training: TrainingRun, request: Request, epoch: int) -> bool:
+        best = self._best(training, request, epoch)
+        return best is not None and request.should_prune(epoch, best["fd"])
 
-    def _best(self, training: TrainingRun, asked: Asked, epoch: int | None = None) -> Stop | None:
+    def _best(
+        self, training: TrainingRun, request: Request, epoch: int | None = None
+    ) -> dict[str, float] | None:
         """The best stopping point until `epoch` (None: the last); of a sampled length, its end."""
-        length = training.params.train.steps_per_epoch
-        onset = training.verdict.onset_step
-        sampled = self.job.params.tune.epochs.mode == "sampled" and asked.seed is None
-        until = float("inf") if epoch is None else epoch * length + 1
-        before = min(until, float("inf") if onset is None or sampled else onset)
-        first = self.job.params.tune.epochs.min
-        if sampled:
+        first, last = self.job.params.tune.epochs.min, math.inf if epoch is None else epoch
+        if self.job.params.tune.epochs.mode == "sampled" and request.seed is None:
             first = len(training.history.epochs) if epoch is None else epoch
-        return best_stop(training.evaluations, before, first)
+        return training.best(first, last)
 
 
-def _plain(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -48,7 +48,7 @@ class GanState:
             self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         d_weights, g_weights = self.d_weights, self.g_weights
         self.d_optimizer = _optimizer(params, d_weights)
-        # The first text's adversarial model moves both networks, the second's the generator alone.
+        # The script's adversarial model moves both networks, the blog post's the generator alone.
         frozen = params.freeze_discriminator
         self.g_optimizer = _optimizer(params, g_weights if frozen else g_weights + d_weights)
         self.step = 0
@@ -221,9 +221,9 @@ def generator_step(
     """Move the generator so that the discriminator takes its images for real.
 
     With `freeze_discriminator` false the same step moves the discriminator too, towards the same
-    label: the first text's joint update. Both networks are in training mode. `real` is the other
-    half of a relativistic pair, unused by `bce`; `fake`, with the generator's graph, is the batch
-    that both steps share, None for one of its own.
+    label: the script's joint update. Both networks are in training mode. `real` is the other half
+    of a relativistic pair, unused by `bce`; `fake`, with the generator's graph, is the batch that
+    both steps share, None for one of its own.
     Returns the loss, the generator's gradient norm and its update ratio.
     """
     generator, discriminator = state.generator.train(), state.discriminator.train()

@@ -1,7 +1,6 @@
-"""The signals of a run, iteration by iteration: which of them warn, and when."""
+"""The signals of a run as they come: which of them warn, when, and which states hold."""
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,168 +9,152 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ganverdict.charts import Chart
+from ganverdict.failures import Failures
+from ganverdict.families import Family, infer
+from ganverdict.signals import CHARTED, SIGNALS, TABLE
+from ganverdict.states import State, States
 from ganverdict.thresholds import Thresholds
+from ganverdict.windows import Window, Windows
 
 Array = NDArray[np.float64]
-
-# Each signal's name in words, and whether its rise (1) or its fall (-1) is a warning.
-_SIGNALS: dict[str, tuple[str, int]] = {
-    "d_grad_norm": ("the gradient norm of D", 1),
-    "g_grad_norm": ("the gradient norm of G", 1),
-    "d_update_ratio": ("the update ratio of D", 1),
-    "g_update_ratio": ("the update ratio of G", 1),
-    "g_loss": ("the loss of G", 1),
-    "d_loss": ("the loss of D", -1),
-    "d_real": ("mean D(x)", 0),
-    "d_fake": ("mean D(G(z))", 0),
-}
-SIGNALS = tuple(_SIGNALS)
-"""Per iteration: gradient norms, norms of steps over norms of weights, losses, D's mean answers."""
-
-CHARTED = tuple(name for name, (_, direction) in _SIGNALS.items() if direction)
-"""The signals whose change is a warning; D's answers only tell saturation."""
-
-SATURATIONS = {
-    "saturated": "D was sure of everything (D(x) over {real:g}, D(G(z)) under {fake:g})",
-    "fooled": "D took everything for real (D(x) and D(G(z)) over {real:g})",
-}
-"""The ways in which D's answers stop telling anything, in words."""
-
-_REAL, _FAKE = SIGNALS.index("d_real"), SIGNALS.index("d_fake")
-_MIN_ROWS = 5  # of a window, where logs keep few iterations
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """A warning, known at `step` and not before: by a signal, or one of `SATURATIONS`."""
+    """A warning, known at `step` and not before: by a signal, or by a state that holds."""
 
-    step: int
+    step: float
     signal: str
     words: str
+    state: State | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether it is worth telling by itself, where nothing came of it.
+
+        Not a state that has passed by the end of the burn-in, where D is often far ahead for a
+        while; nor one that holds, which is told as what is, not as what was.
+        """
+        return self.state is None or (self.state.until is not None and not self.state.early)
+
+    def waits(self, step: float, since: float) -> bool:
+        """Whether it still waits at `step`: a state while it holds, a change from `since` on."""
+        if self.state is None:
+            return self.step >= since
+        return self.state.until is None or self.state.until >= min(step, since)
 
 
 class Alarms:
-    """Takes iterations as they come, and warns.
+    """Takes rows as they come, and warns.
 
-    `raised` are the warnings so far, `failure` a signal that is not finite, after which nothing is
-    watched any more. `seen` names the signals given.
+    Attributes:
+        raised: the warnings so far, by step.
+        failures: values that are not finite.
+        states: those that hold, and those that did.
+        family: the loss's, given or inferred from the windows so far.
+        windows: how many windows each signal has had.
+        charted: how many of them a chart compared with its past.
+        charted_from: the step of the first of these.
     """
 
-    def __init__(self, params: Thresholds, steps_per_epoch: int) -> None:
+    def __init__(
+        self,
+        params: Thresholds,
+        length: float | None,
+        windows_per_epoch: int,
+        coarsen: bool,
+        family: Family | None,
+    ) -> None:
         self.raised: list[Alarm] = []
-        self.failure: Alarm | None = None
-        self.seen: set[str] = set()
-        self.last_step = -1
+        self.failures = Failures()
+        self.family = family
+        self.last_step = -math.inf
+        self.rows = 0
+        self.windows = dict.fromkeys(SIGNALS, 0)
+        self.charted = 0
+        self.charted_from: float | None = None
         self._params = params
-        self._steps_per_epoch = steps_per_epoch
-        self._steps = np.empty(0, dtype=np.int64)  # rows that do not fill a window yet
-        self._rows = np.empty((0, len(SIGNALS)))
-        self._window_rows = 0  # known once two rows tell how many steps lie between them
-        self._charts: dict[str, Chart] = {}
-        self._saturations: dict[str, deque[float]] = {}  # shares of the windows of the last epoch
-        self._holding: dict[str, Alarm] = {}
-
-    @property
-    def saturated(self) -> Alarm | None:
-        """The warning of a saturation that still holds."""
-        return next(iter(self._holding.values()), None)
+        self._windows = Windows(length, coarsen)
+        self._charts = {
+            name: Chart(params, windows_per_epoch, TABLE[name].warning) for name in CHARTED
+        }
+        self.states = States(params, round(params.burn_in_epochs * windows_per_epoch))
+        self._medians: list[Array] = []  # until the family is known
 
     def add(self, steps: ArrayLike, signals: Mapping[str, ArrayLike]) -> list[Alarm]:
-        """Take the next iterations; return the alarms they raise, a hard failure included.
+        """Take the next rows; return the alarms they raise.
 
         `steps` [n] increase, from chunk to chunk too; `signals` maps names of `SIGNALS` to [n].
-        Masked elements of a masked array are missing; NaN and infinity are values, and fatal.
+        Masked elements of a masked array are missing; NaN and infinity are values.
         Raises ValueError for anything else.
         """
         numbers = self._checked(steps)
         rows, missing = _table(signals, len(numbers))
         if not len(numbers):
             return []
-        self.last_step = int(numbers[-1])
-        if self.failure is not None:
-            return []
-        self.seen.update(name for i, name in enumerate(SIGNALS) if not missing[:, i].all())
-        broken = ~np.isfinite(rows) & ~missing
-        end = int(broken.any(axis=1).argmax()) if broken.any() else len(rows)
+        self.last_step = float(numbers[-1])
+        self.rows += len(numbers)
+        self.failures.add(numbers, rows, missing)
         rows[missing] = np.nan
-        self._steps = np.concatenate([self._steps, numbers[:end]])
-        self._rows = np.concatenate([self._rows, rows[:end]])
-        raised = self._close_windows()
+        raised: list[Alarm] = []
+        for window in self._windows.add(numbers, rows):
+            raised += self._watch(window)
         self.raised += raised
-        if end < len(rows):
-            name = SIGNALS[int(broken[end].argmax())]
-            words = f"{_SIGNALS[name][0]} is not finite"
-            self.failure = Alarm(int(numbers[end]), name, words)
-            return [*raised, self.failure]
         return raised
 
-    def _checked(self, steps: ArrayLike) -> NDArray[np.int64]:
-        numbers = np.asarray(steps)
-        if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
-            raise ValueError("steps must be a one-dimensional array of whole numbers")
-        numbers = numbers.astype(np.int64)
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The signals that have had a window."""
+        return tuple(name for name, count in self.windows.items() if count)
+
+    def _checked(self, steps: ArrayLike) -> Array:
+        numbers = np.asarray(steps, dtype=np.float64)
+        if numbers.ndim != 1 or not np.isfinite(numbers).all():
+            raise ValueError("steps must be a one-dimensional array of finite numbers")
         late = np.flatnonzero(np.diff(numbers, prepend=self.last_step) <= 0)
         if len(late):
-            raise ValueError(f"steps must increase from 0 on, and {numbers[late[0]]} does not")
+            raise ValueError(f"steps must increase, and {numbers[late[0]]:g} does not")
         return numbers
 
-    def _close_windows(self) -> list[Alarm]:
-        if not self._window_rows:
-            if len(self._steps) < 2:
-                return []
-            self._set_window(int(self._steps[1] - self._steps[0]))
-        count = len(self._steps) // self._window_rows
-        used = count * self._window_rows
-        ends = self._steps[:used].reshape(count, self._window_rows)[:, -1]
-        windows = self._rows[:used].reshape(count, self._window_rows, len(SIGNALS))
-        self._steps, self._rows = self._steps[used:], self._rows[used:]
-        real, fake = (windows[..., index] for index in (_REAL, _FAKE))
-        high, low = self._params.saturated_real, self._params.saturated_fake
-        fakes = {"saturated": fake < low, "fooled": fake > high}
-        shares = {name: ((real > high) & answer).mean(axis=1) for name, answer in fakes.items()}
-        raised: list[Alarm] = []
-        for row, (end, medians) in enumerate(zip(ends, _medians(windows), strict=True)):
-            raised += self._chart_alarms(int(end), medians)
-            for name, share in shares.items():
-                raised += self._saturation_alarms(int(end), name, float(share[row]))
+    def _watch(self, window: Window) -> list[Alarm]:
+        """Alarms of one window: charts, the strongest first, then states."""
+        for name, known in zip(SIGNALS, np.isfinite(window.medians), strict=True):
+            self.windows[name] += bool(known)
+        self._tell_family(window)
+        found, charted = [], False
+        for name, chart in self._charts.items():
+            value = window.median(name)
+            if math.isnan(value):
+                continue
+            peak = chart.add(value)
+            charted |= chart.compares
+            if peak is not None:
+                found.append((peak, Alarm(window.end, name, self._words(name, peak))))
+        if charted:
+            self.charted += 1
+            self.charted_from = window.start if self.charted_from is None else self.charted_from
+        raised = [alarm for _, alarm in sorted(found, key=lambda pair: -pair[0])]
+        for state in self.states.add(window, self.family):
+            raised.append(Alarm(state.raised, state.name, state.words, state))
         return raised
 
-    def _set_window(self, stride: int) -> None:
-        """Fix the rows of a window and the windows of an epoch; logs may keep every 10th step."""
-        self._window_rows = max(round(self._params.window / stride), _MIN_ROWS)
-        per_epoch = max(round(self._steps_per_epoch / (self._window_rows * stride)), 1)
-        self._charts = {name: Chart(self._params, per_epoch, _SIGNALS[name][1]) for name in CHARTED}
-        self._saturations = {name: deque(maxlen=per_epoch) for name in SATURATIONS}
+    def _tell_family(self, window: Window) -> None:
+        if self.family is not None or len(self._medians) > 1000:
+            return
+        self._medians.append(window.medians)
+        count = len(self._medians)
+        if count & (count - 1) == 0:  # at every power of two
+            columns = np.array(self._medians).T
+            known = {n: c for n, c in zip(SIGNALS, columns, strict=True) if np.isfinite(c).any()}
+            self.family = infer(known)
 
-    def _chart_alarms(self, step: int, medians: Array) -> list[Alarm]:
-        """Alarms of one window, the strongest first."""
-        raised = []
-        for name, chart in self._charts.items():
-            value = float(medians[SIGNALS.index(name)])
-            peak = None if math.isnan(value) else chart.add(value)
-            if peak is not None:
-                what, direction = _SIGNALS[name]
-                amount = f"{peak:.1f}" if peak < 100 else "over 100"
-                change = f"rose {amount} deviations above"
-                if direction < 0:
-                    change = f"fell {amount} deviations below"
-                words = f"{what} {change} the last {self._params.history_epochs:g} epochs"
-                raised.append((peak, Alarm(step, name, words)))
-        return [alarm for _, alarm in sorted(raised, key=lambda pair: -pair[0])]
-
-    def _saturation_alarms(self, step: int, name: str, share: float) -> list[Alarm]:
-        shares, params = self._saturations[name], self._params
-        shares.append(share)
-        full = len(shares) == shares.maxlen
-        if not full or np.mean(shares) < params.saturated_share:
-            self._holding.pop(name, None)
-            return []
-        if name in self._holding or step < params.burn_in_epochs * self._steps_per_epoch:
-            return []
-        words = SATURATIONS[name].format(real=params.saturated_real, fake=params.saturated_fake)
-        alarm = Alarm(step, name, f"{words} for {params.saturated_share:.0%} of an epoch")
-        self._holding[name] = alarm
-        return [alarm]
+    def _words(self, name: str, peak: float) -> str:
+        signal = TABLE[name]
+        amount = f"{peak:.1f}" if peak < 100 else "over 100"
+        change = f"rose {amount} deviations above"
+        if signal.warning < 0:
+            change = f"fell {amount} deviations below"
+        return f"{signal.words} {change} the last {self._params.history_epochs:g} epochs"
 
 
 def _table(signals: Mapping[str, ArrayLike], length: int) -> tuple[Array, NDArray[np.bool_]]:
@@ -187,14 +170,3 @@ def _table(signals: Mapping[str, ArrayLike], length: int) -> tuple[Array, NDArra
         rows[:, SIGNALS.index(name)] = np.ma.getdata(array)
         missing[:, SIGNALS.index(name)] = np.ma.getmaskarray(array)
     return rows, missing
-
-
-def _medians(windows: Array) -> Array:
-    """Medians [count, signals] of windows [count, rows, signals]; NaN is missing."""
-    if not np.isnan(windows).any():
-        return np.asarray(np.median(windows, axis=1))
-    # Sorting puts NaN last; the middle of those before them is the median.
-    ordered, known = np.sort(windows, axis=1), np.isfinite(windows).sum(axis=1, keepdims=True)
-    low, high = (known - 1).clip(0) // 2, known // 2
-    pair = [np.take_along_axis(ordered, index, axis=1)[:, 0] for index in (low, high)]
-    return np.where(known[:, 0] > 0, (pair[0] + pair[1]) / 2, np.nan)

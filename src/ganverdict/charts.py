@@ -30,6 +30,7 @@ class Chart:
         self._past: deque[float] = deque(maxlen=max(history, self._needed))
         self._sum = 0.0
         self._peak = 0.0
+        self.compares = False  # whether the latest window had a past to be compared with
 
     def add(self, value: float) -> float | None:
         """Take the next window's median (finite). An alarm is the largest deviation that led to it.
@@ -38,7 +39,8 @@ class Chart:
         become the past.
         """
         alarm: float | None = None
-        if len(self._past) >= self._needed:
+        self.compares = len(self._past) >= self._needed
+        if self.compares:
             past = np.array(self._past)[: len(self._past) - self._recent]
             least = self._params.min_deviation
             level, past, floor = _comparable(value, past, least)

@@ -1,4 +1,4 @@
-"""When was a GAN at its best, and when did it go wrong? Plain arrays in, a verdict out.
+"""When was a GAN at its best, and when did it go wrong? Numbers in as they come, a verdict out.
 
 Feed a `Monitor` during training, or give whole series to `assess`; the answers are the same.
 Signals warn (`ganverdict.alarms`), evaluations confirm (`ganverdict.quality`).
@@ -6,178 +6,337 @@ Signals warn (`ganverdict.alarms`), evaluations confirm (`ganverdict.quality`).
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ganverdict.alarms import CHARTED, Alarm, Alarms
-from ganverdict.quality import MEASURES, Decline, Evaluation, Quality
+from ganverdict.alarms import Alarm, Alarms
+from ganverdict.families import FAMILIES, Family
+from ganverdict.loess import minimum
+from ganverdict.quality import Decline, Quality
+from ganverdict.remedies import remedies
+from ganverdict.signals import CHARTED, LOSSES, TABLE
+from ganverdict.states import State
 from ganverdict.thresholds import Thresholds
+from ganverdict.verdict import End, HeldState, Status, Verdict, Watched
 
-_Column = np.ma.MaskedArray[Any, Any]
-_Columns = dict[str, _Column]
+Columns = Mapping[str, ArrayLike]
 
-Status = Literal["diverged", "onset", "silent", "stall", "transient", "stable"]
-"""diverged: a signal is not finite. onset: an alarm that evaluations confirmed. silent: samples
-declined without one. stall: D tells nothing any more or pulls ahead, and samples no longer improve.
-transient: an alarm that nothing confirmed. stable: nothing until the end of what was seen."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The content of stop.json. What does not apply is None; every number is finite."""
-
-    status: Status
-    onset_epoch: int | None
-    onset_step: int | None
-    reason: str
-    signal: str | None
-    alarm_step: int | None
-    confirm_epoch: int | None
-    best_epoch: int | None
-    best_step: int | None
-    fd: float | None
-    fd_interval: tuple[float, float] | None
-    recovered: bool
-
-    @property
-    def went_wrong(self) -> bool:
-        """Whether this verdict is a reason to end training."""
-        return self.status in ("diverged", "onset", "silent")
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
+_BLOCK = 16_384  # rows of a long log that are looked at together
+_TEACHES_NOTHING = ("saturated", "fooled", "vanished", "dead")
+"""The states in which samples that stand still are a stall."""
 
 
 class Monitor:
-    """Streaming verdict on one run. Its answer at a step depends on nothing after that step."""
+    """Streaming verdict on one run. Its answer at a step depends on nothing after that step.
 
-    def __init__(self, params: Thresholds, steps_per_epoch: int) -> None:
-        if steps_per_epoch < 1:
+    Args:
+        thresholds: what it goes by.
+        steps_per_epoch: the length of an epoch, where there is one; windows are parts of it.
+        loss: the family of the loss (`ganverdict.families.FAMILIES`); None: told by the numbers.
+        loss_source: how that family is known, `given` or `known`.
+        unit: what a step counts. Windows of iterations have a length; of anything else ("epoch",
+            "kimg", "row") each row is a window.
+        metric: the measure that counts; lower is better. Its deviation is `<metric>_sigma`.
+    """
+
+    def __init__(
+        self,
+        thresholds: Thresholds | None = None,
+        *,
+        steps_per_epoch: float | None = None,
+        loss: str | None = None,
+        loss_source: str = "given",
+        unit: str = "iteration",
+        metric: str = "fd",
+    ) -> None:
+        if steps_per_epoch is not None and not 1 <= steps_per_epoch < math.inf:
             raise ValueError(f"steps_per_epoch must be at least 1, not {steps_per_epoch}")
-        self._params = params
+        if loss is not None and loss not in FAMILIES:
+            raise ValueError(f"unknown loss {loss}; there are {', '.join(FAMILIES)}")
+        self._params = thresholds or Thresholds()
         self._steps_per_epoch = steps_per_epoch
-        self._alarms = Alarms(params, steps_per_epoch)
-        self._quality = Quality(params, round(params.burn_in_epochs * steps_per_epoch))
+        self._unit = unit
+        parts = 1 if unit == "epoch" else self._params.windows_per_epoch
+        length: float | None = None
+        if unit == "iteration":
+            length = steps_per_epoch / parts if steps_per_epoch else self._params.window
+        family = Family(loss, loss_source) if loss else None
+        coarsen = steps_per_epoch is None
+        self._alarms = Alarms(self._params, length, parts, coarsen, family)
+        self._quality = Quality(self._params, metric)
+        self._declined_by: tuple[Decline, Alarm | None] | None = None
 
     @property
     def alarms(self) -> tuple[Alarm, ...]:
-        """Return the warnings so far, by step; a hard failure is not among them."""
+        """Return the warnings so far, by step."""
         return tuple(self._alarms.raised)
 
-    def add_steps(self, steps: ArrayLike, signals: Mapping[str, ArrayLike]) -> list[Alarm]:
-        """Take the next iterations; return the alarms they raise, a hard failure included.
+    def log(self, step: float, **signals: float) -> list[Alarm]:
+        """Take one iteration, each signal a number; return the alarms it raises."""
+        return self.add_steps([step], {name: [value] for name, value in signals.items()})
+
+    def evaluate(self, step: float, epoch: float | None = None, **measures: float) -> Verdict:
+        """Take one evaluation, each measure a number; return the verdict so far."""
+        return self.add_evaluation(step, measures, epoch)
+
+    def add_steps(self, steps: ArrayLike, signals: Columns) -> list[Alarm]:
+        """Take the next rows; return the alarms they raise.
 
         `steps` [n] increase, from chunk to chunk too; `signals` maps names of
-        `ganverdict.alarms.SIGNALS` to [n], any subset; masked elements are missing,
-        NaN and infinity are values, and fatal. Raises ValueError for anything else.
+        `ganverdict.signals.SIGNALS` to [n], any subset; masked elements are missing, NaN and
+        infinity are values. Raises ValueError for anything else.
         """
         numbers, evaluations = np.asarray(steps), self._quality.evaluations
         if evaluations and numbers.size and numbers.flat[0] <= evaluations[-1].step:
             raise ValueError(
-                f"step {numbers.flat[0]} came after the evaluation of step {evaluations[-1].step}"
+                f"{numbers.flat[0]:g} came after the evaluation of step {evaluations[-1].step:g}"
             )
         return self._alarms.add(numbers, signals)
 
-    def add_evaluation(self, epoch: int, step: int, measures: Mapping[str, float]) -> Verdict:
+    def add_evaluation(
+        self, step: float, measures: Mapping[str, float], epoch: float | None = None
+    ) -> Verdict:
         """Take an evaluation made after iteration `step`; return the verdict so far.
 
-        `measures` maps names of `ganverdict.quality.MEASURES` to values, any subset; one not
-        finite counts as missing. Iterations up to `step` are given before it, later ones after it;
-        epochs and steps increase. Raises ValueError for anything else.
+        `measures` maps the metric's name and any others to values; one that is not finite counts
+        as missing. Iterations up to `step` are given before it, later ones after it; steps
+        increase. Raises ValueError for anything else.
         """
-        for name in measures:
-            if name not in MEASURES:
-                raise ValueError(f"unknown measure {name}; there are {', '.join(MEASURES)}")
-        previous = self._quality.evaluations[-1:]
-        if previous and (step <= previous[0].step or epoch <= previous[0].epoch):
-            raise ValueError(f"epochs and steps must increase: epoch {epoch}, step {step} does not")
-        if step < self._alarms.last_step:
-            raise ValueError(f"the evaluation of step {step} came after later steps")
-        finite = {name: float(value) for name, value in measures.items() if math.isfinite(value)}
-        self._quality.add(Evaluation(epoch, step, finite))
+        self._take_evaluation(step, measures, epoch)
         return self.verdict()
+
+    def _take_evaluation(
+        self, step: float, measures: Mapping[str, float], epoch: float | None
+    ) -> None:
+        previous = self._quality.evaluations[-1:]
+        if not math.isfinite(step) or (previous and step <= previous[0].step):
+            raise ValueError(f"steps of evaluations must increase, and {step:g} does not")
+        if step < self._alarms.last_step:
+            raise ValueError(f"the evaluation of step {step:g} came after later steps")
+        held = bool(self._alarms.states.holding)
+        self._quality.add(float(step), epoch, measures, held)
+        decline = self._quality.decline
+        if decline is None:
+            self._declined_by = None
+        elif self._declined_by is None or self._declined_by[0] is not decline:
+            self._declined_by = (decline, self._announcement(decline))
 
     def verdict(self) -> Verdict:
         """Return the verdict on what was seen so far."""
-        decline, failure = self._quality.decline, self._alarms.failure
-        if decline and (failure is None or decline.confirmed.step < failure.step):
-            return self._declined(decline)
+        quality, failure = self._quality, self._alarms.failures.lasting
+        if words := quality.metric_broken:
+            return self._answer("metric_broken", words, onset=quality.broken[0][0])
+        if self._declined_by is not None:
+            decline = self._declined_by[0]
+            if failure is None or decline.confirmed.step < failure.step:
+                return self._declined(*self._declined_by)
         if failure is not None:
-            alarm = self._pending(failure.step, failure.step)
-            reason = f"{failure.words} at step {failure.step:,}"
-            reason += f"; {alarm.words} at step {alarm.step:,}" if alarm else ""
-            return self._judged("diverged", reason, failure.step, failure.signal, alarm)
-        saturated = self._alarms.saturated
-        if saturated is not None and (flat := self._flat_since(saturated)):
-            reason = f"{saturated.words} at step {saturated.step:,}; {flat}"
-            return self._judged("stall", reason, saturated.step, saturated.signal, saturated)
-        ahead = self._pulls_ahead() if self._has_fd() else None
-        if ahead is not None and (flat := self._flat_since(ahead)):
-            reason = f"D pulls ahead: {ahead.words} at step {ahead.step:,}; {flat}"
-            return self._judged("stall", reason, ahead.step, ahead.signal, ahead)
-        if self._alarms.raised:
-            first, others = self._alarms.raised[0], len(self._alarms.raised) - 1
+            alarm = self._waiting(failure.step, failure.step)
+            reason = f"{failure.words} at {self._at(failure.step)}"
+            reason += f"; {alarm.words} at {self._at(alarm.step)}" if alarm else ""
+            end: End = "roll_back" if quality.best else "end"
+            return self._answer(
+                "diverged", reason, end, failure.step, signal=failure.signal, alarm=alarm
+            )
+        return self._by_states() or self._otherwise()
+
+    def _by_states(self) -> Verdict | None:
+        """The verdict where a state holds and samples do not improve; else None."""
+        quality, holding = self._quality, self._alarms.states.holding
+        exploding = holding.get("exploding")
+        if exploding is not None and (flat := self._flat_since(exploding)):
+            reason = f"{exploding.words}, from {self._at(exploding.since)} on; {flat}"
+            return self._answer("diverged", reason, "end", exploding.since, state=exploding)
+        if words := quality.never_learned:
+            state = next(iter(holding.values()), None)
+            words += f"; {self._from_when(state)}" if state else ""
+            return self._answer("never_learned", words, "end", None, state=state)
+        for name in _TEACHES_NOTHING:
+            state = holding.get(name)
+            if state is not None and (flat := self._flat_since(state)):
+                reason = f"{self._from_when(state)}; {flat}"
+                ends: End = "end" if self._lost_patience() else "go_on"
+                return self._answer("stall", reason, ends, state.since, state=state)
+        ahead = self._pulls_ahead() if quality.best else None
+        if ahead is not None and (count := quality.flat_since(ahead.step)) >= (
+            self._params.stall_evaluations
+        ):
+            reason = f"D pulls ahead: {ahead.words} at {self._at(ahead.step)}; "
+            reason += f"{quality.metric} has not improved in {count} evaluations since"
+            ends = "end" if self._lost_patience() else "go_on"
+            return self._answer("stall", reason, ends, ahead.step, signal=ahead.signal, alarm=ahead)
+        return None
+
+    def _otherwise(self) -> Verdict:
+        quality, alarms = self._quality, self._alarms
+        if words := quality.plateau:
+            return self._answer("plateau", words, "end")
+        if quality.excursions:
+            decline, back = quality.excursions[-1]
+            reason = f"{decline.words}, from {self._place(decline.first.step)} on, and came back "
+            reason += f"to a new best at {self._place(back.step)}"
+            return self._answer("excursion", reason)
+        overcome = [f for f in alarms.failures.overcome if f.signal in LOSSES]
+        if overcome:
+            first = overcome[0]
+            more = f", and {len(overcome) - 1} more" if len(overcome) > 1 else ""
+            rows = f"{first.rows} {_plural('row', first.rows)}"
+            reason = f"{first.words} at {self._at(first.step)} for {rows}{more}; "
+            reason += f"training went on, until {self._at(alarms.last_step)}"
+            return self._answer("transient", reason, signal=first.signal)
+        warned = [alarm for alarm in alarms.raised if alarm.tells]
+        if warned:
+            first_alarm, others = warned[0], len(warned) - 1
             more = f", and {others} more {_plural('alarm', others)}" if others else ""
-            reason = f"{first.words} at step {first.step:,}{more}; {self._unconfirmed()}"
-            return self._judged("transient", reason, None, first.signal, first)
-        return self._judged("stable", self._uneventful(), None, None, None)
+            reason = f"{first_alarm.words} at {self._at(first_alarm.step)}{more}; "
+            reason += self._unconfirmed()
+            return self._answer("transient", reason, signal=first_alarm.signal, alarm=first_alarm)
+        if not self._is_watched():
+            return self._answer("unwatched", "too little to tell: " + self._watched_words())
+        end = max([alarms.last_step, *(e.step for e in quality.evaluations)])
+        reason = f"nothing went wrong until {self._at(end)}, where what was given ends; "
+        reason += self._watched_words()
+        for state in alarms.states.holding.values():
+            reason += f"; a risk that has come to nothing: {self._from_when(state)}"
+        return self._answer("stable", reason)
 
-    def _declined(self, decline: Decline) -> Verdict:
-        epoch, onset = decline.confirmed.epoch, decline.first.step
-        failure, after = self._alarms.failure, ""
+    def _declined(self, decline: Decline, alarm: Alarm | None) -> Verdict:
+        failure, after = self._alarms.failures.lasting, ""
         if failure is not None:
-            after = f"; {failure.words} from step {failure.step:,} on"
-        alarm = self._pending(onset, decline.confirmed.step)
+            after = f"; {failure.words} from {self._at(failure.step)} on"
+        where = f"{decline.words}, at {self._place(decline.confirmed.step)}"
+        end: End = "roll_back" if self._quality.best else "end"
+        onset, confirmed = decline.first.step, decline.confirmed.step
         if alarm is None:
-            lately = f" in the {self._params.confirm_epochs:g} epochs before"
-            earlier = any(alarm.step < onset for alarm in self._alarms.raised)
-            reason = f"{decline.words} at epoch {epoch}; no signal warned{lately * earlier}"
-            reason += f", judged {self._judged_by()}"
-            return self._judged("silent", reason + after, onset, decline.measure, None, epoch)
-        later = epoch - self._epoch_of(alarm.step)
-        when = f"{later} {_plural('epoch', later)} later" if later else "in the same epoch"
-        reason = f"{alarm.words} at step {alarm.step:,}; {decline.words} {when}{after}"
-        # A signal that alarms after the damage was first measured does not postpone it.
-        onset = min(alarm.step, onset)
-        return self._judged("onset", reason, onset, alarm.signal, alarm, epoch)
+            lately = self._alarms.raised and self._alarms.raised[0].step < onset
+            reason = f"{where}; no signal warned{' in time' if lately else ''}, "
+            reason += self._watched_words() + after
+            return self._answer(
+                "silent", reason, end, onset, confirmed=confirmed, signal=decline.measure
+            )
+        if alarm.state is not None:
+            told = self._from_when(alarm.state)
+        else:
+            told = f"{alarm.words} at {self._at(alarm.step)}"
+            # Where a change and bad samples come together, the change is where it began.
+            onset = min(alarm.step, onset)
+        return self._answer(
+            "onset",
+            f"{told}; {where}{after}",
+            end,
+            onset,
+            confirmed=confirmed,
+            signal=alarm.signal,
+            alarm=alarm,
+        )
 
-    def _judged(
+    def _answer(
         self,
         status: Status,
         reason: str,
-        onset: int | None,
-        signal: str | None,
-        alarm: Alarm | None,
-        confirm_epoch: int | None = None,
+        end: End = "go_on",
+        onset: float | None = None,
+        *,
+        confirmed: float | None = None,
+        signal: str | None = None,
+        alarm: Alarm | None = None,
+        state: State | None = None,
     ) -> Verdict:
-        best = self._quality.best_before(onset)
+        quality, alarms = self._quality, self._alarms
+        best = quality.best
+        known = [e for e in quality.evaluations if e.value is not None]
+        length = (
+            known[minimum([e.step for e in known], [e.value or 0.0 for e in known])]
+            if known
+            else None
+        )
+        value = best.value if best else None
+        reach = 1.96 * best.sigma if best else 0.0
+        if state is not None:
+            signal = signal or state.name
+        alarm_step = alarm.step if alarm else state.raised if state else None
+        lead = None
+        if confirmed is not None and alarm_step is not None:
+            lead = sum(alarm_step <= e.step < confirmed for e in known)
+        holding = list(alarms.states.holding)
+        if state is not None:
+            holding.sort(key=lambda name: name != state.name)
         return Verdict(
             status=status,
-            onset_epoch=None if onset is None else self._epoch_of(onset),
-            onset_step=onset,
             reason=reason,
+            metric=quality.metric if known else None,
+            best_epoch=self._epoch_of(best.step) if best else None,
+            best_step=_whole(best.step) if best else None,
+            best_value=value,
+            best_interval=None if value is None else (value - reach, value + reach),
+            noise=None if value is None else "given" if quality.noise_given else "assumed 1 %",
+            end=end,
+            end_reason=self._end_reason(status, end),
+            onset_step=_whole(onset),
+            onset_epoch=self._epoch_of(onset),
+            confirm_step=_whole(confirmed),
+            confirm_epoch=self._epoch_of(confirmed),
             signal=signal,
-            alarm_step=alarm.step if alarm else None,
-            confirm_epoch=confirm_epoch,
-            best_epoch=best.epoch if best else None,
-            best_step=best.step if best else None,
-            fd=best.fd if best else None,
-            fd_interval=best.interval if best else None,
-            recovered=self._alarms.failure is None and self._quality.recovered,
+            alarm_step=_whole(alarm_step),
+            lead=lead,
+            states=tuple(
+                HeldState(
+                    s.name, s.words, _whole(s.since) or 0, _whole(s.raised) or 0, _whole(s.until)
+                )
+                for s in alarms.states.all
+            ),
+            excursions=tuple(
+                (_whole(decline.first.step) or 0, _whole(back.step) or 0)
+                for decline, back in quality.excursions
+            ),
+            recovered=status in ("onset", "silent") and quality.recovered,
+            length_step=_whole(length.step) if length else None,
+            length_epoch=self._epoch_of(length.step) if length else None,
+            loss=alarms.family.name if alarms.family else None,
+            loss_source=alarms.family.source if alarms.family else None,
+            watched=Watched(
+                alarms.rows,
+                {name: count for name, count in alarms.windows.items() if count},
+                alarms.charted,
+                _whole(alarms.charted_from),
+                len(known),
+            ),
+            unknown=tuple(self._unknown()),
+            remedies=remedies(status, holding),
         )
 
-    def _pending(self, step: int, until: int) -> Alarm | None:
+    def _end_reason(self, status: Status, end: End) -> str:
+        best = self._quality.best
+        if status == "metric_broken":
+            return "what the metric says cannot be gone by: mend it first"
+        if end == "go_on":
+            return ""
+        if best is None:
+            return "nothing teaches G any more: change something before going on"
+        keep = f"{self._at(best.step)} has the best samples so far"
+        if end == "roll_back":
+            return f"{keep}; end here, or go on from there with the remedy"
+        return f"{keep}, and nothing says that better ones will come"
+
+    def _announcement(self, decline: Decline) -> Alarm | None:
+        return self._waiting(decline.first.step, decline.confirmed.step)
+
+    def _waiting(self, step: float, until: float) -> Alarm | None:
         """Return the first alarm that still waits at `step`, or is raised from there `until`.
 
-        An alarm waits for `confirm_epochs`, and in any case for the next evaluation.
+        A change waits for `confirm_evaluations`, and where there are none for as many epochs; a
+        state waits as long as it holds.
         """
-        waits = self._params.confirm_epochs * self._steps_per_epoch
         earlier = [e.step for e in self._quality.evaluations if e.step < step]
-        since = min(step - waits, earlier[-1] if earlier else -1)
-        return next((a for a in self._alarms.raised if since <= a.step <= until), None)
+        waits = self._params.confirm_evaluations
+        since = earlier[-waits - 1] if len(earlier) > waits else -math.inf
+        if not earlier and self._steps_per_epoch:
+            since = step - waits * self._steps_per_epoch
+        return next(
+            (a for a in self._alarms.raised if a.step <= until and a.waits(step, since)), None
+        )
 
     def _pulls_ahead(self) -> Alarm | None:
         """Return the first alarm of two within an epoch: D's loss falls and G's rises.
@@ -185,123 +344,165 @@ class Monitor:
         A discriminator too small to be sure of everything shows in this way that G stands still.
         """
         d, g = ([a for a in self._alarms.raised if a.signal == s] for s in ("d_loss", "g_loss"))
-        pairs = ((a, b) for a in d for b in g if abs(a.step - b.step) <= self._steps_per_epoch)
+        near = self._steps_per_epoch or self._params.window * self._params.windows_per_epoch
+        pairs = ((a, b) for a in d for b in g if abs(a.step - b.step) <= near)
         return min((min(pair, key=_step) for pair in pairs), key=_step, default=None)
 
-    def _flat_since(self, alarm: Alarm) -> str:
-        """Say how fd has stood still since D became sure; empty if it has not, or not for long."""
-        evaluations, wanted = self._quality.evaluations, self._params.confirm_evaluations
-        if not self._has_fd():
-            passed = (self._alarms.last_step - alarm.step) / self._steps_per_epoch
-            return "no fd was given to tell whether samples still improve" * (passed >= wanted)
-        until = next((e.step for e in evaluations if e.step >= alarm.step), math.inf)
-        after = sum(e.step > until and "fd" in e.measures for e in evaluations)
-        now = self._quality.best_before(None)
-        before = self._quality.best_before(until + 1)
-        if after < wanted or now is None or before is None:
+    def _flat_since(self, state: State) -> str:
+        """Say how the metric has stood still since a state began; empty if it has not."""
+        quality, params = self._quality, self._params
+        if quality.best is None:
+            told = "no metric was given to tell whether samples still improve"
+            return told * (state.windows >= params.stall_windows)
+        count = quality.flat_since(state.since)
+        if count < params.stall_evaluations:
             return ""
-        flat = now.fd > (1 - self._params.flat_change) * before.fd
-        return f"fd has not improved in {after} evaluations since" if flat else ""
+        return f"{quality.metric} has not improved in {count} evaluations since"
 
-    def _epoch_of(self, step: int) -> int:
-        """Return the epoch that `step` lies in, counted on from the evaluation before it."""
-        epoch, base = 0, 0
+    def _lost_patience(self) -> bool:
+        return self._quality.best is None or self._quality.since_best >= self._params.patience
+
+    def _from_when(self, state: State) -> str:
+        until = f" until {self._at(state.until)}" if state.until is not None else " on"
+        return f"{state.words}, from {self._at(state.since)}{until}"
+
+    def _epoch_of(self, step: float | None) -> float | None:
+        """Return the epoch that `step` lies in, where epochs are known."""
+        if step is None:
+            return None
+        before = None
         for evaluation in self._quality.evaluations:
+            if evaluation.epoch is None:
+                continue
             if evaluation.step == step:
-                return evaluation.epoch
+                return _whole(evaluation.epoch)
             if evaluation.step > step:
                 break
-            epoch, base = evaluation.epoch, evaluation.step
-        return epoch + max(math.ceil((step - base) / self._steps_per_epoch), 1)
+            before = evaluation
+        if self._steps_per_epoch is None:
+            return None
+        base, epoch = (before.step, before.epoch or 0.0) if before else (0.0, 0.0)
+        return math.floor(epoch) + max(math.ceil((step - base) / self._steps_per_epoch), 1)
 
-    def _has_fd(self) -> bool:
-        return any("fd" in e.measures for e in self._quality.evaluations)
+    def _place(self, step: float) -> str:
+        epoch = self._epoch_of(step)
+        return self._at(step) if epoch is None else f"epoch {epoch:g}"
+
+    def _at(self, step: float | None) -> str:
+        """A step for people, by what the log counts: "step 4,000", "epoch 12", "4,800 kimg"."""
+        number = "" if step is None else f"{step:,.7g}"
+        if self._unit in ("epoch", "row"):
+            return f"{self._unit} {number}"
+        return f"step {number}" if self._unit == "iteration" else f"{number} {self._unit}"
+
+    def _is_watched(self) -> bool:
+        """Whether anything could have been told, had there been something."""
+        windows = max(self._alarms.windows.values(), default=0)
+        evaluations = sum(e.value is not None for e in self._quality.evaluations)
+        params = self._params
+        return windows >= params.stall_windows or evaluations >= params.confirm_evaluations
+
+    def _watched_words(self) -> str:
+        alarms, evaluations = self._alarms, self._quality.evaluations
+        seen = [TABLE[name].words for name in alarms.seen if name in CHARTED]
+        parts = []
+        if seen:
+            count = max(alarms.windows.values())
+            names = "all signals" if len(seen) == len(CHARTED) else " and ".join(seen)
+            text = f"watched: {names} in {count} {_plural('window', count)}"
+            if alarms.charted_from is None:
+                text += ", too few to tell changes"
+            else:
+                text += f", changes from {self._at(alarms.charted_from)} on"
+            parts.append(text)
+        known = sum(e.value is not None for e in evaluations)
+        if known:
+            words = f"{known} {_plural('evaluation', known)} of {self._quality.metric}"
+            parts.append(words if parts else f"watched: {words}")
+        if not parts and alarms.rows:
+            return f"{alarms.rows} {_plural('row', alarms.rows)} and no evaluation"
+        return "; ".join(parts) if parts else "nothing was given"
+
+    def _unknown(self) -> list[str]:
+        """What could not be told, and what would tell it."""
+        alarms, unknown = self._alarms, []
+        if self._quality.best is None:
+            unknown.append("which checkpoint was best: no metric of samples was given")
+        if not alarms.rows:
+            unknown.append("whether it was announced: no losses were given")
+        elif alarms.charted_from is None:
+            unknown.append("whether signals changed: too few rows to compare with their past")
+        if alarms.rows and alarms.family is None:
+            unknown.append("the family of the loss (--loss), and with it whether D was at chance")
+        return unknown
 
     def _unconfirmed(self) -> str:
-        evaluations = self._quality.evaluations
-        measured = {name for e in evaluations for name in e.measures} - {"fd_sigma"}
-        if not measured:
+        quality = self._quality
+        if quality.best is None:
             return "no evaluations were given, so nothing could confirm it"
-        waited = evaluations[-1].step - self._alarms.raised[-1].step
-        if waited < self._params.confirm_epochs * self._steps_per_epoch:
-            words = f"no evaluation until epoch {evaluations[-1].epoch} has confirmed it yet"
-        else:
-            words = "no evaluation confirmed it"
-        return words if "fd" in measured else f"{words} (fd was not given)"
-
-    def _uneventful(self) -> str:
-        evaluations = self._quality.evaluations
-        end = max([self._alarms.last_step, *(e.step for e in evaluations)])
-        if end <= self._params.burn_in_epochs * self._steps_per_epoch:
-            epochs = f"{self._params.burn_in_epochs:g}"
-            return f"too short to tell: nothing is judged in the first {epochs} epochs"
-        words = f"nothing went wrong until step {end:,}, where what was given ends"
-        words += f"; judged {self._judged_by()}"
-        if not self._has_fd():
-            words += " and without fd, so a silent decline could have passed unseen"
-        return words
-
-    def _judged_by(self) -> str:
-        charted = [name for name in CHARTED if name in self._alarms.seen]
-        if len(charted) == len(CHARTED):
-            return "by all signals"
-        return f"by {' and '.join(charted)} alone" if charted else "without any signal"
+        after = sum(e.step > self._alarms.raised[-1].step for e in quality.evaluations)
+        if after < self._params.confirm_evaluations:
+            last = quality.evaluations[-1].step
+            return f"no evaluation until {self._place(last)} has confirmed it yet"
+        return "no evaluation confirmed it"
 
 
 def assess(
-    steps: Mapping[str, ArrayLike],
-    epochs: Mapping[str, ArrayLike] | None,
-    params: Thresholds,
-    steps_per_epoch: int | None = None,
+    steps: Mapping[str, ArrayLike] | None,
+    evaluations: Mapping[str, ArrayLike] | None,
+    thresholds: Thresholds | None = None,
+    **options: Any,
 ) -> Verdict:
-    """Judge whole series: the verdict of a `Monitor` fed with them in order.
+    """Assess whole series: the verdict of a `Monitor` fed with them in order.
 
-    `steps` has "step" and any signals, `epochs` has "epoch", "step" and any measures, all [n]. The
-    length of an epoch, unless given, is taken from the first evaluations, or from `params` where
-    there are none. Raises ValueError as `Monitor` does.
+    `steps` has "step" and any signals, `evaluations` has "step", perhaps "epoch", and any measures,
+    all [n]; either may be None. `options` are those of `Monitor`. Raises ValueError as it does.
     """
-    return fed_monitor(steps, epochs, params, steps_per_epoch).verdict()
+    return fed_monitor(steps, evaluations, thresholds, **options).verdict()
 
 
 def fed_monitor(
-    steps: Mapping[str, ArrayLike],
-    epochs: Mapping[str, ArrayLike] | None,
-    params: Thresholds,
-    steps_per_epoch: int | None = None,
+    steps: Mapping[str, ArrayLike] | None,
+    evaluations: Mapping[str, ArrayLike] | None,
+    thresholds: Thresholds | None = None,
+    **options: Any,
 ) -> Monitor:
     """Return the monitor behind `assess`, for whoever also wants its alarms."""
-    columns: _Columns = {name: np.ma.asarray(values) for name, values in steps.items()}
-    numbers = columns.pop("step")
-    measures: _Columns = {name: np.ma.asarray(values) for name, values in (epochs or {}).items()}
-    number = measures.pop("epoch", np.ma.asarray([]))
+    columns: dict[str, Any] = {
+        name: np.ma.asarray(values) for name, values in (steps or {}).items()
+    }
+    numbers = columns.pop("step", np.ma.asarray([]))
+    measures: dict[str, Any] = {
+        name: np.ma.asarray(values) for name, values in (evaluations or {}).items()
+    }
     evaluated = measures.pop("step", np.ma.asarray([]))
-    length = steps_per_epoch or _epoch_length(number, evaluated) or params.steps_per_epoch
-    monitor = Monitor(params, length)
+    epochs = measures.pop("epoch", None)
+    monitor = Monitor(thresholds, **options)
 
     def feed(start: int, end: int) -> None:
-        monitor.add_steps(numbers[start:end], {n: v[start:end] for n, v in columns.items()})
+        for block in range(start, end, _BLOCK):
+            rows = slice(block, min(block + _BLOCK, end))
+            monitor.add_steps(numbers[rows], {name: v[rows] for name, v in columns.items()})
 
     start = 0
-    for row, end in enumerate(np.searchsorted(numbers, evaluated, side="right")):
-        feed(start, int(end))
-        start = int(end)
+    for row, end in enumerate(np.searchsorted(numbers, evaluated, side="right").tolist()):
+        feed(start, end)
+        start = end
         values = {name: float(v[row]) for name, v in measures.items() if v[row] is not np.ma.masked}
-        monitor.add_evaluation(int(number[row]), int(evaluated[row]), values)
+        known = epochs is not None and epochs[row] is not np.ma.masked
+        epoch = float(epochs[row]) if epochs is not None and known else None
+        monitor._take_evaluation(float(evaluated[row]), values, epoch)
     feed(start, len(numbers))
     return monitor
 
 
-def _epoch_length(epochs: _Column, steps: _Column) -> int | None:
-    """Steps per epoch by the first evaluation, or the first two where epochs count from zero."""
-    if len(epochs) and epochs[0] > 0 and steps[0] > 0:
-        return max(round(float(steps[0] / epochs[0])), 1)
-    if len(epochs) > 1 and epochs[1] > epochs[0]:
-        return max(round(float((steps[1] - steps[0]) / (epochs[1] - epochs[0]))), 1)
-    return None
-
-
-def _step(alarm: Alarm) -> int:
+def _step(alarm: Alarm) -> float:
     return alarm.step
+
+
+def _whole(number: float | None) -> float | None:
+    """An int where the number is one, as logs count."""
+    return int(number) if number is not None and number == int(number) else number
 
 
 def _plural(word: str, count: int) -> str:

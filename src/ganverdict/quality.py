@@ -1,7 +1,13 @@
-"""The evaluations of a run: have the samples declined, and where were they at their best?"""
+"""The evaluations of a run: have the samples declined, and which of them were the best?
+
+One measure counts, the metric (fd, FID, KID: lower is better). The lowest value of it plus its
+deviation is kept: an epoch's weights are better or worse than the next one's, and smoothing would
+throw that away. Whether training should go on is another question, answered by how long there has
+been nothing better, against how long it took to get there.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,17 +18,37 @@ from ganverdict.thresholds import Thresholds
 Array = NDArray[np.float64]
 
 MEASURES = ("fd", "fd_sigma", "class_kl", "coverage", "min_share")
-"""fd; its standard deviation over noise banks; KL of the digits drawn; coverage in [0, 1]; the
-rarest digit's share over its true share. Any subset."""
+"""What the pipeline gives: the metric; its standard deviation over noise banks; KL of the digits
+drawn; coverage in [0, 1]; the rarest digit's share over its true share."""
+
+ASSUMED_NOISE = 0.01
+"""The relative deviation of a metric that comes without one."""
+
+_SOME_COVERAGE = 0.1  # of less, a share says nothing
+_DECADES = 3  # a jump over so many, and back, is the metric's doing
+_NOISE_LEVELS = {"fd": 100.0, "fid": 100.0, "kid": 0.1}  # of samples that are little but noise
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured at a step; measures that are not finite are left out."""
+    """What was measured at a step.
 
-    epoch: int
-    step: int
-    measures: dict[str, float]
+    Attributes:
+        value: of the metric; None where it was not measured, or cannot be what it says.
+        sigma: its standard deviation, given or assumed.
+        measures: the others.
+    """
+
+    step: float
+    epoch: float | None
+    value: float | None
+    sigma: float
+    measures: Mapping[str, float]
+
+    @property
+    def bound(self) -> float:
+        """The value plus its deviation: what is kept is where this is lowest."""
+        return math.inf if self.value is None else self.value + self.sigma
 
 
 @dataclass(frozen=True)
@@ -36,168 +62,285 @@ class Decline:
 
 
 @dataclass(frozen=True)
-class Stop:
-    """The best stopping point, its smoothed fd, and the fd's 95 % interval where it is known."""
-
-    epoch: int
-    step: int
-    fd: float
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """A measure that is bad at one evaluation, and whether that is enough by itself."""
+class _Rule:
+    """A way to be bad: `wanted` evaluations running make it certain."""
 
     measure: str
+    wanted: float
     words: str
-    value: float
-    enough: bool
+    rising: bool = False
 
 
 class Quality:
-    """Takes evaluations as they come; `decline` is set when samples have certainly become worse.
+    """Takes evaluations as they come.
 
-    Everything is relative to the run's own best so far: a generator that was never good has not
-    declined. Before `first_step` evaluations are remembered and confirm nothing.
+    Attributes:
+        evaluations: all of them.
+        decline: set while samples have certainly become worse and no new best has come.
+        excursions: declines that ended in a new best.
+        broken: steps and values of the metric that it cannot have.
+        noise_given: whether the metric's deviation comes with it.
     """
 
-    def __init__(self, params: Thresholds, first_step: int) -> None:
+    def __init__(self, params: Thresholds, metric: str) -> None:
         self.evaluations: list[Evaluation] = []
         self.decline: Decline | None = None
+        self.excursions: list[tuple[Decline, Evaluation]] = []
+        self.broken: list[tuple[float, float]] = []
+        self.noise_given = False
+        self.metric = metric
         self._params = params
-        self._first_step = first_step
-        self._runs: dict[str, list[tuple[Evaluation, float]]] = {}
+        self._known: list[Evaluation] = []  # those with a value
+        self._best = -1  # place among the known
+        self._material = -1  # the latest that was better by `plateau_change`
+        self._material_value = math.inf
+        self._runs: dict[tuple[str, str], list[Evaluation]] = {}
         self._good_since_decline = 0
+
+    def add(
+        self, step: float, epoch: float | None, measures: Mapping[str, float], held: bool
+    ) -> None:
+        """Take the next evaluation; `held`: whether a state holds in which D teaches nothing."""
+        finite = {name: float(v) for name, v in measures.items() if math.isfinite(v)}
+        value = self._believed(step, finite.pop(self.metric, None))
+        sigma = finite.pop(f"{self.metric}_sigma", None)
+        self.noise_given |= sigma is not None
+        if sigma is None:
+            sigma = ASSUMED_NOISE * abs(value or 0.0)
+        evaluation = Evaluation(step, epoch, value, max(sigma, 0.0), finite)
+        bad = self._bad(evaluation, held)
+        self.evaluations.append(evaluation)
+        if value is not None:
+            self._rank(evaluation)
+        for key in [key for key in self._runs if key not in bad and self._tells(evaluation, key)]:
+            del self._runs[key]
+        for key, rule in bad.items():
+            run = self._runs.setdefault(key, [])
+            run.append(evaluation)
+            if len(self.evaluations) >= self._params.first_evaluation:
+                self._confirm(rule, run)
+        if value is not None:
+            self._out_of_patience(held)
+        if self.decline is not None and self.decline.confirmed is not evaluation:
+            self._good_since_decline = 0 if bad else self._good_since_decline + 1
+
+    # What is kept.
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The evaluation whose weights to keep, of all so far."""
+        return self._known[self._best] if self._known else None
+
+    @property
+    def latest(self) -> Evaluation | None:
+        """The latest evaluation of the metric."""
+        return self._known[-1] if self._known else None
+
+    @property
+    def since_best(self) -> int:
+        """Evaluations of the metric since the best."""
+        return len(self._known) - 1 - self._best
 
     @property
     def recovered(self) -> bool:
-        """Whether the latest evaluations after a decline were as good as before it."""
-        return self._good_since_decline >= self._params.confirm_evaluations
+        """Whether the latest evaluations after a decline were not bad."""
+        return self._good_since_decline >= self._params.stall_evaluations
 
-    def series(self, measure: str) -> Array:
-        """The measure's values so far, evaluations without it left out."""
+    # What went wrong.
+
+    @property
+    def plateau(self) -> str:
+        """In words that there has been nothing better for long; else empty."""
+        since = len(self._known) - 1 - self._material
+        wanted = max(self._params.plateau_evaluations, self._params.plateau_share * self._material)
+        if not self._known or since < wanted:
+            return ""
+        change = f"{self._params.plateau_change:.0%}"
+        return f"{self.metric} has not improved by {change} in the last {since} evaluations"
+
+    @property
+    def never_learned(self) -> str:
+        """In words that the metric never left its start or the level of noise; else empty."""
+        if len(self._known) < self._params.patience or self.best is None:
+            return ""
+        start = float(np.median([e.value for e in self._known[:3]]))
+        lowest = min(e.value for e in self._known if e.value is not None)
+        level = next((v for k, v in _NOISE_LEVELS.items() if k in self.metric.lower()), None)
+        if level is None or lowest < level or (lowest < 0.8 * start and lowest < 2 * level):
+            return ""
+        count = len(self._known)
+        return (
+            f"{self.metric} was {lowest:.4g} at its best in {count} evaluations, little but noise"
+        )
+
+    @property
+    def metric_broken(self) -> str:
+        """In words that the metric has values that it cannot have; else empty."""
+        if len(self.broken) < 2 and 5 * len(self.broken) <= len(self._known):
+            return ""
+        step, value = self.broken[0]
+        return f"{self.metric} is {value:.3g} at step {step:,.10g}, which it cannot be"
+
+    def flat_since(self, step: float) -> int:
+        """Evaluations after `step`, where the metric has not improved in them; else 0."""
+        place = next((i for i, e in enumerate(self._known) if e.step >= step), None)
+        if place is None:
+            return 0
+        before = [e.value for e in self._known[: place + 1] if e.value is not None]
+        after = [e.value for e in self._known[place + 1 :] if e.value is not None]
+        flat = bool(after) and min(after) > (1 - self._params.flat_change) * min(before)
+        return len(after) if flat else 0
+
+    # How it is told.
+
+    def _believed(self, step: float, value: float | None) -> float | None:
+        """The value, unless the metric cannot have it."""
+        if value is None:
+            return None
+        negative = value < 0 and "kid" not in self.metric.lower()
+        others = [e.value for e in self._known[-5:] if e.value is not None and e.value > 0]
+        jump = bool(others) and value > 10**_DECADES * float(np.median(others))
+        if negative or jump or value > 1e12:
+            self.broken.append((step, value))
+            return None
+        return value
+
+    def _rank(self, evaluation: Evaluation) -> None:
+        """Place an evaluation of the metric; a new best ends a decline."""
+        self._known.append(evaluation)
+        place = len(self._known) - 1
+        if self._best < 0 or evaluation.bound < self._known[self._best].bound:
+            self._best = place
+            if self.decline is not None:
+                self.excursions.append((self.decline, evaluation))
+                self.decline, self._good_since_decline = None, 0
+        value = evaluation.value
+        assert value is not None
+        change = self._params.plateau_change * abs(self._material_value)
+        if self._material < 0 or value < self._material_value - change:
+            self._material, self._material_value = place, value
+
+    def _confirm(self, rule: _Rule, run: list[Evaluation]) -> None:
+        if self.decline is not None or len(run) < rule.wanted:
+            return
+        if rule.rising and run[-1].measures[rule.measure] <= run[0].measures[rule.measure]:
+            return
+        words = f"{rule.words} and stayed there for {len(run)} evaluations"
+        self.decline = Decline(rule.measure, run[0], run[-1], words)
+
+    def _out_of_patience(self, held: bool) -> None:
+        """A slow decline: long nothing better, and by now clearly worse."""
+        params, since = self._params, self.since_best
+        wanted = (
+            params.patience if held else max(params.patience, params.patience_share * self._best)
+        )
+        if self.decline is not None or since < wanted or self.best is None:
+            return
+        recent = float(np.median([e.value for e in self._known[-5:]]))
+        # Where a state explains it, little evidence is enough.
+        excess = params.wobbles * self.wobble if held else self._luck()
+        least = max(excess, params.plateau_change)
+        base = self._base()
+        if recent <= base + least * abs(base):
+            return
+        words = f"{self.metric} has had nothing better for {since} evaluations"
+        words += f" and is {recent / base - 1:.0%} worse" if base > 0 else " and is worse"
+        first = self._known[self._best + 1]
+        self.decline = Decline(self.metric, first, self._known[-1], words)
+
+    @property
+    def wobble(self) -> float:
+        """Relative deviation of one evaluation of the metric from its neighbours' line."""
+        values = [e.value for e in self._known if e.value is not None]
+        if len(values) < 5:
+            return 0.05
+        # A steep fall at the start may hide how much the rest wobbles.
+        return max(relative_wobble(values), relative_wobble(values[-15:]))
+
+    def _luck(self) -> float:
+        """What the latest may lie above the lowest, relatively, where nothing has changed.
+
+        The lowest of n values without a trend is about sqrt(2 ln n) deviations under their level.
+        """
+        count = max(len(self._known), 2)
+        return (self._params.wobbles + math.sqrt(2 * math.log(count))) * self.wobble
+
+    def _base(self) -> float:
+        """The best value; where it is next to nothing, a hundredth of the start."""
+        assert self.best is not None
+        assert self.best.value is not None
+        start = float(np.median([e.value for e in self._known[:3]]))
+        return max(self.best.value, 0.01 * start)
+
+    def _bad(self, evaluation: Evaluation, held: bool) -> dict[tuple[str, str], _Rule]:
+        """The ways in which an evaluation is bad, against the best of those before it."""
+        params, found = self._params, dict[tuple[str, str], _Rule]()
+        value = evaluation.value
+        if value is not None and self._known:
+            base, best = self._base(), self._best
+            measured = base + params.sigmas * evaluation.sigma
+            wobbled = base * (1 + (0 if held else self._luck()))
+            times = value / base if base > 0 else math.inf
+            words = f"{self.metric} rose to {times:.3g} times its best"
+            waits = {
+                params.collapse_factor: 2.0,
+                params.decline_factor: 3.0,
+                params.worse_factor: max(5.0, params.patience_share * best),
+            }
+            for factor, wanted in waits.items():
+                # Only what is little worse may be a wobble.
+                least = max(measured, wobbled) if factor == params.worse_factor else measured
+                if value > max(factor * base, least):
+                    found[self.metric, str(factor)] = _Rule(self.metric, wanted, words)
+        for measure, judge in _OTHERS.items():
+            series = self._series(measure)
+            if measure in evaluation.measures and len(series):
+                for name, rule in judge(evaluation.measures[measure], series, params).items():
+                    found[measure, name] = rule
+        return found
+
+    def _tells(self, evaluation: Evaluation, key: tuple[str, str]) -> bool:
+        """Whether an evaluation says anything of a rule's measure."""
+        if key[0] == self.metric:
+            return evaluation.value is not None
+        return key[0] in evaluation.measures
+
+    def _series(self, measure: str) -> Array:
         values = [e.measures[measure] for e in self.evaluations if measure in e.measures]
         return np.array(values, dtype=np.float64)
 
-    def add(self, evaluation: Evaluation) -> None:
-        """Take the next evaluation."""
-        findings = self._findings(evaluation)
-        self.evaluations.append(evaluation)
-        bad = {finding.measure for finding in findings}
-        for measure in self._runs.keys() - bad:
-            if measure in evaluation.measures:
-                del self._runs[measure]
-        for finding in findings:
-            run = self._runs.setdefault(finding.measure, [])
-            run.append((evaluation, finding.value))
-            if self.decline is None and evaluation.step > self._first_step:
-                self._confirm(finding, run)
-        if self.decline is not None and evaluation.measures:
-            self._good_since_decline = 0 if bad else self._good_since_decline + 1
 
-    def _confirm(self, finding: _Finding, run: list[tuple[Evaluation, float]]) -> None:
-        words, (first, first_value), (last, value) = finding.words, run[0], run[-1]
-        if not finding.enough:
-            if len(run) < self._params.confirm_evaluations:
-                return
-            if finding.measure == "class_kl" and value <= first_value and len(run) > 1:
-                return  # high, but not rising
-            words += f" and stayed there for {len(run)} evaluations"
-        self.decline = Decline(finding.measure, first, last, words)
-
-    def _findings(self, evaluation: Evaluation) -> list[_Finding]:
-        """What is bad at this evaluation, against the best of those before it."""
-        params, measures, found = self._params, evaluation.measures, []
-        fds = self.series("fd")
-        if "fd" in measures and len(fds):
-            fd, best = measures["fd"], float(_trailing_median(fds).min())
-            sigmas = params.fd_sigmas * self._fd_noise(fds, best)
-            times = fd / best if best > 0 else math.inf
-            words = "fd doubled" if 2 <= times < 2.2 else f"fd rose to {times:.3g} times its best"
-            if fd > max(params.fd_factor * best, best + sigmas):
-                once = fd > max(params.fd_factor_once * best, best + sigmas)
-                found.append(_Finding("fd", words, fd, once))
-        kls = self.series("class_kl")
-        if "class_kl" in measures and len(kls):
-            kl, best = measures["class_kl"], float(_trailing_median(kls).min())
-            if kl > max(params.class_kl, params.class_kl_factor * best):
-                words = f"class_kl rose to {kl:.2g}"
-                found.append(_Finding("class_kl", words, kl, kl > params.class_kl_once))
-        coverages = self.series("coverage")
-        if "coverage" in measures and len(coverages):
-            coverage, best = measures["coverage"], float(_trailing_median(coverages).max())
-            if coverage < params.coverage_factor * best:
-                words = f"coverage fell to {coverage / best:.0%} of its best"
-                found.append(_Finding("coverage", words, coverage, True))
-        shares = self.series("min_share")
-        if "min_share" in measures and len(shares):
-            share, best = measures["min_share"], float(_trailing_median(shares).max())
-            # A digit that was never drawn has not been lost: twice the limit is "was drawn".
-            if share < params.min_share and best >= 2 * params.min_share:
-                words = f"the rarest digit fell to {share:.0%} of its true share"
-                found.append(_Finding("min_share", words, share, True))
-        return found
-
-    def _fd_noise(self, fds: Array, best: float) -> float:
-        """Standard deviation of one fd: that of resampling, or of its wobble if that is larger."""
-        reported = self.series("fd_sigma")
-        # A decline under way is not wobble; and fewer than five values tell too little of it.
-        calm = fds[: len(fds) - len(self._runs.get("fd", []))]
-        wobble = relative_wobble(calm) * best if len(calm) >= 5 else 0.0
-        return max(float(reported[-1]) if len(reported) else 0.0, wobble)
-
-    def best_before(self, step: float | None) -> Stop | None:
-        """Return the best stopping point before `step` (None: of all evaluations)."""
-        return best_stop(self.evaluations, step)
+def _class_kl(value: float, before: Array, params: Thresholds) -> dict[str, _Rule]:
+    best = float(_trailing_median(before).min())
+    found = {}
+    if value > max(params.class_kl, params.class_kl_factor * best):
+        words = f"class_kl rose to {value:.2g}"
+        found["rising"] = _Rule("class_kl", 3, words, rising=True)
+        if value > params.class_kl_once:
+            found["once"] = _Rule("class_kl", 2, words)
+    return found
 
 
-def best_stop(
-    evaluations: Sequence[Evaluation], before: float | None, from_epoch: int = 0
-) -> Stop | None:
-    """Return the best stopping point before step `before` (None: of all), `from_epoch` or later.
-
-    It is the earliest evaluation whose fd, smoothed by a median of three, is within one standard
-    error of the smallest. Smoothing hides a single bad evaluation between good ones, but its
-    weights are what would be kept: one whose own fd lies over two standard errors above its
-    smoothed fd does not count.
-    """
-    known = [e for e in evaluations if "fd" in e.measures]
-    known = [e for e in known if before is None or e.step < before]
-    allowed = np.array([e.epoch >= from_epoch for e in known])
-    if not allowed.any():
-        return None
-    fds = np.array([e.measures["fd"] for e in known])
-    smooth = median_of_three(fds)
-    # A median of three varies two thirds as much as one value.
-    wobble = 2 / 3 * relative_wobble(fds) if len(fds) >= 3 else math.nan
-    measured = [e.measures.get("fd_sigma", math.nan) for e in known]
-    errors = np.where(np.isnan(measured), wobble * smooth, measured)
-    margin = float(np.nan_to_num(errors[np.where(allowed, smooth, np.inf).argmin()]))
-    sound = np.where(allowed & (fds <= smooth + 2 * margin), smooth, np.inf)
-    if not np.isfinite(sound).any():
-        sound = np.where(allowed, smooth, np.inf)
-    chosen = int((sound <= sound.min() + margin).argmax())
-    fd, reach = float(smooth[chosen]), 1.96 * float(errors[chosen])
-    interval = None if math.isnan(reach) else (max(fd - reach, 0.0), fd + reach)
-    return Stop(known[chosen].epoch, known[chosen].step, fd, interval)
+def _coverage(value: float, before: Array, params: Thresholds) -> dict[str, _Rule]:
+    best = float(_trailing_median(before).max())
+    if best < _SOME_COVERAGE or value >= params.coverage_factor * best:
+        return {}
+    return {"": _Rule("coverage", 2, f"coverage fell to {value / best:.0%} of its best")}
 
 
-def median_of_three(values: Array) -> Array:
-    """Running median of three; at both ends Tukey's rule (Exploratory Data Analysis, 1977, 7B).
+def _min_share(value: float, before: Array, params: Thresholds) -> dict[str, _Rule]:
+    best = float(_trailing_median(before).max())
+    # A digit that was never drawn has not been lost: twice the limit is "was drawn".
+    if value >= params.min_share or best < 2 * params.min_share:
+        return {}
+    return {"": _Rule("min_share", 2, f"the rarest digit fell to {value:.0%} of its true share")}
 
-    That is the median of the value, its smoothed neighbour, and where the smoothed neighbours
-    point: a steady fall keeps its end, a single low value at the end is not believed.
-    """
-    smooth = values.astype(np.float64)
-    if len(values) < 3:
-        return smooth
-    smooth[1:-1] = np.median([values[:-2], values[1:-1], values[2:]], axis=0)
-    inner = smooth.copy()
-    for end, near, far in ((0, 1, 2), (-1, -2, -3)):
-        pointed = 3 * inner[near] - 2 * inner[far]
-        smooth[end] = np.median([values[end], inner[near], pointed])
-    return smooth
+
+_OTHERS: dict[str, Callable[[float, Array, Thresholds], dict[str, _Rule]]] = {
+    "class_kl": _class_kl,
+    "coverage": _coverage,
+    "min_share": _min_share,
+}
 
 
 def _trailing_median(values: Array) -> Array:
@@ -207,7 +350,7 @@ def _trailing_median(values: Array) -> Array:
     return np.asarray(np.median([values[:-2], values[1:-1], values[2:]], axis=0))
 
 
-def relative_wobble(values: Sequence[float] | Array) -> float:
+def relative_wobble(values: list[float] | Array) -> float:
     """Relative deviation of single values from their neighbours' line; 0 if there are too few.
 
     From second differences of logarithms, which a steady fall leaves at zero; their variance is

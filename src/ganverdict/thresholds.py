@@ -19,37 +19,62 @@ class Between(NamedTuple):
         return f"a number from {self.low:g} to {self.high:g}"
 
 
+Count = Annotated[int, Between(1, 1_000_000)]
+Factor = Annotated[float, Between(1, 1_000_000)]
+Share = Annotated[float, Between(0, 1)]
+Positive = Annotated[float, Between(0, 1_000_000)]
+
+
 @dataclass(frozen=True)
 class Thresholds:
-    """When signals alarm, when evaluations confirm, and which evaluation is the best.
+    """When signals alarm, when evaluations confirm, and when training should end.
 
     Raises ValueError, naming the threshold, for one that is out of bounds.
     """
 
-    window: Annotated[int, Between(5, 1_000_000)] = 52
-    steps_per_epoch: Annotated[int, Between(1, 1_000_000_000)] = 468
-    burn_in_epochs: Annotated[float, Between(0, 1_000_000)] = 5
+    # The points that are watched: medians over windows of iterations.
+    window: Annotated[int, Between(1, 1_000_000)] = 52
+    windows_per_epoch: Count = 9
+    # What a chart compares a window with: the windows of the past.
+    burn_in_epochs: Positive = 5
     history_epochs: Annotated[float, Between(1, 1_000_000)] = 10
-    recent_epochs: Annotated[float, Between(0, 1_000_000)] = 1
+    recent_epochs: Positive = 1
     min_windows: Annotated[int, Between(6, 1_000_000)] = 20
     min_deviation: Annotated[float, Between(0, 10)] = 0.02
     max_deviations: Annotated[float, Between(0.1, 1_000_000)] = 5
-    cusum_slack: Annotated[float, Between(0, 1000)] = 1.0
-    cusum_limit: Annotated[float, Between(0, 1_000_000)] = 10
-    saturated_real: Annotated[float, Between(0, 1)] = 0.99
-    saturated_fake: Annotated[float, Between(0, 1)] = 0.01
-    saturated_share: Annotated[float, Between(0, 1)] = 0.9
-    flat_change: Annotated[float, Between(0, 1)] = 0.05
-    confirm_epochs: Annotated[float, Between(0, 1_000_000)] = 5
-    confirm_evaluations: Annotated[int, Between(1, 1_000_000)] = 3
-    fd_factor: Annotated[float, Between(1, 1_000_000)] = 1.25
-    fd_factor_once: Annotated[float, Between(1, 1_000_000)] = 2.0
-    fd_sigmas: Annotated[float, Between(0, 1_000_000)] = 4
+    # The alarm of a chart: a one-sided CUSUM of the deviations.
+    cusum_slack: Positive = 1.0
+    cusum_limit: Positive = 10
+    # States that hold: windows that are bad multiply the evidence, windows that are not halve it.
+    state_limit: Annotated[float, Between(1, 1e12)] = 100_000
+    chance_range: Factor = 1.25
+    saturated_real: Share = 0.99
+    saturated_fake: Share = 0.01
+    vanished_share: Share = 0.05
+    exploding_factor: Factor = 100
+    memorising_sign: Share = 0.9
+    stall_windows: Count = 12
+    stall_evaluations: Count = 3
+    flat_change: Share = 0.05
+    # Confirmation by evaluations.
+    confirm_evaluations: Count = 5
+    first_evaluation: Count = 6
+    collapse_factor: Factor = 2.0
+    decline_factor: Factor = 1.5
+    worse_factor: Factor = 1.25
+    sigmas: Positive = 4
+    wobbles: Positive = 2
     class_kl: Annotated[float, Between(0, 100)] = 0.05
     class_kl_once: Annotated[float, Between(0, 100)] = 0.5
-    class_kl_factor: Annotated[float, Between(1, 1_000_000)] = 2.0
-    coverage_factor: Annotated[float, Between(0, 1)] = 0.7
-    min_share: Annotated[float, Between(0, 1)] = 0.2
+    class_kl_factor: Factor = 2.0
+    coverage_factor: Share = 0.7
+    min_share: Share = 0.2
+    # Patience: evaluations without a new best.
+    patience: Count = 8
+    patience_share: Positive = 0.7
+    plateau_evaluations: Count = 8
+    plateau_share: Positive = 1.0
+    plateau_change: Share = 0.03
 
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self), include_extras=True)

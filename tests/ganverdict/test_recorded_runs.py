@@ -1,8 +1,8 @@
 """The verdict on logs of real trainings.
 
-As `benchmarks.validate_verdict --csv` wrote them: one seed that no threshold was chosen by;
+As `benchmarks.validate_verdict --csv` wrote them: one held-out seed;
 failures injected after epoch 8 of 468 iterations; every 13th iteration is kept. `joint` and
-`frozen` are what `make replicate` recorded of the second text's recipe at width 8, seed 1; nothing
+`frozen` are what `make replicate` recorded of the blog post's recipe at width 8, seed 1; nothing
 was injected there.
 """
 

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -18,11 +19,15 @@ import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
-from pipeline import tune
-from pipeline.tune import seconds, trials_done
+from pipeline.base.params import Params
+from pipeline.search import session
+from pipeline.search.confirmation import candidates
+from pipeline.search.session import Session, trials_done
+from pipeline.search.study import TrialResult
+from pipeline.tune import seconds
 from tests.postgres import postgres
 from tests.project import Project
-from tests.searches import SHIPPED, known
+from tests.searches import SHIPPED, trial
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -221,31 +226,78 @@ def test_of_commands_that_start_at_once_only_the_maker_of_the_study_creates_its_
 
         def flush(self, **_: object) -> None: ...
 
-    monkeypatch.setattr(tune, "TrackedRun", Run)
-    monkeypatch.setattr(tune, "close_dead_runs", lambda: 0)
+    monkeypatch.setattr(session, "TrackedRun", Run)
+    monkeypatch.setattr(session, "close_dead_runs", lambda: 0)
     storage = f"sqlite:///{tmp_path / 'tune.db'}"
     commands = [
-        tune._Search(SHIPPED, storage, "sweep", "recipe", MagicMock(), MagicMock())
-        for _ in range(2)
+        Session(SHIPPED, storage, "sweep", "recipe", MagicMock(), MagicMock()) for _ in range(2)
     ]
     for command in commands:  # no trial is under way yet, by which they would know of each other
         command.open(join=True)
     assert done == ["begin", "wait", "begin"]
-    assert [trial.facts for trial in commands[1].study.trials()] == [{"current": True}]
+    assert [each.facts["current"] for each in commands[1].study.trials()] == [True]
+
+
+def opened(folder: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> Session:
+    """A session with its studies in `folder` and the tracker taken away."""
+    monkeypatch.setattr(session, "TrackedRun", MagicMock())
+    monkeypatch.setattr(session, "close_dead_runs", lambda: 0)
+    interrupt = MagicMock(received=None)
+    storage = f"sqlite:///{folder / 'tune.db'}"
+    new = Session(params, storage, "sweep", "recipe", MagicMock(), interrupt)
+    new.open(join=False)
+    return new
+
+
+def test_the_first_trial_is_the_present_recipe_which_is_confirmed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = dataclasses.replace(SHIPPED.train, lr_g=0.0012345678, lr_d=0.00234567891)
+    params = dataclasses.replace(SHIPPED, train=train)
+    sweep = opened(tmp_path, monkeypatch, params)
+    (present,) = sweep.study.trials()
+    assert (present.lr_g, present.lr_d) == (train.lr_g, train.lr_d)
+    facts = {"best_epoch": 3, "reason": ""}
+    sweep.study.run_next(1, lambda _: TrialResult("complete", 1.0, facts))
+    assert [each.name for each in candidates(sweep.study.trials(), params)] == ["current"]
+
+
+@pytest.mark.parametrize(("top", "search"), [(2, 0.64), (0, 1.0)])
+def test_the_timeout_bounds_the_confirmation_and_leaves_it_its_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, top: int, search: float
+) -> None:
+    deadlines: list[float] = []
+
+    class Pool:
+        def __init__(self, *arguments: Any) -> None:
+            deadlines.append(arguments[-1])
+
+        def run(self, _: object) -> None: ...
+
+    confirm = dataclasses.replace(SHIPPED.tune.confirm, top=top)
+    params = dataclasses.replace(SHIPPED, tune=dataclasses.replace(SHIPPED.tune, confirm=confirm))
+    sweep = opened(tmp_path, monkeypatch, params)
+    monkeypatch.setattr(session, "Pool", Pool)
+    monkeypatch.setattr("dcgan.mnist.data_hash", lambda _: "hash")
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    sweep.go(100.0)
+    assert deadlines == [pytest.approx(1000 + 100 * search), *([1100.0] if top else [])]
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (["--trials", "0"], "--trials: tune.trials: 0 is not allowed"),
         (["--workers", "0"], "--workers: tune.workers: 0 is not allowed"),
+        (["--resume"], "unrecognized arguments: --resume"),
+        (["--study", "a/b"], "argument --study: a name is at most 100 letters"),
     ],
 )
 def test_a_wrong_option_is_one_line_and_status_2(
-    prepared: Project, change: list[str], words: str
+    prepared: Project, change: list[str], message: str
 ) -> None:
     output = prepared.python("pipeline.tune", *change, expect=2)
-    assert output.startswith(f"error: {words}")
+    assert output.startswith(f"error: {message}")
     assert output.count("\n") == 1
 
 
@@ -264,10 +316,10 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 def test_a_trial_under_way_counts_as_far_as_it_has_come() -> None:
     trials = [
-        known(0, [3.0, 2.0], "pruned"),
-        known(1, [3.0, 2.0, 1.0], "running"),  # of the 10 that a trial is long
-        known(2, [3.0], "running", epochs=5),
-        known(3, [], "running"),
-        known(4, [], "waiting"),
+        trial(0, [3.0, 2.0], "pruned"),
+        trial(1, [3.0, 2.0, 1.0], "running"),  # of the 10 that a trial is long
+        trial(2, [3.0], "running", epochs=5),
+        trial(3, [], "running"),
+        trial(4, [], "waiting"),
     ]
     assert trials_done(trials, 10) == 1.5

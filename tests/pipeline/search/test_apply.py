@@ -7,6 +7,7 @@ from pipeline.search.apply import apply, changed
 from tests.project import REPOSITORY
 
 SHIPPED = REPOSITORY / "params.yaml"
+LONG = "word " * 100 + "end"
 VALUES = {"lr_g": 0.00213, "lr_d": 0.000987, "epochs": 9}
 
 
@@ -51,12 +52,38 @@ def test_the_same_values_again_are_no_difference(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["train: {lr_g: 0.1}\n", "other:\n  lr_g: 0.1\n", "train:\n  lr_d: 0.1\nother:\n  lr_g: 1\n"],
+    "text", ["other:\n  lr_g: 0.1\n", "train:\n  lr_d: 1\nother:\n  lr_g: 1\n"]
 )
-def test_what_is_not_a_line_of_its_own_is_refused_and_left(tmp_path: Path, text: str) -> None:
+def test_what_is_not_there_is_refused_and_left(tmp_path: Path, text: str) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(text)
-    with pytest.raises(UserError, match=r"as (a line|lines) of its own"):
+    with pytest.raises(UserError, match=r"train\.lr_g is not there"):
         apply(file, "train", {"lr_g": 0.2})
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("train: {lr_g: 0.1, path: null}  # short\n", "train: {lr_g: 0.2, path: null}  # short\n"),
+        (
+            "train:\n  # a 'quote'\n  name: \"x\"\n\n  lr_g: 1e-1\n",
+            "train:\n  # a 'quote'\n  name: \"x\"\n\n  lr_g: 0.2\n",
+        ),
+        (
+            f"train:\n  lr_g: 0.1\n  name: {'x ' * 200}y\n",
+            f"train:\n  lr_g: 0.2\n  name: {'x ' * 200}y\n",
+        ),
+    ],
+)
+def test_the_way_in_which_a_file_is_written_stays(text: str, wanted: str) -> None:
+    assert changed(text, "train", {"lr_g": 0.2}) == wanted
+
+
+def test_a_value_is_written_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(SHIPPED.read_text(encoding="utf-8"), encoding="utf-8")
+    values = {"lr_g": 0.0012345678912, "lr_d": 2e-7}
+    apply(file, "train", values)
+    train = load_params(file).train
+    assert {"lr_g": train.lr_g, "lr_d": train.lr_d} == values

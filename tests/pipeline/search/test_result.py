@@ -9,31 +9,32 @@ from PIL import Image
 
 from pipeline.plots.search import best_epoch, draw
 from pipeline.search.confirmation import Candidate, Confirmed
-from pipeline.search.result import Findings, result, table, write
-from pipeline.search.study import Known
-from tests.searches import known
+from pipeline.search.result import Findings, plotted, result, table, write
+from pipeline.search.study import Trial
+from tests.searches import trial
 
 TRIALS = [
-    known(0, [9.0, 6.0, 5.0, 5.5]),
-    known(1, [9.0, 4.0, 8.0], "onset", onset_step=21, onset_epoch=3),
-    known(2, [9.0, 8.0], "pruned"),
-    known(3, [None], "diverged", value=500.0, onset_step=3, onset_epoch=1),
-    Known(4, "failed", None, 0.001, 0.001, {}, {"reason": "out of memory"}),
-    Known(5, "waiting", None, math.nan, math.nan, {}, {}),
+    trial(0, [9.0, 6.0, 5.0, 5.5]),
+    trial(1, [9.0, 4.0, 8.0], "onset", onset_step=21, onset_epoch=3),
+    trial(2, [9.0, 8.0], "pruned"),
+    trial(3, [None], "diverged", value=500.0, onset_step=3, onset_epoch=1),
+    Trial(4, "failed", None, 0.001, 0.001, {}, {"reason": "out of memory"}),
+    Trial(5, "waiting", None, math.nan, math.nan, {}, {}),
 ]
-PRESENT = Confirmed(Candidate("current", 0.002, 0.002, 4), 3, (5.0, 5.2), 5.1, 4.5, 5.7)
-OTHER = Confirmed(Candidate("trial 1", 0.002, 0.003, 4), 2, (4.0, 4.1), 4.05, 3.7, 4.4)
-WRONG = Confirmed(Candidate("trial 0", 0.001, 0.003, 4), None, (), math.inf, math.inf, math.inf)
+PRESENT = Confirmed(Candidate("current", 0.002, 0.002, 4), 2, 3, (5.0, 5.2), 5.1, 4.5, 5.7)
+OTHER = Confirmed(Candidate("trial 1", 0.002, 0.003, 4), 2, 2, (4.0, 4.1), 4.05, 3.7, 4.4)
+FEW = Confirmed(Candidate("trial 2", 0.001, 0.003, 4), 1, None, (), math.inf, math.inf, math.inf)
+WRONG = Confirmed(Candidate("trial 0", 0.001, 0.003, 4), 2, None, (), math.inf, math.inf, math.inf)
 
 
-def findings(trials: list[Known], confirmed: list[Confirmed]) -> Findings:
+def findings(trials: list[Trial], confirmed: list[Confirmed]) -> Findings:
     return Findings(
         study="sweep",
         trials=trials,
         max_epochs=4,
         confirmed=confirmed,
         chosen=OTHER if OTHER in confirmed else None,
-        afresh={"trial 1": {"fd": [4.2, 4.4], "fd_test": [4.3, 4.5]}},
+        fresh_noise={"trial 1": {"fd": [4.2, 4.4], "fd_test": [4.3, 4.5]}},
         importances={"lr_g": 0.75, "ratio": 0.25},
     )
 
@@ -65,6 +66,12 @@ def test_the_table_puts_the_choice_first_and_marks_it() -> None:
     assert "went wrong" in lines[5]
 
 
+def test_a_candidate_whose_seeds_are_still_to_be_trained_did_not_go_wrong() -> None:
+    *_, wrong, few = table(findings(TRIALS, [OTHER, WRONG, FEW])).splitlines()
+    assert "went wrong" in wrong
+    assert "not known yet" in few
+
+
 def test_without_a_confirmation_the_table_has_the_best_trial_or_says_that_there_is_none() -> None:
     assert "trial 1" in table(findings(TRIALS, []))
     assert "no trial has come to a result yet" in table(findings(TRIALS[3:], []))
@@ -89,7 +96,7 @@ def test_the_report_is_strict_json_and_one_row_for_each_trial(tmp_path: Path) ->
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_pictures_are_drawn_however_little_is_known(tmp_path: Path, count: int) -> None:
-    draw(tmp_path, findings(TRIALS[3 - count : 3], []))
+    draw(tmp_path, plotted(findings(TRIALS[3 - count : 3], [])))
     names = {file.stem for file in tmp_path.glob("*.png")}
     assert names == {"curves", "map", "best_epoch", "history", "cost", "importances"}
     for file in tmp_path.iterdir():
@@ -99,10 +106,10 @@ def test_pictures_are_drawn_however_little_is_known(tmp_path: Path, count: int) 
 @pytest.mark.parametrize("decades", [0.5, 1.5, 2.0, 2.6])
 def test_the_rates_written_beside_an_axis_never_touch(decades: float) -> None:
     trials = [
-        known(number, [5.0, 4.0], lr_g=2e-4 * 10**power, lr_d=3e-4 * 10**power)
+        trial(number, [5.0, 4.0], lr_g=2e-4 * 10**power, lr_d=3e-4 * 10**power)
         for number, power in enumerate((0.0, decades / 2, decades))
     ]
-    figure = best_epoch(trials)
+    figure = best_epoch(plotted(findings(trials, [])).curves)
     figure.draw_without_rendering()
     for axis in figure.axes:
         low, high = axis.get_xlim()
@@ -113,7 +120,7 @@ def test_the_rates_written_beside_an_axis_never_touch(decades: float) -> None:
 
 
 def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
-    draw(tmp_path, findings(TRIALS[4:], []))
+    draw(tmp_path, plotted(findings(TRIALS[4:], [])))
     assert not list(tmp_path.iterdir())
-    draw(tmp_path, FOUND)
+    draw(tmp_path, plotted(FOUND))
     assert list(tmp_path.iterdir())

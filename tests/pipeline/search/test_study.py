@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 
 from pipeline.base.cli import UserError
 from pipeline.search import study as study_module
-from pipeline.search.study import Asked, Result, Study, pruner_of
+from pipeline.search.study import Request, Study, TrialResult, pruner_of
 from tests.searches import tune_params
 
 TRIALS = 100
@@ -28,8 +30,8 @@ def opened(url: str, **changes: Any) -> Study:
     return Study(url, "sweep", tune_params(**changes), create=True)
 
 
-def complete(asked: Asked) -> Result:
-    return Result("complete", asked.lr_g, {"reason": "the end"})
+def complete(request: Request) -> TrialResult:
+    return TrialResult("complete", request.lr_g, {"reason": "the end"})
 
 
 def drawn(study: Study) -> list[tuple[float, float]]:
@@ -40,7 +42,7 @@ def test_a_study_opened_again_draws_no_trial_twice(url: str) -> None:
     for _ in range(3):
         study = opened(url, startup_trials=TRIALS)
         for _ in range(2):
-            study.run_one(TRIALS, complete)
+            study.run_next(TRIALS, complete)
     assert len(set(drawn(study))) == 6
 
 
@@ -54,11 +56,11 @@ def test_what_a_trial_draws_depends_on_the_seed_its_number_and_what_is_known(
         for number in range(5):
             if number % restart == 0:
                 study = opened(url, startup_trials=2)
-            study.run_one(TRIALS, complete)
+            study.run_next(TRIALS, complete)
         found.append(drawn(study))
     assert found[0] == found[1]
     other = opened(f"sqlite:///{tmp_path / 'three'}.db", seed=1)
-    other.run_one(TRIALS, complete)
+    other.run_next(TRIALS, complete)
     assert drawn(other)[0] != found[0][0]
 
 
@@ -101,7 +103,7 @@ def test_a_study_whose_maker_was_killed_before_it_named_it_is_named_by_the_next(
 def test_rates_are_in_range_and_as_short_as_they_will_stand_in_the_file(url: str) -> None:
     study = opened(url)
     for _ in range(4):
-        study.run_one(TRIALS, complete)
+        study.run_next(TRIALS, complete)
     for lr_g, lr_d in drawn(study):
         assert 0.0003 <= lr_g <= 0.02
         assert 0.09 * lr_g <= lr_d <= 4.1 * lr_g
@@ -113,22 +115,41 @@ def test_what_was_queued_is_trained_first(url: str) -> None:
     study = opened(url)
     study.enqueue({"lr_g": 0.002, "ratio": 0.5}, {"current": True})
     assert [trial.outcome for trial in study.trials()] == ["waiting"]
-    study.run_one(TRIALS, complete)
+    study.run_next(TRIALS, complete)
     (trial,) = study.trials()
     assert (trial.lr_g, trial.lr_d, trial.outcome) == (0.002, 0.001, "complete")
+
+
+def test_requested_rates_are_not_rounded_however_often_the_trial_is_tried(url: str) -> None:
+    study, rates = opened(url), (0.00123456789, 0.0034567)
+    facts = {"lr_g": rates[0], "lr_d": rates[1]}
+    study.enqueue({"lr_g": rates[0], "ratio": rates[1] / rates[0]}, facts)
+    assert drawn(study) == [rates]
+    trained = []
+
+    def train(request: Request) -> TrialResult:
+        trained.append((request.lr_g, request.lr_d))
+        return TrialResult("complete" if request.number else "interrupted", None)
+
+    for _ in range(2):
+        study.run_next(TRIALS, train)
+    assert trained == [rates, rates]
+    assert drawn(study) == [rates]
 
 
 def test_sampled_lengths_are_a_parameter_and_nothing_is_cut(url: str) -> None:
     study = opened(url, epochs={"mode": "sampled", "min": 3, "max": 9}, pruner_trials=1)
     lengths = []
 
-    def train(asked: Asked) -> Result:
-        lengths.append(asked.epochs)
-        assert not any(asked.report(epoch, 100.0 * asked.number) for epoch in range(1, 10))
-        return complete(asked)
+    def train(request: Request) -> TrialResult:
+        lengths.append(request.epochs)
+        assert not any(
+            request.should_prune(epoch, 100.0 * request.number) for epoch in range(1, 10)
+        )
+        return complete(request)
 
     for _ in range(6):
-        study.run_one(TRIALS, train)
+        study.run_next(TRIALS, train)
     assert len(set(lengths)) > 1
     assert all(3 <= length <= 9 for length in lengths)
     assert [trial.facts["epochs"] for trial in study.trials()] == lengths
@@ -153,12 +174,12 @@ def test_pruners_cut_a_trial_that_is_worse_than_all_and_none_does_not(name: str)
 def test_every_ending_can_be_told_from_the_others(url: str) -> None:
     study = opened(url)
     for outcome in ("complete", "pruned", "onset", "diverged"):
-        study.run_one(TRIALS, lambda _: Result(outcome, 5.0))  # noqa: B023
+        study.run_next(TRIALS, lambda _: TrialResult(outcome, 5.0))  # noqa: B023
 
-    def broken(_: Asked) -> Result:
+    def broken(_: Request) -> TrialResult:
         raise RuntimeError("out of memory at postgresql://me:secret@host/db")
 
-    assert study.run_one(TRIALS, broken) == "failed"
+    assert study.run_next(TRIALS, broken) == "failed"
     found = {trial.outcome: trial for trial in study.trials()}
     assert [*found] == ["complete", "pruned", "onset", "diverged", "failed"]
     assert found["onset"].value == 5.0
@@ -171,36 +192,47 @@ def test_no_trial_beyond_the_number_wanted_counts(url: str) -> None:
     study = opened(url)
     for number in range(3):
         assert study.wanted(3) == (number < 3)
-        study.run_one(3, complete)
+        study.run_next(3, complete)
     assert not study.wanted(3)
-    # Another worker that asked at the same moment gets the fourth.
-    assert study.run_one(3, pytest.fail) == "surplus"  # type: ignore[arg-type]
+    # Another worker that request at the same moment gets the fourth.
+    assert study.run_next(3, pytest.fail) == "surplus"  # type: ignore[arg-type]
     assert len(study.trials()) == 3
     assert study.wanted(4)
 
 
 def test_an_interrupted_trial_is_put_back_and_continued_as_it_was(url: str) -> None:
     study = opened(url)
-    study.run_one(TRIALS, lambda _: Result("interrupted", None, {"reason": "after 2 epochs"}))
+    study.run_next(TRIALS, lambda _: TrialResult("interrupted", None, {"reason": "after 2 epochs"}))
     assert [trial.outcome for trial in study.trials()] == ["waiting"]
     (before,) = drawn(study)
 
-    def train(asked: Asked) -> Result:
-        assert (asked.origin, asked.number) == (0, 1)
-        assert (asked.lr_g, asked.lr_d) == before
-        return complete(asked)
+    def train(request: Request) -> TrialResult:
+        assert (request.origin, request.number) == (0, 1)
+        assert (request.lr_g, request.lr_d) == before
+        return complete(request)
 
-    assert study.run_one(TRIALS, train) == "complete"
+    assert study.run_next(TRIALS, train) == "complete"
     assert [trial.outcome for trial in study.trials()] == ["complete"]
 
 
 def die(url: str) -> None:
     study = Study(url, "sweep", tune_params())
-    study.run_one(TRIALS, lambda _: os.kill(os.getpid(), signal.SIGKILL))  # type: ignore[arg-type,return-value]
+    study.run_next(TRIALS, lambda _: os.kill(os.getpid(), signal.SIGKILL))  # type: ignore[arg-type,return-value]
 
 
-def run_and_die(url: str) -> None:
-    process = multiprocessing.get_context("fork").Process(target=die, args=(url,))
+def ask_and_die(url: str) -> None:
+    study = Study(url, "sweep", tune_params(pruner="halving", pruner_epochs=2))
+
+    def train(request: Request) -> TrialResult:
+        assert not any(request.should_prune(epoch, 5.0) for epoch in (1, 2))
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    study.run_next(TRIALS, train)
+
+
+def run_and_die(url: str, target: Callable[[str], None] = die) -> None:
+    process = multiprocessing.get_context("fork").Process(target=target, args=(url,))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -210,9 +242,9 @@ def test_a_killed_workers_trial_is_tried_again_once_and_counted_once(url: str) -
     study = opened(url)
     run_and_die(url)
     assert [trial.outcome for trial in study.trials()] == ["running"]
-    assert study.others_at_work() is None
-    assert study.reap() == 1
-    assert study.reap() == 0
+    for _ in range(2):
+        study.reap()
+        assert study.owner_at_work() is None
     (waiting,) = study.trials()
     assert waiting.outcome == "waiting"
     assert waiting.facts["origin"] == 0
@@ -228,38 +260,72 @@ def test_a_trial_whose_worker_lives_is_nobodys_to_take(url: str) -> None:
     study = opened(url)
     seen: list[Any] = []
 
-    def train(asked: Asked) -> Result:
+    def train(request: Request) -> TrialResult:
         other = opened(url)
-        seen.extend([other.reap(), other.others_at_work(), other.running()])
-        return complete(asked)
+        other.reap()
+        seen.extend([other.owner_at_work(), other.running()])
+        return complete(request)
 
-    study.run_one(TRIALS, train)
-    assert seen == [0, f"{os.uname().nodename}:{os.getpid()}", True]
+    study.run_next(TRIALS, train)
+    assert seen == [f"{os.uname().nodename}:{os.getpid()}", True]
 
 
-def test_a_silent_worker_elsewhere_counts_as_dead(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_worker_elsewhere_counts_as_dead(url: str) -> None:
     study = opened(url)
-    answers: list[Any] = []
+    elsewhere = optuna.load_study(study_name="sweep", storage=url)
+    trial = elsewhere.ask()
+    trial.set_user_attr("owner", "another:1")
+    database = url.removeprefix("sqlite:///")
+    for silence, owner in (("-30 seconds", "another:1"), ("-61 seconds", None)):
+        with sqlite3.connect(database) as connection:
+            connection.execute("delete from trial_heartbeats")
+            connection.execute(
+                "insert into trial_heartbeats (trial_id, heartbeat) "
+                "select trial_id, datetime(current_timestamp, ?) from trials",
+                (silence,),
+            )
+        study.reap()
+        assert study.owner_at_work() == owner
+    assert [(trial.outcome, trial.facts["origin"]) for trial in study.trials()] == [("waiting", 0)]
 
-    def train(asked: Asked) -> Result:
-        monkeypatch.setattr(os, "uname", lambda: os.uname_result(("", "another", "", "", "")))
-        answers.append(study.others_at_work())
-        monkeypatch.setattr(study._storage, "_get_stale_trial_ids", lambda _: [1])
-        answers.append(study.others_at_work())
-        monkeypatch.undo()
-        return complete(asked)
 
-    study.run_one(TRIALS, train)
-    assert answers == [f"{os.uname().nodename}:{os.getpid()}", None]
+@pytest.mark.parametrize("killed", [False, True])
+def test_of_a_second_try_the_pruner_says_anew_what_it_thinks(url: str, killed: bool) -> None:
+    """Halving asks once at each of its epochs and keeps the answer with the trial."""
+    study = opened(url, pruner="halving", pruner_epochs=2)
+    answers = []
+
+    def train(request: Request) -> TrialResult:
+        answers.append([request.should_prune(epoch, 5.0) for epoch in (1, 2)])
+        return TrialResult("complete" if request.number else "interrupted", 5.0)
+
+    if killed:
+        run_and_die(url, ask_and_die)
+    else:
+        study.run_next(TRIALS, train)
+        assert answers.pop() == [False, False]
+    optuna.load_study(study_name="sweep", storage=url).add_trial(
+        optuna.create_trial(
+            value=1.0,
+            params={"lr_g": 0.001, "ratio": 1.0},
+            distributions={
+                "lr_g": optuna.distributions.FloatDistribution(0.0003, 0.02, log=True),
+                "ratio": optuna.distributions.FloatDistribution(0.03, 4.0, log=True),
+            },
+            intermediate_values={1: 1.0, 2: 1.0},
+            system_attrs={"completed_rung_0": 1.0},
+        )
+    )
+    study.reap()
+    study.run_next(TRIALS, train)
+    assert answers == [[False, True]]
 
 
 def test_importances_add_up_and_are_none_before_anything_is_known(url: str) -> None:
     study = opened(url)
     assert study.importances() == {}
     for _ in range(6):
-        study.run_one(TRIALS, complete)
+        study.run_next(TRIALS, complete)
     found = study.importances()
     assert found.keys() == {"lr_g", "ratio"}
     assert sum(found.values()) == pytest.approx(1)

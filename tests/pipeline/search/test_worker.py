@@ -1,6 +1,7 @@
 """One trial in this process, the tracker taken away; training is real and tiny, or scripted."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ import pytest
 
 from dcgan.judge import Judge
 from dcgan.measuring import Meter, reference
-from dcgan.training import Report
-from ganverdict.monitor import Monitor, Verdict
+from dcgan.training import Report, fit
+from ganverdict import Monitor, Verdict
 from pipeline.search import worker
-from pipeline.search.study import Asked
-from pipeline.search.worker import NOTHING_FD, Job, _Trainer
+from pipeline.search.study import Request
+from pipeline.search.worker import NOTHING_FD, Job, Trainer
 from pipeline.store import checkpoints
 from pipeline.training import run as training_run
 from tests.searches import SHIPPED, tune_params
@@ -29,24 +30,24 @@ class Silent:
     runs: list["Silent"] = []  # noqa: RUF012
 
     def __init__(self, key: str) -> None:
-        self.told: dict[str, object] = {"key": key}
+        self.kept: dict[str, object] = {"key": key}
         self.runs.append(self)
 
     def begin(self, name: str, _: object, tags: dict[str, str], parent: str) -> None:
-        self.told |= {"name": name, "parent": parent, **tags}
+        self.kept |= {"name": name, "parent": parent, **tags}
 
     def tags(self, values: dict[str, object]) -> None:
-        self.told |= values
+        self.kept |= values
 
     def end(self, status: str) -> None:
-        self.told["end"] = status
+        self.kept["end"] = status
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
 
 
 @pytest.fixture
-def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Trainer:
+def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
     judge = Judge().eval()
     (tmp_path / "judge").write_bytes(b"judge")
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "checkpoints")
@@ -58,7 +59,7 @@ def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Trainer:
     return made(judge, "resource")
 
 
-def made(judge: Judge, mode: str) -> _Trainer:
+def made(judge: Judge, mode: str) -> Trainer:
     params = dataclasses.replace(
         SHIPPED,
         runtime=FP32,
@@ -66,21 +67,21 @@ def made(judge: Judge, mode: str) -> _Trainer:
         train=train_params(),
         tune=tune_params(epochs={"min": 2, "max": EPOCHS, "mode": mode}),
     )
-    job = Job(params, "", "sweep", 9, None, "the sweep", "hash")
+    job = Job(params, "", "sweep", 9, "the sweep", "hash")
     meter = Meter(judge, reference(judge, DATA, MEASURE), MEASURE)
-    return _Trainer(job, DATA, meter, CPU, lambda _: True)
+    return Trainer(job, "uid", DATA, meter, CPU, lambda _: True)
 
 
-def asked(cut_at: int = 0, number: int = 0, **changes: Any) -> tuple[Asked, dict[int, float]]:
-    """What a worker is asked for, and what it reports; cut at an epoch, if told so."""
-    reports: dict[int, float] = {}
+def requested(cut_at: int = 0, number: int = 0, **changes: Any) -> tuple[Request, dict[int, float]]:
+    """A request, and what the pruner is told; it cuts at an epoch, if that is given."""
+    best_so_far: dict[int, float] = {}
 
-    def report(epoch: int, best: float) -> bool:
-        reports[epoch] = best
+    def should_prune(epoch: int, best: float) -> bool:
+        best_so_far[epoch] = best
         return epoch == cut_at
 
-    plain = Asked(number, 0, 0.001, 0.002, EPOCHS, None, report)
-    return dataclasses.replace(plain, **changes), reports
+    plain = Request(number, 0, 0.001, 0.002, EPOCHS, None, should_prune)
+    return dataclasses.replace(plain, **changes), best_so_far
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, fds: list[float]) -> None:
@@ -108,92 +109,107 @@ def onset_from(monkeypatch: pytest.MonkeyPatch, step: int, known_at: int) -> Non
     monkeypatch.setattr(Monitor, "verdict", verdict)
 
 
-def test_a_whole_trial_reports_the_best_so_far_and_is_worth_its_best(
-    trainer: _Trainer, monkeypatch: pytest.MonkeyPatch
+def failing_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Have the signals of a step be not finite."""
+
+    def failing(*arguments: Any) -> Iterator[Report]:
+        for report in fit(*arguments):
+            if not report.first_step <= step <= report.step:
+                yield report
+                continue
+            report.signals[step - report.first_step] = math.nan
+            yield dataclasses.replace(report, failed_step=step, failed_signal="d_loss")
+            return
+
+    monkeypatch.setattr(training_run, "fit", failing)
+
+
+def test_a_whole_trial_best_so_far_the_best_so_far_and_is_worth_its_best(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted(monkeypatch, [1.0, 9.0, 8.0, 6.0])
-    question, reports = asked()
-    result = trainer.train(question)
+    request, best_so_far = requested()
+    result = trainer.train(request)
     assert result.outcome == "complete"
-    assert [*reports] == [2, 3, 4]  # none before the first epoch that is allowed
-    assert [*reports.values()] == sorted(reports.values(), reverse=True)
-    assert result.value == reports[4]
+    assert [*best_so_far] == [2, 3, 4]  # none before the first epoch that is allowed
+    assert [*best_so_far.values()] == sorted(best_so_far.values(), reverse=True)
+    assert result.value == best_so_far[4]
     assert result.facts["best_epoch"] >= 2
     assert result.facts["fd"] == [[1, 1.0], [2, 9.0], [3, 8.0], [4, 6.0]]
     (run,) = Silent.runs
-    assert (run.told["outcome"], run.told["end"]) == ("complete", "FINISHED")
-    assert (run.told["parent"], run.told["trial"]) == ("the sweep", "0")
+    assert (run.kept["outcome"], run.kept["end"]) == ("complete", "FINISHED")
+    assert (run.kept["parent"], run.kept["trial"]) == ("the sweep", "0")
 
 
-def test_rates_and_length_are_those_asked_for_and_seeds_too(trainer: _Trainer) -> None:
-    question, _ = asked(lr_g=0.5, lr_d=0.25, epochs=3, seed=77)
-    train = trainer._train_params(question)
+def test_rates_and_length_are_those_asked_for_and_seeds_too(trainer: Trainer) -> None:
+    request, _ = requested(lr_g=0.5, lr_d=0.25, epochs=3, seed=77)
+    train = trainer.train_params(request)
     assert (train.lr_g, train.lr_d, train.epochs, train.seed) == (0.5, 0.25, 3, 77)
-    assert trainer._train_params(asked()[0]).seed == trainer.job.params.train.seed
+    assert trainer.train_params(requested()[0]).seed == trainer.job.params.train.seed
     assert train.width == trainer.job.params.train.width
 
 
 def test_a_cut_trial_ends_at_once_and_keeps_the_best_it_had(
-    trainer: _Trainer, monkeypatch: pytest.MonkeyPatch
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted(monkeypatch, [9.0, 8.0, 7.0, 1.0])
-    question, reports = asked(cut_at=3)
-    result = trainer.train(question)
+    request, best_so_far = requested(cut_at=3)
+    result = trainer.train(request)
     assert (result.outcome, result.facts["epochs_trained"]) == ("pruned", 3)
-    assert result.value == reports[3]
-    assert Silent.runs[0].told["end"] == "FINISHED"
+    assert result.value == best_so_far[3]
+    assert Silent.runs[0].kept["end"] == "FINISHED"
 
 
 def test_a_confirmed_onset_ends_a_trial_with_its_best_before_it(
-    trainer: _Trainer, monkeypatch: pytest.MonkeyPatch
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     length = train_params().steps_per_epoch
     scripted(monkeypatch, [9.0, 5.0, 1.0, 1.0])
     onset_from(monkeypatch, step=2 * length + 1, known_at=3 * length)
-    question, reports = asked()
-    result = trainer.train(question)
+    request, best_so_far = requested()
+    result = trainer.train(request)
     assert result.outcome == "onset"
     assert result.facts["epochs_trained"] == 3
     assert (result.value, result.facts["best_epoch"]) == (5.0, 2)
     # What it had stays its best, so that others are compared with it at later epochs too.
-    assert reports[4] == 5.0
-    assert Silent.runs[0].told["reason"] == "bad"
+    assert best_so_far[4] == 5.0
+    assert Silent.runs[0].kept["reason"] == "bad"
 
 
 def test_a_trial_that_breaks_down_is_finite_and_named(
-    trainer: _Trainer, monkeypatch: pytest.MonkeyPatch
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    question, reports = asked(lr_g=1e30, lr_d=1e30)
-    result = trainer.train(question)
+    request, best_so_far = requested(lr_g=1e30, lr_d=1e30)
+    result = trainer.train(request)
     assert result.outcome == "diverged"
     assert result.value == NOTHING_FD
     assert "not finite" in result.facts["reason"]
-    assert [*reports.values()] == [NOTHING_FD] * len(reports)
-    assert Silent.runs[0].told["end"] == "FAILED"
+    assert [*best_so_far.values()] == [NOTHING_FD] * len(best_so_far)
+    assert Silent.runs[0].kept["end"] == "FAILED"
 
 
 def test_an_error_closes_the_tracked_run_with_its_reason(
-    trainer: _Trainer, monkeypatch: pytest.MonkeyPatch
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> Iterator[Report]:
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(training_run, "fit", broken)
     with pytest.raises(RuntimeError):
-        trainer.train(asked()[0])
-    told = Silent.runs[0].told
-    assert (told["outcome"], told["end"]) == ("failed", "FAILED")
-    assert "out of memory" in str(told["reason"])
+        trainer.train(requested()[0])
+    kept = Silent.runs[0].kept
+    assert (kept["outcome"], kept["end"]) == ("failed", "FAILED")
+    assert "out of memory" in str(kept["reason"])
 
 
 def test_an_interrupted_trial_continues_from_its_checkpoint_to_the_same_end(
-    trainer: _Trainer, monkeypatch: pytest.MonkeyPatch
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = trainer.train(asked()[0])
+    whole = trainer.train(requested()[0])
     length = train_params().steps_per_epoch
     trainer.may_go_on = lambda step: step < 2 * length + 3
-    assert trainer.train(asked()[0]).outcome == "interrupted"
-    assert Silent.runs[1].told["end"] == "KILLED"
+    assert trainer.train(requested()[0]).outcome == "interrupted"
+    assert Silent.runs[1].kept["end"] == "KILLED"
     trained: list[int] = []
 
     def count(step: int) -> bool:
@@ -201,19 +217,41 @@ def test_an_interrupted_trial_continues_from_its_checkpoint_to_the_same_end(
         return True
 
     trainer.may_go_on = count
-    question, reports = asked(number=5)
-    again = trainer.train(question)
+    request, best_so_far = requested(number=5)
+    again = trainer.train(request)
     assert trained == list(range(2 * length, EPOCHS * length))
-    assert [*reports] == [2, 3, 4]
+    assert [*best_so_far] == [2, 3, 4]
     for name in ("fd", "best_epoch", "status", "epochs_trained"):
         assert again.facts[name] == whole.facts[name]
     assert again.value == whole.value
-    assert Silent.runs[1].told["key"] == Silent.runs[2].told["key"]
+    assert Silent.runs[1].kept["key"] == Silent.runs[2].kept["key"]
 
 
-def test_no_state_leaks_from_trial_to_trial(trainer: _Trainer) -> None:
+def test_a_resumed_trial_is_cut_where_the_pruner_now_cuts_it(trainer: Trainer) -> None:
+    length = train_params().steps_per_epoch
+    trainer.may_go_on = lambda step: step < 3 * length + 1
+    assert trainer.train(requested()[0]).outcome == "interrupted"
+    trainer.may_go_on = pytest.fail  # type: ignore[assignment]
+    request, best_so_far = requested(cut_at=2)
+    result = trainer.train(request)
+    assert (result.outcome, result.facts["epochs_trained"]) == ("pruned", 3)
+    assert [*best_so_far] == [2, 3]  # the others are compared with all that it did
+
+
+def test_a_resumed_trial_that_had_come_to_its_end_is_complete_whatever_the_pruner_says(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(training_run.TrainingRun, "close", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            trainer.train(requested()[0])
+    result = trainer.train(requested(cut_at=2)[0])
+    assert (result.outcome, result.facts["epochs_trained"]) == ("complete", EPOCHS)
+
+
+def test_no_state_leaks_from_trial_to_trial(trainer: Trainer) -> None:
     def fds(**changes: Any) -> object:
-        return trainer.train(asked(**changes)[0]).facts["fd"]
+        return trainer.train(requested(**changes)[0]).facts["fd"]
 
     alone = fds()
     assert fds(origin=1, lr_g=0.1, lr_d=0.1) != alone
@@ -221,24 +259,38 @@ def test_no_state_leaks_from_trial_to_trial(trainer: _Trainer) -> None:
 
 
 def test_a_search_trial_leaves_no_checkpoint_and_a_confirming_one_its_generators(
-    trainer: _Trainer, tmp_path: Path
+    trainer: Trainer, tmp_path: Path
 ) -> None:
-    trainer.train(asked()[0])
+    trainer.train(requested()[0])
     assert not list((tmp_path / "checkpoints").glob("tune/**/*.*"))
-    result = trainer.train(asked(seed=5)[0])
+    result = trainer.train(requested(seed=5)[0])
     kept = checkpoints.Checkpoints(result.facts["checkpoint"])
     assert all(kept.generator(epoch).exists() for epoch in range(1, EPOCHS + 1))
 
 
 def test_the_plain_way_trains_one_length_through_onsets_and_is_worth_its_end(
-    trainer: _Trainer, monkeypatch: pytest.MonkeyPatch
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = made(Judge().eval(), "sampled")
     length = train_params().steps_per_epoch
     scripted(monkeypatch, [1.0, 5.0, 6.0, 7.0])
     onset_from(monkeypatch, step=length + 1, known_at=2 * length)
-    question, _ = asked(epochs=3)
-    result = plain.train(question)
+    request, _ = requested(epochs=3)
+    result = plain.train(request)
     assert result.outcome == "complete"
     assert (result.facts["epochs_trained"], result.facts["best_epoch"]) == (3, 3)
     assert result.value == 6.0
+
+
+def test_a_sampled_length_that_breaks_down_after_an_onset_is_at_its_end(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled = made(Judge().eval(), "sampled")
+    length = train_params().steps_per_epoch
+    onset_from(monkeypatch, step=length + 1, known_at=2 * length)
+    failing_at(monkeypatch, 2 * length + 3)
+    result = sampled.train(requested()[0])
+    assert result.outcome == "diverged"
+    assert result.facts["status"] == "onset"
+    assert result.value is not None
+    assert Silent.runs[0].kept["end"] == "FAILED"

@@ -12,8 +12,8 @@ from dcgan import training as training_signals
 from dcgan.judge import Judge
 from dcgan.measuring import Meter, reference
 from dcgan.training import Report, fit
-from ganverdict import alarms as verdict_signals
-from ganverdict.monitor import Monitor, Verdict
+from ganverdict import Monitor, Verdict
+from ganverdict import signals as verdict_signals
 from pipeline.base.params import Params
 from pipeline.store import checkpoints
 from pipeline.store.checkpoints import Checkpoints
@@ -72,7 +72,8 @@ def onset_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     def verdict(self: Monitor) -> Verdict:
         evaluations = self._quality.evaluations
         found = bool(evaluations) and evaluations[-1].step >= step
-        return dataclasses.replace(plain(self), status="onset") if found else plain(self)
+        onset = {"status": "onset", "end": "end", "onset_step": step} if found else {}
+        return dataclasses.replace(plain(self), **onset)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Monitor, "verdict", verdict)
 
@@ -192,7 +193,7 @@ def test_a_run_tells_its_verdict_in_words(monkeypatch: pytest.MonkeyPatch) -> No
     run = trained()
     run.close("FINISHED")
     assert told[0].startswith(f"**{run.verdict.status}**: {run.verdict.reason}\n")
-    best = run.history.epochs[(run.verdict.best_epoch or 0) - 1]
+    best = run.history.epochs[int(run.verdict.best_epoch or 0) - 1]
     assert f"epoch {best['epoch']}, step {best['step']}" in told[0]
     assert f"{best['fd']:.4g}" in told[0]
     not_finite_at(monkeypatch, 1)

@@ -1,0 +1,313 @@
+"""One call of `tune`: opens or continues a study, works on it, and writes what is known then."""
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dcgan import mnist
+from dcgan.measuring import Meter
+from pipeline.base.cli import PARAMS_FILE, UserError, progress_bar
+from pipeline.base.device import set_up
+from pipeline.base.folders import folder_whole
+from pipeline.base.interrupt import Interrupt
+from pipeline.base.params import Params
+from pipeline.base.paths import DATA, TUNE
+from pipeline.base.pool import Pool
+from pipeline.plots.search import draw
+from pipeline.search.apply import apply
+from pipeline.search.confirmation import (
+    Candidate,
+    candidates,
+    choose,
+    confirmed,
+    fresh_seeds,
+    score_on_fresh_noise,
+)
+from pipeline.search.plan import print_estimate, print_plan, recipe_hash, search_seconds
+from pipeline.search.result import Findings, plotted, result, table, write
+from pipeline.search.study import DEFAULT_STORAGE, FAILURES, Study, Trial
+from pipeline.search.worker import Job, work
+from pipeline.store.data import load_data
+from pipeline.store.weights import load_meter
+from pipeline.tracking import provenance
+from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.server import brief, close_dead_runs
+from pipeline.training.run import flat
+
+_FIRST_SECONDS = 20.0  # that a command which joins waits for the first one's tracked run
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside the parameters."""
+
+    study: str | None
+    storage: str | None
+    timeout: float | None
+    join: bool
+    apply: bool
+    dry_run: bool
+
+
+def tune(params: Params, options: Options) -> None:
+    """The whole command."""
+    data = load_data()
+    device = set_up(params.runtime)
+    meter = load_meter(params.measure, device)
+    recipe = recipe_hash(params)
+    name = options.study or f"tune-{recipe[:8]}"
+    storage = options.storage or DEFAULT_STORAGE
+    print_plan(params, name, options.timeout, storage)
+    if options.dry_run:
+        print_estimate(params, data, meter, device)
+        return
+    try:
+        with Interrupt() as interrupt:
+            session = Session(params, storage, name, recipe, meter, interrupt)
+            session.open(options.join)
+            session.go(options.timeout)
+            findings = session.finish()
+    except FAILURES as error:
+        raise UserError(
+            f"the storage of the search does not answer: {brief(error)}; the same command continues"
+        ) from None
+    if options.apply:
+        _apply(findings)
+
+
+@dataclass
+class Session:
+    """A search with all that it writes to."""
+
+    params: Params
+    storage: str
+    name: str
+    recipe: str
+    meter: Meter
+    interrupt: Interrupt
+
+    def open(self, join: bool) -> None:
+        """Open the study and its tracked run, and have unfinished trials continued."""
+        tune, train = self.params.tune, self.params.train
+        self.study = Study(self.storage, self.name, tune, create=True)
+        recipe = self.study.notes.get("recipe")
+        if recipe is None:
+            self.study.note("recipe", self.recipe)
+        elif recipe != self.recipe:
+            raise UserError(
+                f"study {self.name} was made for another recipe, digits or judge; choose another "
+                "--study"
+            )
+        unpruned = dataclasses.replace(tune, pruner="none")
+        self.confirmation = Study(self.storage, f"{self.name}-confirm", unpruned, create=True)
+        # Of commands that start at once, the one that made the study sees to what is there once.
+        joins = join and not self.study.created
+        for study in (self.study, self.confirmation):
+            study.reap()
+            owner = study.owner_at_work()
+            if owner is not None and not join:
+                raise UserError(f"study {study.name}: {owner} is at work on it; --join takes part")
+            if owner is None:
+                study.adopt()
+        if not joins and not self.study.trials():
+            present: dict[str, float] = {"lr_g": train.lr_g, "ratio": train.lr_d / train.lr_g}
+            if tune.epochs.mode == "sampled":
+                present["epochs"] = min(max(train.epochs, tune.epochs.min), tune.epochs.max)
+            facts = {"current": True, "lr_g": train.lr_g, "lr_d": train.lr_d}
+            self.study.enqueue(present, facts)
+        close_dead_runs()
+        self.tracked = TrackedRun(f"tune-{self.study.uid}")
+        searched = {f"tune.{key}": value for key, value in _flat(dataclasses.asdict(tune)).items()}
+        tags = {**provenance.tags(), "study": self.name, "config_hash": self.recipe}
+        if joins:
+            self.tracked.wait_until_known(_FIRST_SECONDS)
+        self.tracked.begin(self.name, {**flat(self.params), **searched}, tags)
+        self.tracked.flush(at_once=True)
+
+    def go(self, timeout: float | None) -> None:
+        """Search, then confirm; returns early after an interruption or the timeout."""
+        search_end = end = None
+        if timeout is not None:
+            now = time.time()
+            search_end, end = now + search_seconds(self.params, timeout), now + timeout
+        self._train(self.study, self.params.tune.trials, search_end, "trials")
+        if self.interrupt.received is None and self.params.tune.confirm.top:
+            self._queue_confirmation()
+            wanted = len(self.confirmation.trials())
+            self._train(self.confirmation, wanted, end, "confirmation")
+
+    def _train(self, study: Study, trials: int, deadline: float | None, label: str) -> None:
+        tune = self.params.tune
+        job = Job(
+            params=self.params,
+            storage=self.storage,
+            study=study.name,
+            trials=trials,
+            parent=f"tune-{self.study.uid}",
+            data_hash=mnist.data_hash(DATA),
+        )
+        left = max(trials - sum(trial.finished for trial in study.trials()), 1)
+        workers = min(tune.workers, left)
+        with _Trials(job, study, label) as tasks:
+            Pool(work, workers, self.params.runtime, self.interrupt, deadline).run(tasks)
+
+    def _queue_confirmation(self) -> None:
+        """Queue the candidates' runs that are not there yet, a seed after the other: cut short, it
+        has compared all candidates over fewer seeds."""
+        known = {
+            (t.facts.get("candidate"), t.lr_g, t.lr_d, t.facts.get("epochs"), t.facts["seed"])
+            for t in self.confirmation.trials()
+        }
+        for seed in fresh_seeds(self.params):
+            for candidate in candidates(self.study.trials(), self.params):
+                key = (candidate.name, candidate.lr_g, candidate.lr_d, candidate.epochs, seed)
+                if key not in known:
+                    self.confirmation.enqueue({}, candidate.facts(seed))
+
+    def _runs(self, candidate: Candidate) -> list[Trial]:
+        """The runs of a candidate, one for each seed."""
+        wanted = [candidate.facts(seed) for seed in fresh_seeds(self.params)]
+        return [
+            trial
+            for trial in self.confirmation.trials()
+            if {key: trial.facts.get(key) for key in wanted[0]} in wanted
+        ]
+
+    def findings(self) -> Findings:
+        """What is known now."""
+        trials = self.study.trials()
+        confirmations, chosen = [], None
+        fresh_noise = {}
+        if self.params.tune.confirm.top and self.interrupt.received is None:
+            first = self.params.tune.epochs.min
+            for candidate in candidates(trials, self.params):
+                runs = self._runs(candidate)
+                confirmation = confirmed(candidate, runs, first)
+                confirmations.append(confirmation)
+                if confirmation.epoch is not None:
+                    scores = score_on_fresh_noise(runs, confirmation.epoch, self.meter)
+                    fresh_noise[candidate.name] = scores
+            best = choose(confirmations)
+            chosen = best if best.epoch is not None else None
+        return Findings(
+            study=self.name,
+            trials=trials,
+            max_epochs=self.params.tune.epochs.max,
+            confirmed=confirmations,
+            chosen=chosen,
+            fresh_noise=fresh_noise,
+            importances=self.study.importances(),
+        )
+
+    def finish(self) -> Findings:
+        """Print the table, write reports/tune/, and close the tracked run."""
+        findings = self.findings()
+        print(table(findings), flush=True)
+        with folder_whole(TUNE) as folder:
+            write(folder, findings)
+            draw(folder, plotted(findings))
+        files = sorted(TUNE.iterdir())
+        for file in files:
+            self.tracked.artifact(file, "tune")
+        content = result(findings)
+        ended = len(findings.trials)
+        self.tracked.final_metrics("tune", ended, content["cost"])
+        best = content["chosen"] or content["best_trial"] or {}
+        keys = [
+            key for key in ("lr_g", "lr_d", "epochs", "epoch", "fd") if best.get(key) is not None
+        ]
+        self.tracked.final_metrics("best", ended, {key: best[key] for key in keys})
+        self.tracked.tags(
+            {
+                "outcome": findings.outcomes,
+                "chosen": (findings.chosen and findings.chosen.candidate.name) or "none",
+            }
+        )
+        received = self.interrupt.received
+        self.tracked.end("FINISHED" if received is None else "KILLED")
+        self.tracked.flush(at_once=True)
+        close_dead_runs()
+        print("files: " + ", ".join(str(file) for file in files))
+        if received is not None:
+            raise UserError("interrupted; the same command continues the search", 128 + received)
+        return findings
+
+
+class _Trials:
+    """The trials of a study as the pool's tasks, and their progress on the screen.
+
+    A worker takes trials by itself, so that all tasks are the same job.
+    """
+
+    def __init__(self, job: Job, study: Study, label: str) -> None:
+        self._job, self._study = job, study
+        self._horizon = job.params.tune.epochs.max
+        done = trials_done(study.trials(), self._horizon)
+        # Trials end rarely and several at once: the mean rate alone tells the time left. And the
+        # bar is drawn anew even when it has not moved.
+        self._bar = progress_bar(
+            total=job.trials, initial=done, desc=label, unit="trial", smoothing=0, miniters=0
+        )
+
+    def __enter__(self) -> "_Trials":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def next(self) -> Job | None:
+        return self._job if self._study.wanted(self._job.trials) else None
+
+    def awaited(self) -> bool:
+        return self._study.running() or self._study.wanted(self._job.trials)
+
+    def watch(self) -> None:
+        self._study.reap()
+        trials = self._study.trials()
+        values = [t.value for t in trials if t.finished and t.value is not None]
+        best = f"best fd {min(values):.2f}, " if values else ""
+        running = [t for t in trials if t.outcome == "running"]
+        at = ", ".join(f"trial {t.number} epoch {max(t.best_so_far, default=0)}" for t in running)
+        self._bar.n = trials_done(trials, self._horizon)
+        self._bar.set_postfix_str(best + at, refresh=False)
+        self._bar.refresh() if self._bar.n == self._job.trials else self._bar.update(0)
+
+
+def trials_done(trials: Sequence[Trial], most_epochs: int) -> float:
+    """How many trials are done, to a tenth; one that runs counts as far as it has come.
+
+    `most_epochs` is the length of a trial that was not requested for another.
+    """
+    done = 0.0
+    for trial in trials:
+        if trial.finished:
+            done += 1
+        elif trial.outcome == "running":
+            done += max(trial.best_so_far, default=0) / int(trial.facts.get("epochs", most_epochs))
+    return round(done, 1)
+
+
+def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flattened: dict[str, object] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flattened |= _flat(value, f"{prefix}{key}.")
+        else:
+            flattened[prefix + key] = value
+    return flattened
+
+
+def _apply(findings: Findings) -> None:
+    """Write the choice into params.yaml and show the difference."""
+    chosen, best = findings.chosen, findings.best
+    if chosen is not None:
+        rates, epochs = (chosen.candidate.lr_g, chosen.candidate.lr_d), chosen.epoch
+    elif best is not None and not findings.confirmed:
+        rates, epochs = (best.lr_g, best.lr_d), int(best.facts["best_epoch"])
+    else:
+        raise UserError("nothing to apply: no trial came to a result that was confirmed")
+    values = {"lr_g": rates[0], "lr_d": rates[1], "epochs": epochs}
+    difference = apply(PARAMS_FILE, "train", values)
+    print(difference or "params.yaml holds these values already")
+    print("`dvc repro` trains it")

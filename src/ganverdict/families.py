@@ -1,0 +1,65 @@
+"""Families of GAN losses: what a discriminator pays that answers the same to everything."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHANCE: dict[str, float | None] = {
+    "bce_mean": math.log(2),
+    "bce_sum": 2 * math.log(2),
+    "hinge": 2.0,
+    "lsgan_mean": 0.25,
+    "lsgan_sum": 0.5,
+    "relativistic": math.log(2),
+    "wasserstein": None,
+}
+"""D's loss at chance by family, in the loss's unit; None: the family has no such level. `mean` and
+`sum` tell how the halves over real and generated images were put together."""
+
+FAMILIES = tuple(CHANCE)
+
+
+class Family(NamedTuple):
+    """A loss family and how it is known: `given`, `known` (the kind of log) or `inferred`."""
+
+    name: str
+    source: str
+
+    @property
+    def chance(self) -> float | None:
+        """D's loss at chance, where the family is more than a guess."""
+        return CHANCE[self.name]
+
+
+def infer(medians: Mapping[str, NDArray[np.float64]]) -> Family | None:
+    """Tell the family from windows' medians [n] by signal; None where the numbers leave it open.
+
+    Only what the numbers prove: a loss of D below zero is an estimate of a distance; a loss of G
+    below zero beside one of D that is not is a score, so the hinge; D's answers give D's
+    cross-entropy, by Jensen's inequality at least -log D(x) - log(1 - D(G(z))). Losses that are
+    all positive, without answers, may be any of several.
+    """
+    d_loss, g_loss = (_known(medians.get(name)) for name in ("d_loss", "g_loss"))
+    if len(d_loss) < 3:
+        return None
+    if np.mean(d_loss < 0) > 0.1:
+        return Family("wasserstein", "inferred")
+    if len(g_loss) and np.mean(g_loss < 0) > 0.1:
+        return Family("hinge", "inferred")
+    if "d_real" in medians and "d_fake" in medians:
+        real, fake = medians["d_real"], medians["d_fake"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = medians["d_loss"] / -(np.log(real) + np.log1p(-fake))
+        ratio = np.median(ratios[np.isfinite(ratios) & (ratios > 0)] if len(ratios) else [np.nan])
+        if 0.9 <= ratio < 2.5:
+            return Family("bce_sum", "inferred")
+        if 0.4 <= ratio < 0.9:
+            return Family("bce_mean", "inferred")
+    return None
+
+
+def _known(values: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    return np.empty(0) if values is None else values[np.isfinite(values)]

@@ -1,0 +1,195 @@
+"""States that hold: what D and G may be in for long, where nothing changes any more.
+
+A chart sees changes. Real declines are slow, and what is wrong from early on is soon the past that
+it compares with; so states are judged by levels that follow from the family of the loss.
+"""
+
+import bisect
+import math
+from dataclasses import dataclass, field
+
+from ganverdict.families import Family
+from ganverdict.signals import LOSSES, SIGNALS, TABLE
+from ganverdict.thresholds import Thresholds
+from ganverdict.windows import Window
+
+WORDS = {
+    "at_chance": "D's loss stood above {chance:.3g}, what answering the same to everything costs",
+    "saturated": "D was sure of everything (D(x) over {real:g}, D(G(z)) under {fake:g})",
+    "fooled": "D took everything for real (D(x) and D(G(z)) over {real:g})",
+    "vanished": "D's loss was at nothing, so that G learns from it no more",
+    "dead": "nothing moved: {signal} was the same to the last digit",
+    "exploding": "{signal} grew to {times:.3g} times what it was",
+    "memorising": "D told its training images from held-out ones",
+}
+"""Every state, and what it says of a run."""
+
+# The share of windows that may be in a state by accident. At chance it is what the theory says:
+# where D's true loss is at most that of a constant answer, its median is above in half of them.
+_SHARES = {name: 0.5 if name == "at_chance" else 0.1 for name in WORDS}
+
+
+class Evidence:
+    """An e-detector in CUSUM form (Shin, Ramdas, Rinaldo 2203.03532).
+
+    A bad window multiplies the evidence by 1/2 + 1/(2 share), another one halves it: a fair bet
+    where windows are bad with probability `share` given the past. Then the average number of
+    windows to a false alarm is at least `limit`. It holds from the limit on until it is below 1.
+    """
+
+    def __init__(self, share: float, limit: float) -> None:
+        self._gain, self._limit = 0.5 + 0.5 / share, limit
+        self._value = 0.0
+        self.holds = False
+        self.since = math.nan
+        self.windows = 0  # since then
+
+    def add(self, bad: bool, start: float) -> bool:
+        """Take a window that begins at step `start`; return whether the evidence now suffices."""
+        if self._value < 1:
+            self.since, self.windows = start, 0
+        self.windows += 1
+        grown = max(self._value, 1) * (self._gain if bad else 0.5)
+        self._value = min(grown, self._limit)
+        held, self.holds = self.holds, self._value >= (1 if self.holds else self._limit)
+        return self.holds and not held
+
+
+@dataclass
+class State:
+    """A state that the run was in.
+
+    Attributes:
+        since, raised, until: the steps at which it began, was certain, and was over (None: never).
+        windows: how many there have been since it began.
+        early: whether it was certain within the burn-in.
+    """
+
+    name: str
+    words: str
+    since: float
+    raised: float
+    until: float | None = None
+    windows: int = 0
+    early: bool = False
+
+
+@dataclass
+class _Middle:
+    """The median of |signal| over the first half of the windows so far."""
+
+    values: list[float] = field(default_factory=list)
+    half: list[float] = field(default_factory=list)  # in order
+
+    def ratio(self, value: float) -> float:
+        """How many times the middle `value` is; the windows so far, it included."""
+        self.values.append(abs(value))
+        if 2 * len(self.half) < len(self.values):
+            bisect.insort(self.half, self.values[len(self.half)])
+        middle = self.half[len(self.half) // 2]
+        return abs(value) / middle if middle > 0 else 0.0
+
+
+class States:
+    """Takes windows as they come; `holding` are the states that hold, `all` these and the past."""
+
+    def __init__(self, params: Thresholds, burn_in: int) -> None:
+        self.all: list[State] = []
+        self.holding: dict[str, State] = {}
+        self._params, self._burn_in = params, burn_in
+        self._evidence = {name: Evidence(_SHARES[name], params.state_limit) for name in WORDS}
+        self._middles = {
+            name: _Middle() for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
+        }
+        self._before: Window | None = None
+        self._count = 0
+
+    def add(self, window: Window, family: Family | None) -> list[State]:
+        """Take the next window; return the states that it makes certain."""
+        self._count += 1
+        found = self._found(window, family)
+        raised = []
+        for name, evidence in self._evidence.items():
+            if name not in found:
+                continue
+            words = found[name]
+            if evidence.add(words is not None, window.start):
+                early = self._count <= self._burn_in
+                state = State(name, words or "", evidence.since, window.end, early=early)
+                self.holding[name] = state
+                self.all.append(state)
+                raised.append(state)
+            elif not evidence.holds and name in self.holding:
+                self.holding.pop(name).until = window.end
+            if name in self.holding:
+                self.holding[name].windows = evidence.windows
+        self._before = window
+        return raised
+
+    def _found(self, window: Window, family: Family | None) -> dict[str, str | None]:
+        """For each state that this window can tell: in words that it is so, or None."""
+        params, found = self._params, dict[str, str | None]()
+        d = window.median("d_loss")
+        chance = family.chance if family else None
+        if chance is not None and not math.isnan(d) and family:
+            # Far above it the loss has other terms, and its level tells nothing.
+            above = chance < d < params.chance_range * chance
+            found["at_chance"] = WORDS["at_chance"].format(chance=chance) if above else None
+        real, fake = window.median("d_real"), window.median("d_fake")
+        if not math.isnan(real + fake):
+            limits = {"real": params.saturated_real, "fake": params.saturated_fake}
+            sure = real > params.saturated_real and fake < params.saturated_fake
+            fooled = min(real, fake) > params.saturated_real
+            found["saturated"] = WORDS["saturated"].format(**limits) if sure else None
+            found["fooled"] = WORDS["fooled"].format(**limits) if fooled else None
+        if not math.isnan(d) and (family is None or family.name not in _NEVER_VANISHED):
+            level = params.vanished_share * (chance or math.log(2))
+            found["vanished"] = WORDS["vanished"] if 0 <= d < level else None
+        found["dead"] = self._dead(window, chance)
+        found["exploding"] = self._exploding(window, family)
+        sign = window.median("d_sign_real")
+        if not math.isnan(sign):
+            memorises = sign > params.memorising_sign
+            found["memorising"] = WORDS["memorising"] if memorises else None
+        return found
+
+    def _dead(self, window: Window, chance: float | None) -> str | None:
+        d, g = window.median("d_loss"), window.median("g_loss")
+        if abs(g) < 1e-6 and d > 2 * (chance or math.log(2)):
+            return "G's loss was 0 and D's high: D calls everything real"
+        for name in LOSSES:
+            value = window.median(name)
+            if self._before is None or not window.constant[SIGNALS.index(name)]:
+                continue
+            still = value == self._before.median(name)
+            # D's loss at exactly 0 is `vanished`; few digits may be how the log was printed.
+            if still and (_digits(value) >= 4 or (value == 0 and name == "g_loss")):
+                return WORDS["dead"].format(signal=TABLE[name].words)
+        return None
+
+    def _exploding(self, window: Window, family: Family | None) -> str | None:
+        worst: tuple[float, str] | None = None
+        for name, middle in self._middles.items():
+            value = window.median(name)
+            if math.isnan(value):
+                continue
+            times = middle.ratio(value)
+            factor = self._params.exploding_factor
+            if family is not None and family.name == "wasserstein" and name == "d_loss":
+                # The distance that a critic tells shrinks in a training that works.
+                factor = _WASSERSTEIN_FACTOR
+            if self._count > self._burn_in and times > factor:
+                worst = max(worst or (0.0, ""), (times, name))
+        if worst is None:
+            return None
+        return WORDS["exploding"].format(signal=TABLE[worst[1]].words, times=worst[0])
+
+
+# A critic's loss has no level; a relativistic D may be sure of every pair while G learns.
+_NEVER_VANISHED = ("wasserstein", "relativistic")
+_WASSERSTEIN_FACTOR = 3.0
+
+
+def _digits(value: float) -> int:
+    """How many significant digits a log gives of a value."""
+    return len(f"{abs(value):.15g}".partition("e")[0].replace(".", "").strip("0"))

@@ -1,0 +1,42 @@
+"""No stage of dvc.yaml forgets code that it runs, or waits for code that it does not."""
+
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+
+
+def place(module: str) -> str:
+    """Where the code of a module lies, as a stage names it: a package of src, a room, a command."""
+    package, *inside = module.split(".")
+    if package != "pipeline":
+        return f"src/{package}"
+    room = Path("pipeline", inside[0])
+    return str(room) if (ROOT / room).is_dir() else f"{room}.py"
+
+
+def places(command: str) -> set[str]:
+    """Where all that a command imports lies, however many imports away."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "src")
+        graph = grimp.build_graph("pipeline", "dcgan", "ganverdict", cache_dir=None)
+    # Every command reads the whole of params.yaml; a threshold changes the work of few.
+    graph.remove_import(importer="pipeline.base.params", imported="ganverdict.thresholds")
+    return {place(module) for module in graph.find_upstream_modules(command) | {command}}
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_a_stage_depends_on_the_code_that_it_runs(name: str) -> None:
+    command = STAGES[name]["cmd"].removeprefix("python -m ")
+    code = {wanted for wanted in STAGES[name]["deps"] if wanted.startswith(("pipeline/", "src/"))}
+    assert code == places(command)
+
+
+def test_the_verdict_s_words_and_thresholds_make_nothing_but_training_look_again() -> None:
+    depends = [name for name, stage in STAGES.items() if "src/ganverdict" in stage["deps"]]
+    assert depends == ["train"]
