@@ -2,9 +2,8 @@
 
 import json
 import subprocess
-import sys
-import time
 from datetime import datetime
+from time import sleep
 
 from ganverdict.assessment import Assessment
 from ganverdict.command import Options, failed, judge, say, show, write_files
@@ -15,6 +14,7 @@ from ganverdict.watch import watch
 from ganverdict.words import do, keep, plain
 
 _MOST_SECONDS = 60.0  # that a command on a change, or an address, may take
+_STANDARD_ERROR = 2  # what a command prints must not be taken for the verdict
 
 
 class _EndError(Exception):
@@ -35,7 +35,7 @@ def follow(options: Options) -> int:
     def rest(seconds: float) -> None:
         if latest and all(failed(options, assessment) for assessment in latest.values()):
             raise _EndError
-        time.sleep(seconds)
+        sleep(seconds)
 
     def trouble(error: ReadError) -> None:
         say(f"{_now()} waiting: {error}", 0)
@@ -92,7 +92,7 @@ def _tell(options: Options, assessment: Assessment) -> None:
         words = [*options.on_change, plain(_reason(assessment.verdict))]
         try:
             done = subprocess.run(
-                words, input=content, check=False, timeout=_MOST_SECONDS, stdout=sys.stderr
+                words, input=content, check=False, timeout=_MOST_SECONDS, stdout=_STANDARD_ERROR
             )
             if done.returncode:
                 say(f"{words[0]}: ended with status {done.returncode}", 0)
