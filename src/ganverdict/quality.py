@@ -236,7 +236,8 @@ class Quality:
         )
         if self.decline is not None or since < wanted or self.best is None:
             return
-        recent = float(np.median([e.value for e in self._known[-5:]]))
+        lately = 5 if held else max(5, since // 2)
+        recent = float(np.median([e.value for e in self._known[-lately:]]))
         # Where a state explains it, little evidence is enough.
         excess = params.wobbles * self.wobble if held else self._luck()
         least = max(excess, params.plateau_change)
@@ -263,7 +264,7 @@ class Quality:
         The lowest of n values without a trend is about sqrt(2 ln n) deviations under their level.
         """
         count = max(len(self._known), 2)
-        return (self._params.wobbles + math.sqrt(2 * math.log(count))) * self.wobble
+        return math.expm1((self._params.wobbles + math.sqrt(2 * math.log(count))) * self.wobble)
 
     def _base(self) -> float:
         """The best value; where it is next to nothing, a hundredth of the start."""
@@ -288,8 +289,8 @@ class Quality:
                 params.worse_factor: max(5.0, params.patience_share * best),
             }
             for factor, wanted in waits.items():
-                # Only what is little worse may be a wobble.
-                least = max(measured, wobbled) if factor == params.worse_factor else measured
+                # What is several times worse is no wobble.
+                least = measured if factor == params.collapse_factor else max(measured, wobbled)
                 if value > max(factor * base, least):
                     found[self.metric, str(factor)] = _Rule(self.metric, wanted, words)
         for measure, judge in _OTHERS.items():
