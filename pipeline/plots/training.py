@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.base.pictures import tile
+from pipeline.base.tiles import tile
 
 BLUE, ORANGE, GREEN, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#666666"
 WIDTH = 8.0  # inches; at 150 dots an inch a README shows it a little smaller than it is
