@@ -18,6 +18,9 @@ help:  ## list the targets
 	# Compiled once here: where Python writes no bytecode, every command would compile all it imports.
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
 		--constraints constraints.txt --requirements pyproject.toml --group dev
+	# `python -m ganverdict` from any folder; the pipeline's stages take the one beside them.
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python \
+		--editable src/ganverdict
 	@touch $@
 
 .PHONY: setup

@@ -11,6 +11,8 @@ from ganverdict.formats.table import Floats, Series, Table
 _MANY_BATCHES = 1_000  # a fraction without a name, of fewer than these, counts epochs
 _OFTEN = 1.5  # rows of one quantity an epoch, from which on epochs are too coarse for steps
 
+_VALUES = ("signal", "half", "measure")
+
 Mask = NDArray[np.bool_]
 
 
@@ -40,6 +42,8 @@ class Clock:
 
 def look_up(series: Series, rows: NDArray[np.uint32], carry: bool) -> tuple[Floats, Mask]:
     """The value that holds in each row: the row's own, or with `carry` the last one before it."""
+    if not len(series):
+        return np.zeros(len(rows)), np.zeros(len(rows), bool)
     if len(series.rows) == len(rows) and np.array_equal(series.rows, rows):
         return series.values, np.isfinite(series.values)
     place = np.searchsorted(series.rows, rows, side="right") - 1
@@ -111,7 +115,32 @@ def _step_columns(table: Table) -> dict[str, Column]:
         # StyleGAN's own event files: their steps are thousands of images.
         best["kimg"] = best.pop("iteration")
     columns = table.columns
-    return {kind: (columns[name], columns.get(f"{name}/of")) for kind, (_, name) in best.items()}
+    return {
+        kind: (_with_other_names(table, kind, name), columns.get(f"{name}/of"))
+        for kind, (_, name) in best.items()
+    }
+
+
+def _with_other_names(table: Table, kind: str, name: str) -> Series:
+    """In prints, the step of a line that calls it otherwise: `Step: 10 ...`, `FID at iteration 9`.
+
+    Only of lines that have a loss or a measure: others count something of their own.
+    """
+    series = table.columns[name]
+    if not table.carry or kind not in ("iteration", "epoch"):
+        return series
+    valued = [s.rows for n, s in table.columns.items() if role(n).kind in _VALUES]
+    for other, more in table.columns.items():
+        meaning = role(other)
+        if other == name or meaning.kind != "step" or meaning.name != kind or not valued:
+            continue
+        own = np.isin(more.rows, np.concatenate(valued)) & ~np.isin(more.rows, series.rows)
+        if own.any():
+            rows = np.concatenate([series.rows, more.rows[own]])
+            order = np.argsort(rows, kind="stable")
+            values = np.concatenate([series.values, more.values[own]])
+            series = Series(rows[order], values[order])
+    return series
 
 
 def _is_index(series: Series) -> bool:

@@ -79,6 +79,9 @@ def _table_rows(rows: list[list[str]], width: int) -> list[list[str]] | None:
 
 
 def _mostly_text(rows: list[list[str]]) -> bool:
+    """Whether rows without a header are words with numbers between them."""
+    if any(_known(role(cell)) for cell in rows[0] if not _numeric(cell)):
+        return True
     texts = sum(not _numeric(cell) and not is_missing(cell) for row in rows for cell in row)
     return texts > 0.5 * sum(map(len, rows))
 

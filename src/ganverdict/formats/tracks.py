@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ganverdict.formats.clocks import Clock
+from ganverdict.formats.clocks import Clock, look_up
 from ganverdict.formats.delimited import count
 from ganverdict.formats.names import Role
 from ganverdict.formats.table import Floats, Series, Table
@@ -79,8 +79,8 @@ def _times(clock: Clock, series: Series, offset: int) -> _Times:
     steps, known = clock.at(series.rows)
     epochs = None
     if clock.epochs is not None:
-        place = np.searchsorted(clock.epochs.rows, series.rows, side="right") - 1
-        epochs = np.where(place >= 0, clock.epochs.values[np.maximum(place, 0)], np.nan)
+        held, told = look_up(clock.epochs, series.rows, carry=True)
+        epochs = np.where(told, held, np.nan)
     rows = series.rows.astype(np.int64) + offset
     if known.all():
         return _Times(rows, steps, epochs, known)

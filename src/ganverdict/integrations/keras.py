@@ -21,7 +21,7 @@ WEIGHTS = "best.weights.h5"
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
-class GanVerdict(keras.callbacks.Callback):
+class GanVerdict(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Ends a training that went wrong, and keeps its best weights and a report.
 
     Epochs are counted from 0, as Keras's own logs do, and steps are batches. Let `train_step`

@@ -498,3 +498,29 @@ def test_a_broken_event_file_is_read_up_to_there(tmp_path: Path) -> None:
     log = only(path)
     assert 20 < len(log.pairs[""]["step"]) < 30
     assert any("broken" in note for note in log.notes)
+
+
+def test_one_quantity_in_several_kinds_of_files_counts_once(tmp_path: Path) -> None:
+    """A folder of StyleGAN: its statistics, its measures, its text, and TensorBoard's events."""
+    stat = '{{"Loss/D/loss": {{"num": 1, "mean": {0}.5, "std": 0}}, "Progress/kimg": {{"num": 1,'
+    stats = [stat.format(i) + f' "mean": {i * 4}, "std": 0}}}}' for i in range(50)]
+    lines(tmp_path / "stats.jsonl", stats)
+    record = (
+        '{{"results": {{"fid50k_full": {0}.25}}, "snapshot_pkl": "network-snapshot-{1:06d}.pkl"}}'
+    )
+    measured = [record.format(9 - i, i * 40) for i in range(5)]
+    lines(tmp_path / "metric-fid50k_full.jsonl", measured)
+    lines(
+        tmp_path / "log.txt", [f"tick {i}  kimg {i * 4}.0  time 1m" for i in range(50)] + measured
+    )
+    events: list[tuple[str, int, float]] = []
+    for i in range(50):
+        events += [("Loss/D/loss", i * 4, i + 0.75), ("Progress/kimg", i * 4, i * 4)]
+    events += [("Metrics/fid50k_full", i * 40, 9.125 - i) for i in range(5)]
+    write_events(tmp_path / "events.out.tfevents.1", events)
+    log = only(tmp_path)
+    assert log.unit == "kimg"
+    assert log.metric == "fid50k_full"
+    assert log.pairs[""]["d_loss"].tolist() == [i + 0.5 for i in range(50)]
+    assert log.evaluations["fid50k_full"].tolist() == [9.25 - i for i in range(5)]
+    assert log.evaluations["step"].tolist() == [0, 40, 80, 120, 160]

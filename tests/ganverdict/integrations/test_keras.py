@@ -1,7 +1,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ class Gan(keras.Model):  # type: ignore[misc]
 class Fids(keras.callbacks.Callback):  # type: ignore[misc]
     """Measures samples at the end of every epoch."""
 
-    def __init__(self, fids: list[float]) -> None:
+    def __init__(self, fids: Sequence[float]) -> None:
         super().__init__()
         self.fids = fids
 
@@ -75,8 +75,8 @@ class Fids(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def fit(
-    callback: GanVerdict, fids: list[float], model: Gan | None = None, **options: Any
-) -> tuple[Gan, Mapping[str, list[float]]]:
+    callback: GanVerdict, fids: Sequence[float], model: Gan | None = None, **options: Any
+) -> tuple[Gan, Mapping[str, Sequence[float]]]:
     model = model or Gan()
     model.compile()
     callbacks = [*([Fids(fids)] if fids else []), callback]

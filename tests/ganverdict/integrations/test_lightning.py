@@ -1,8 +1,10 @@
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -26,7 +28,7 @@ class Gan(lightning.LightningModule):
     """Two networks, two optimisers; FIDs as a test wants them."""
 
     def __init__(
-        self, fids: list[float], where: str = "validation", by_epoch: bool = False
+        self, fids: Sequence[float], where: str = "validation", by_epoch: bool = False
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -38,7 +40,7 @@ class Gan(lightning.LightningModule):
         return [torch.optim.Adam(self.d.parameters()), torch.optim.Adam(self.g.parameters())]
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        for_d, for_g = self.optimizers()
+        for_d, for_g = cast("list[Any]", self.optimizers())
         (real,), score = batch, nn.functional.softplus
         fake = self.g(torch.randn(len(real), 2))
         d_loss = (score(-self.d(real)) + score(self.d(fake.detach()))).mean()
@@ -47,8 +49,8 @@ class Gan(lightning.LightningModule):
         self.update(for_g, g_loss)
         if self.current_epoch * BATCHES + batch_idx >= self.spoiled_from:
             g_loss = g_loss * math.nan
-        how = {"on_step": not self.by_epoch, "on_epoch": True}
-        self.log_dict({"d_loss": d_loss, "g_loss": g_loss}, **how)
+        losses = {"d_loss": d_loss, "g_loss": g_loss}
+        self.log_dict(losses, on_step=not self.by_epoch, on_epoch=True)
 
     def update(self, optimiser: Any, loss: torch.Tensor) -> None:
         optimiser.zero_grad()
@@ -146,7 +148,8 @@ def test_measures_of_both_ends_of_an_epoch_are_taken_together(tmp_path: Path) ->
     (log,) = read([tmp_path / "ganverdict"])
     # The first comes a step late: it is not known yet that it will come.
     assert log.evaluations["step"].tolist() == [20, 21, *range(40, 220, 20)]
-    assert not any(log.evaluations["fid"].mask[2:] | log.evaluations["kid"].mask[2:])
+    for name in ("fid", "kid"):
+        assert not np.ma.is_masked(log.evaluations[name][2:])
 
 
 def test_validation_within_an_epoch_counts_where_it_was(tmp_path: Path) -> None:
