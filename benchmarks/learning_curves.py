@@ -140,7 +140,7 @@ def record(training: Training) -> list[Row]:
         epoch = -(-report.step // STEPS_PER_EPOCH)
         measures: dict[str, float] = {}
         if report.failed_step is None:
-            metrics = measure_epoch(meter, state, data, params.runtime)
+            metrics = measure_epoch(meter, state, data, train.loss, params.runtime)
             measures = {name: metrics[name] for name in MEASURES}
             monitor.add_evaluation(epoch, report.step, measures)
         verdict = monitor.verdict()

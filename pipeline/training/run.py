@@ -124,7 +124,9 @@ class TrainingRun:
             "epoch": report.epoch,
             "step": report.step,
             "images_seen": report.step * self.params.train.batch_size,
-            **measure_epoch(self.meter, self.state, self.data, self.params.runtime),
+            **measure_epoch(
+                self.meter, self.state, self.data, self.params.train.loss, self.params.runtime
+            ),
         }
         save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, metrics)
         return metrics
