@@ -27,8 +27,7 @@ from dcgan.measuring import Meter, measure_epoch
 from dcgan.mnist import Mnist
 from dcgan.params import TrainParams
 from dcgan.runtime import configure
-from dcgan.training import SIGNALS, GanState, fit
-from ganverdict.monitor import Monitor
+from dcgan.training import GanState, fit
 from ganverdict.quality import MEASURES
 from pipeline.base.cli import load_params, progress_bar, run, write_whole
 from pipeline.base.params import Params
@@ -43,10 +42,6 @@ COLUMNS = (
     "seed",
     "epoch",
     *MEASURES,  # fd is of the weights that count, the averaged ones; empty after a failure
-    "status",  # the verdict after this epoch, and what it takes for the best until then
-    "onset_epoch",
-    "best_epoch",
-    "best_fd",  # smoothed
 )
 RECIPES = ("frozen", "joint")
 GENERATOR_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -129,24 +124,15 @@ def record(training: Training) -> list[Row]:
     """Train once; a row for each epoch, the last one without metrics if it failed."""
     params, data, meter = _prepared()
     train = train_params(params.train, training)
-    # Nine windows an epoch, as in the pipeline's epochs of 468 iterations.
-    stability = dataclasses.replace(params.stability, window=STEPS_PER_EPOCH // 9)
-    state, monitor = GanState(train, torch.device("cpu")), Monitor(stability, STEPS_PER_EPOCH)
+    state = GanState(train, torch.device("cpu"))
     rows = []
     for report in fit(state, data.train_images, train, params.runtime):
-        signals = report.signals.double().numpy()
-        steps = range(report.first_step, report.first_step + len(signals))
-        monitor.add_steps(steps, dict(zip(SIGNALS, signals.T, strict=True)))
         epoch = -(-report.step // STEPS_PER_EPOCH)
         measures: dict[str, float] = {}
         if report.failed_step is None:
             metrics = measure_epoch(meter, state, data, train.loss, params.runtime)
             measures = {name: metrics[name] for name in MEASURES}
-            monitor.add_evaluation(epoch, report.step, measures)
-        verdict = monitor.verdict()
-        found = {"onset_epoch": verdict.onset_epoch, "best_epoch": verdict.best_epoch}
-        best = {"status": verdict.status, **found, "best_fd": verdict.fd}
-        row = {**training._asdict(), "epoch": epoch, **measures, **best}
+        row = {**training._asdict(), "epoch": epoch, **measures}
         rows.append({name: _cell(row.get(name)) for name in COLUMNS})
     return rows
 

@@ -6,7 +6,7 @@ Reads benchmarks/learning_curves.csv (`benchmarks.learning_curves` recorded it).
 rates, gets the recorded curve of the nearest ones, and pays for each epoch that it trains. All
 trials of a search train with one seed, as those of pipeline.tune; every other replay is on the
 other seed's map. Counted are the epochs trained until the stop that it would name, rates and epoch,
-has a regret of at most 5 %: its smoothed fd is within 5 % of the best in that map.
+has a regret of at most 5 %: its fd is within 5 % of the best in that map.
 Prints a JSON line for each recipe and strategy and draws docs/images/tuning.png.
 """
 
@@ -27,8 +27,9 @@ import optuna
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from benchmarks.learning_curves import EPOCHS, RECIPES, TABLE, Training, read_table
-from ganverdict.quality import median_of_three
+from benchmarks.learning_curves import EPOCHS, RECIPES, STEPS_PER_EPOCH, TABLE, Training, read_table
+from ganverdict import Monitor
+from ganverdict.quality import MEASURES
 from pipeline.base.cli import UserError, load_params, progress_bar, run
 from pipeline.base.params import TuneParams
 from pipeline.plots.training import BLUE, GREY, ORANGE, WIDTH, save
@@ -38,7 +39,6 @@ PICTURE = Path("docs/images/tuning.png")
 REGRET = 0.05
 MOST_EPOCHS = 6000  # a search that has not found it by then is given up, and counted as that
 FAILED_FD = 500.0  # of a run without any stopping point, as in the pipeline
-GONE_WRONG = ("onset", "silent", "diverged")
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -50,23 +50,18 @@ class Curve:
     """One recorded training.
 
     Attributes:
-        fds: raw, by epoch; shorter than the horizon where training failed.
-        best: after each epoch, the best smoothed fd and its epoch as the verdict knew them then.
-        known_at: the epoch after which an onset or a failure was certain; None: never.
-        onset: the epoch from which nothing counts; None: none.
+        fds: by epoch; shorter than the horizon where training failed.
+        best: after each epoch, the lowest fd so far and its epoch.
+        known_at: the epoch after which the verdict, or a failure, ends it; None: never.
     """
 
     fds: tuple[float, ...]
     best: tuple[tuple[float, int] | None, ...]
     known_at: int | None
-    onset: int | None
 
-    @functools.cached_property
-    def smooth(self) -> tuple[float, ...]:
-        """Smoothed fd by epoch, infinite from the onset on and after a failure."""
-        values = median_of_three(np.array(self.fds)).tolist() if self.fds else []
-        end = len(values) if self.onset is None else min(self.onset - 1, len(values))
-        return tuple(values[:end]) + (math.inf,) * (EPOCHS - end)
+    def fd(self, epoch: int) -> float:
+        """fd at an epoch from 1 on, infinite after a failure."""
+        return self.fds[epoch - 1] if epoch <= len(self.fds) else math.inf
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ class Map:
     def truth(self) -> dict[tuple[Rates, int], float]:
         """fd of every stop, a mean over seeds."""
         return {
-            (rates, epoch): float(np.mean([curve.smooth[epoch - 1] for curve in curves]))
+            (rates, epoch): float(np.mean([curve.fd(epoch) for curve in curves]))
             for rates, curves in self.curves.items()
             for epoch in range(1, EPOCHS + 1)
         }
@@ -125,18 +120,19 @@ def read_maps(path: Path = TABLE) -> dict[str, Map]:
 
 
 def _curve(rows: Sequence[dict[str, str]]) -> Curve:
-    measured = [row for row in rows if row["fd"]]
-    last = rows[-1]
-    bad = [int(row["epoch"]) for row in rows if row["status"] in GONE_WRONG]
-    return Curve(
-        fds=tuple(float(row["fd"]) for row in measured),
-        best=tuple(
-            (float(row["best_fd"]), int(row["best_epoch"])) if row["best_fd"] else None
-            for row in rows
-        ),
-        known_at=bad[0] if bad else None,
-        onset=int(last["onset_epoch"]) if last["onset_epoch"] else None,
-    )
+    """A training as the verdict of today sees it, from its evaluations."""
+    monitor, best = Monitor(steps_per_epoch=STEPS_PER_EPOCH), list[tuple[float, int] | None]()
+    known_at: int | None = None
+    for row in rows:
+        epoch = int(row["epoch"])
+        measures = {name: float(row[name]) for name in MEASURES if row[name]}
+        verdict = monitor.add_evaluation(epoch * STEPS_PER_EPOCH, measures, epoch)
+        found = verdict.best_value is not None and verdict.best_epoch is not None
+        best.append((verdict.best_value or 0.0, int(verdict.best_epoch or 0)) if found else None)
+        if known_at is None and (verdict.ends_training or not row["fd"]):
+            known_at = epoch
+    fds = tuple(float(row["fd"]) for row in rows if row["fd"])
+    return Curve(fds, tuple(best), known_at)
 
 
 @dataclass(frozen=True)
@@ -205,7 +201,7 @@ def replay(recorded: Map, strategy: Strategy, shipped: TuneParams, seed: int) ->
 
 @dataclass(frozen=True)
 class Run:
-    """What one trial leaves: epochs paid for, value, whether it was cut, smoothed fd by stop."""
+    """What one trial leaves: epochs paid for, value, whether it was cut, fd by stop."""
 
     epochs: int
     value: float
@@ -217,7 +213,7 @@ def _plain_run(curve: Curve, length: int) -> Run:
     """A run of one length, worth its end; a stop is its end alone."""
     if length > len(curve.fds):
         return Run(len(curve.fds) + 1, FAILED_FD, pruned=False, stops={})
-    value = float(median_of_three(np.array(curve.fds[:length]))[-1])
+    value = curve.fds[length - 1]
     return Run(length, value, pruned=False, stops={length: value})
 
 
@@ -228,7 +224,7 @@ def _whole_run(curve: Curve, trial: optuna.Trial) -> Run:
             value = best[0] if best else FAILED_FD
             for later in range(epoch, EPOCHS + 1):
                 trial.report(value, later)
-            return Run(epoch, value, pruned=False, stops=_stops(curve, epoch, curve.onset))
+            return Run(epoch, value, pruned=False, stops=_stops(curve, epoch))
         if best is not None:
             trial.report(best[0], epoch)
             if trial.should_prune():
@@ -237,10 +233,9 @@ def _whole_run(curve: Curve, trial: optuna.Trial) -> Run:
     return Run(len(curve.best), value, pruned=False, stops=_stops(curve, len(curve.best)))
 
 
-def _stops(curve: Curve, trained: int, onset: int | None = None) -> dict[int, float]:
-    """Smoothed fd of each epoch that was trained, before the onset if one is known."""
-    fds = median_of_three(np.array(curve.fds[:trained])) if curve.fds else np.empty(0)
-    return {epoch: fd for epoch, fd in enumerate(fds.tolist(), 1) if epoch < (onset or math.inf)}
+def _stops(curve: Curve, trained: int) -> dict[int, float]:
+    """fd of each epoch that was trained."""
+    return dict(enumerate(curve.fds[:trained], 1))
 
 
 _Task = tuple[str, int, int]  # recipe, index of the strategy, seed

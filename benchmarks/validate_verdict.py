@@ -27,7 +27,8 @@ from dcgan.measuring import measure_epoch
 from dcgan.params import TrainParams
 from dcgan.runtime import configure
 from dcgan.training import SIGNALS, GanState, fit
-from ganverdict.monitor import Monitor, Verdict, fed_monitor
+from ganverdict import Monitor, Verdict
+from ganverdict.monitor import fed_monitor
 from ganverdict.quality import MEASURES
 from pipeline.base.cli import load_params, progress_bar, run, write_whole
 from pipeline.base.params import Params
@@ -69,7 +70,10 @@ class Record:
         signals = dict(zip(SIGNALS, self.signals.T, strict=True))
         names = ["epoch", "step", *MEASURES]
         epochs = {name: np.array([row[name] for row in self.epochs]) for name in names}
-        return fed_monitor({**steps, **signals}, epochs, params.stability)
+        length = len(self.signals) // max(len(self.epochs), 1)
+        return fed_monitor(
+            {**steps, **signals}, epochs, params.stability, steps_per_epoch=length, loss="bce_mean"
+        )
 
     def fds(self) -> Array:
         """The fd that counts, by epoch."""
@@ -231,7 +235,7 @@ def chosen_by_rules(record: Record, verdict: Verdict) -> dict[str, int]:
             break
     epochs = [int(row["epoch"]) for row in record.epochs]
     return {
-        "verdict": epochs.index(verdict.best_epoch or epochs[0]),
+        "verdict": epochs.index(int(verdict.best_epoch or epochs[0])),
         "lowest g_loss": int(g_loss.argmin()),
         "highest d_loss": int(d_loss.argmax()),
         "epoch 32": min(31, len(fds) - 1),
@@ -252,7 +256,7 @@ EXPECTED: dict[str, tuple[str, ...]] = {
 }
 
 
-def judge(seeds: list[int], params: Params) -> None:
+def assess_all(seeds: list[int], params: Params) -> None:
     """Print the table over the records of `seeds`."""
     length = params.train.steps_per_epoch
     records = {
@@ -408,7 +412,7 @@ def main() -> None:
     if arguments.csv:
         write_csvs(arguments.csv, test_seeds[0])
     kept_out = arguments.judge_calibration
-    judge(
+    assess_all(
         seeds[: arguments.calibration] if kept_out else test_seeds,
         load_params(),
     )

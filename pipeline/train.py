@@ -91,14 +91,14 @@ def _finish(training: TrainingRun) -> None:
             "lower train.lr_d and train.lr_g"
         )
     last_epoch = int(history.epochs[-1]["epoch"])
-    _copy(checkpoints.generator(verdict.best_epoch), GENERATOR_BEST)
+    _copy(checkpoints.generator(int(verdict.best_epoch)), GENERATOR_BEST)
     _copy(checkpoints.generator(last_epoch), GENERATOR_LAST)
     history.write()
     write_json(STOP, verdict.to_json())
     write_json(RUN, {"key": checkpoints.key, "config_hash": checkpoints.name})
     print(
         f"best stopping point: epoch {verdict.best_epoch} of {last_epoch}, "
-        f"step {verdict.best_step:,}, fd {verdict.fd:.3f}"
+        f"step {verdict.best_step:,}, fd {verdict.best_value:.3f}"
     )
     for file in (STEPS, EPOCHS, STOP):
         training.tracked.artifact(file, "reports")

@@ -11,7 +11,7 @@ Answer = dict[str, float]
 """`runs`, how many have one; their `mean`; of two or more also `low` and `high`, its interval."""
 
 
-def _lost(choice: Callable[[Record], int | None]) -> Callable[[Record], float | None]:
+def _lost(choice: Callable[[Record], float | None]) -> Callable[[Record], float | None]:
     """What a rule costs: fd at the epoch that it chooses less the lowest fd of the run."""
 
     def lost(record: Record) -> float | None:

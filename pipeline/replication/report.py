@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from dcgan.training import SIGNALS
 from ganverdict.alarms import Alarm
-from ganverdict.monitor import Verdict, fed_monitor
+from ganverdict.monitor import fed_monitor
 from ganverdict.quality import MEASURES
 from ganverdict.thresholds import Thresholds
+from ganverdict.verdict import Verdict
 from pipeline.replication.records import GRID_EPOCHS, epochs_done, grid_file
 from pipeline.store.columns import Columns, read_csv
 
@@ -45,7 +46,7 @@ class Record:
         """Iterations in an epoch."""
         return float(self.epochs["step"][0] / self.epochs["epoch"][0])
 
-    def fd_at(self, epoch: int) -> float:
+    def fd_at(self, epoch: float) -> float:
         """The fd at an epoch, or at the nearest one that there is."""
         return float(self.epochs["fd"][np.abs(self.epochs["epoch"] - epoch).argmin()])
 
@@ -95,7 +96,7 @@ class Record:
 
 
 def read_record(folder: Path, params: Thresholds) -> Record | None:
-    """What lies in `folder`, judged anew; None where no epoch has ended."""
+    """What lies in `folder`, assessed anew; None where no epoch has ended."""
     if not epochs_done(folder):
         return None
     recipe, _, seed = folder.name.rpartition("-")
@@ -104,7 +105,8 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
     signals = read_csv(folder / "signals.csv", ("step", *SIGNALS), {})
     grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
     found = {epoch: file for epoch, file in grids.items() if file.exists()}
-    monitor = fed_monitor(signals, epochs, params)
+    length = float(epochs["step"][0] / epochs["epoch"][0])
+    monitor = fed_monitor(signals, epochs, params, steps_per_epoch=length, loss="bce_mean")
     is_whole = (folder / "run.json").exists()
     verdict, alarms = monitor.verdict(), monitor.alarms
     return Record(recipe, int(seed), is_whole, signals, epochs, found, verdict, alarms)

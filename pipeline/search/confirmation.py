@@ -10,7 +10,7 @@ from dcgan.judge import features_and_logits
 from dcgan.measuring import Meter
 from dcgan.metrics import frechet_distance, moments
 from dcgan.runtime import derive_seed
-from ganverdict.quality import median_of_three
+from ganverdict.loess import loess
 from pipeline.base.interval import interval
 from pipeline.base.params import Params
 from pipeline.search.study import Trial
@@ -92,12 +92,11 @@ def confirmed(candidate: Candidate, runs: Sequence[Trial], first_epoch: int) -> 
 
 
 def curve(run: Trial) -> dict[int, float]:
-    """Smoothed fd by epoch, before the onset."""
+    """Smooth fd by epoch: how long to train with another seed is no question of single epochs."""
     rows = [(int(epoch), fd) for epoch, fd in run.facts.get("fd", []) if fd is not None]
-    onset, length = run.facts.get("onset_step"), run.facts.get("steps_per_epoch", 1)
-    kept = [(epoch, fd) for epoch, fd in rows if onset is None or epoch * length < onset]
-    smooth = median_of_three(np.array([fd for _, fd in kept], dtype=np.float64))
-    return dict(zip([epoch for epoch, _ in kept], smooth.tolist(), strict=True))
+    epochs = [epoch for epoch, _ in rows]
+    smooth = np.exp(loess(epochs, np.log([fd for _, fd in rows]))) if rows else np.empty(0)
+    return dict(zip(epochs, smooth.tolist(), strict=True))
 
 
 def choose(confirmations: Sequence[Confirmed]) -> Confirmed:

@@ -31,7 +31,8 @@ from pipeline.search.worker import Job, work
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
-from pipeline.tracking.run import TrackedRun, brief, close_dead_runs
+from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.server import brief, close_dead_runs
 from pipeline.training.run import flat
 
 _FIRST_SECONDS = 20.0  # that a command which joins waits for the first one's tracked run

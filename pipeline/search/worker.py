@@ -10,7 +10,6 @@ import torch
 from dcgan import mnist
 from dcgan.measuring import Meter
 from dcgan.params import TrainParams
-from ganverdict.quality import Stop, best_stop
 from pipeline.base.cli import UserError
 from pipeline.base.device import set_up
 from pipeline.base.params import Params
@@ -134,7 +133,7 @@ class Trainer:
         verdict, history = training.verdict, training.history
         last = int(history.epochs[-1]["epoch"]) if history.epochs else 0
         best = self._best(training, request)
-        value = NOTHING_FD if best is None else best.fd
+        value = NOTHING_FD if best is None else best["fd"]
         outcome, reason = str(training.ended), verdict.reason
         if pruned:
             outcome, reason = "pruned", f"others were better after {last} epochs"
@@ -147,7 +146,7 @@ class Trainer:
         facts = {
             "reason": reason,
             "status": verdict.status,
-            "best_epoch": None if best is None else best.epoch,
+            "best_epoch": None if best is None else int(best["epoch"]),
             "onset_epoch": verdict.onset_epoch,
             "fd": [[int(row["epoch"]), _finite(row["fd"])] for row in history.epochs],
             "onset_step": verdict.onset_step,
@@ -161,21 +160,16 @@ class Trainer:
 
     def _should_prune(self, training: TrainingRun, request: Request, epoch: int) -> bool:
         best = self._best(training, request, epoch)
-        return best is not None and request.should_prune(epoch, best.fd)
+        return best is not None and request.should_prune(epoch, best["fd"])
 
     def _best(
         self, training: TrainingRun, request: Request, epoch: int | None = None
-    ) -> Stop | None:
+    ) -> dict[str, float] | None:
         """The best stopping point until `epoch` (None: the last); of a sampled length, its end."""
-        length = training.params.train.steps_per_epoch
-        onset = training.verdict.onset_step
-        sampled = self.job.params.tune.epochs.mode == "sampled" and request.seed is None
-        until = math.inf if epoch is None else epoch * length + 1
-        before = min(until, math.inf if onset is None or sampled else onset)
-        first = self.job.params.tune.epochs.min
-        if sampled:
+        first, last = self.job.params.tune.epochs.min, math.inf if epoch is None else epoch
+        if self.job.params.tune.epochs.mode == "sampled" and request.seed is None:
             first = len(training.history.epochs) if epoch is None else epoch
-        return best_stop(training.evaluations, before, first)
+        return training.best(first, last)
 
 
 def _finite(value: float) -> float | None:

@@ -15,8 +15,8 @@ from dcgan import mnist
 from dcgan.measuring import Meter, measure_epoch
 from dcgan.runtime import precision_of
 from dcgan.training import SIGNALS, GanState, Report, fit
-from ganverdict.monitor import Monitor, Verdict
-from ganverdict.quality import MEASURES, Evaluation
+from ganverdict import Monitor, Verdict
+from ganverdict.quality import MEASURES
 from pipeline.base.params import Params
 from pipeline.base.paths import DATA
 from pipeline.base.pictures import tile
@@ -47,7 +47,7 @@ class TrainingRun:
         self.images = data.train_images.to(device)
         self.state = GanState(params.train, device)
         self.history = History()
-        self.monitor = Monitor(params.stability, params.train.steps_per_epoch)
+        self.monitor = monitor_for(params)
         self.verdict: Verdict = self.monitor.verdict()
         self.tracked = TrackedRun(checkpoints.key)
         self._restore()
@@ -112,7 +112,7 @@ class TrainingRun:
             return "diverged"
         if self.history.saved_step >= train.epochs * train.steps_per_epoch:
             return "complete"
-        if train.stop == "at_onset" and self.verdict.went_wrong:
+        if train.stop == "at_onset" and self.verdict.ends_training:
             return "onset"
         return "paused"
 
@@ -137,9 +137,7 @@ class TrainingRun:
         steps = range(first_step, first_step + len(rows))
         self.monitor.add_steps(steps, dict(zip(SIGNALS, rows.T, strict=True)))
         if metrics:
-            self.monitor.add_evaluation(
-                int(metrics["epoch"]), int(metrics["step"]), _measures(metrics)
-            )
+            self.monitor.add_evaluation(metrics["step"], _measures(metrics), metrics["epoch"])
         self.verdict = self.monitor.verdict()
 
     def _track(self) -> None:
@@ -157,13 +155,14 @@ class TrainingRun:
             picture = tile(self.history.grids[-1].numpy())
             self.tracked.image("samples", last_step, picture, time_ms)
 
-    @property
-    def evaluations(self) -> list[Evaluation]:
-        """The epochs' ends so far; measures that are not finite are left out."""
-        return [
-            Evaluation(int(row["epoch"]), int(row["step"]), _finite(_measures(row)))
+    def best(self, first_epoch: int = 1, last_epoch: float = math.inf) -> dict[str, float] | None:
+        """The row of the epoch to keep, of those that are allowed; None: none was measured."""
+        rows = [
+            row
             for row in self.history.epochs
+            if first_epoch <= row["epoch"] <= last_epoch and math.isfinite(row["fd"])
         ]
+        return min(rows, key=lambda row: row["fd"] + row["fd_sigma"], default=None)
 
     def pause(self) -> None:
         """Leave the run so that the same command continues it."""
@@ -196,6 +195,13 @@ class TrainingRun:
             {},
             "Pictures: *Artifacts*, `images`: samples of the same noise again and again.",
         )
+
+
+def monitor_for(params: Params) -> Monitor:
+    """A monitor of a run with these parameters."""
+    train = params.train
+    loss = "bce_mean" if train.loss == "bce" else "relativistic"
+    return Monitor(params.stability, steps_per_epoch=train.steps_per_epoch, loss=loss)
 
 
 def flat(params: Params) -> dict[str, object]:

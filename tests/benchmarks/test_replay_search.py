@@ -14,13 +14,12 @@ TUNE = SHIPPED.tune
 GOOD, BAD = (0.001, 1.0), (0.01, 1.0)
 
 
-def curve(fds: list[float], onset: int | None = None, known_at: int | None = None) -> Curve:
+def curve(fds: list[float], known_at: int | None = None) -> Curve:
     best: list[tuple[float, int] | None] = []
     for epoch, fd in enumerate(fds, start=1):
         known = best[-1] if best else None
-        alive = onset is None or epoch < onset
-        best.append((fd, epoch) if alive and (known is None or fd < known[0]) else known)
-    return Curve(tuple(fds), tuple(best), known_at, onset)
+        best.append((fd, epoch) if known is None or fd < known[0] else known)
+    return Curve(tuple(fds), tuple(best), known_at)
 
 
 FALLING = [float(20 - epoch) for epoch in range(1, EPOCHS + 1)]
@@ -38,8 +37,8 @@ def test_regret_is_against_the_best_stop_of_the_whole_table() -> None:
     assert TABLE.regret(BAD, EPOCHS) == pytest.approx(105 / 5 - 1)
 
 
-def test_a_stop_after_the_onset_of_one_seed_is_never_good() -> None:
-    table = Map({GOOD: [curve(FALLING), curve(FALLING, onset=9, known_at=11)]})
+def test_a_stop_after_the_failure_of_one_seed_is_never_good() -> None:
+    table = Map({GOOD: [curve(FALLING), curve(FALLING[:8], known_at=9)]})
     assert math.isinf(table.regret(GOOD, 9))
     assert table.regret(GOOD, 8) == 0
 
@@ -53,7 +52,7 @@ def test_every_strategy_finds_the_stop_and_pays_for_what_it_trains() -> None:
 
 
 def test_an_onset_is_paid_for_until_it_is_known() -> None:
-    table = Map({GOOD: [curve(FALLING, onset=9, known_at=11)]})
+    table = Map({GOOD: [curve([*FALLING[:8], *WORSE[8:]], known_at=11)]})
     cost = replay(table, STRATEGIES[strategy("every epoch, TPE")], TUNE, seed=0)
     assert cost == Cost(11, 1)  # it named a stop before the onset, or it would have gone on
 
@@ -102,10 +101,6 @@ def test_recorded_rows_are_read_back_as_curves(
                 "seed": str(training.seed),
                 "epoch": str(epoch),
                 "fd": "" if bad else str(10 - epoch),
-                "status": "diverged" if bad else "stable",
-                "onset_epoch": "3" if bad else "",
-                "best_epoch": "2" if bad else str(epoch),
-                "best_fd": "8" if bad else str(10 - epoch),
             }
             rows.append(values)
     write_table(rows[::-1])
@@ -115,7 +110,7 @@ def test_recorded_rows_are_read_back_as_curves(
     assert found.keys() == {"frozen", "joint"}
     whole, failed = found["joint"].curves[0.001, 0.4]
     assert (whole.fds, whole.known_at) == ((9.0, 8.0, 7.0), None)
-    assert (failed.fds, failed.known_at, failed.onset) == ((9.0, 8.0), 3, 3)
+    assert (failed.fds, failed.known_at) == ((9.0, 8.0), 3)
     assert failed.best[-1] == (8.0, 2)
 
 

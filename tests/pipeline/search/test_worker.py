@@ -11,7 +11,7 @@ import pytest
 from dcgan.judge import Judge
 from dcgan.measuring import Meter, reference
 from dcgan.training import Report, fit
-from ganverdict.monitor import Monitor, Verdict
+from ganverdict import Monitor, Verdict
 from pipeline.search import worker
 from pipeline.search.study import Request
 from pipeline.search.worker import NOTHING_FD, Job, Trainer

@@ -11,7 +11,7 @@ import pytest
 from dcgan.judge import Judge
 from dcgan.measuring import Meter, reference
 from dcgan.training import Report, fit
-from ganverdict.monitor import Monitor, Verdict
+from ganverdict import Monitor, Verdict
 from pipeline.base.params import Params
 from pipeline.store import checkpoints
 from pipeline.store.checkpoints import Checkpoints
