@@ -27,7 +27,7 @@ def noise(count: int) -> Tensor:
 
 
 @given(real=LOGITS, fake=LOGITS, shift=st.floats(-50, 50))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_other_constant_gives_less_and_none_is_paid_for(
     real: list[float], fake: list[float], shift: float
 ) -> None:
@@ -102,16 +102,17 @@ def test_both_losses_are_without_dropout_of_digits_from_the_whole_set_and_the_sa
 
 
 def test_the_losses_part_where_d_has_learned_its_digits_by_heart() -> None:
-    network, data, fake = discriminator(), digits(12, 200), digits(200, 1, seed=5).train_images
-    samples = to_unit(fake)
-    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    # Samples are like real digits, so that all there is to know is which ten are the known ones.
+    network, data = discriminator(), digits(10, 300)
+    samples = to_unit(digits(1300, 1, seed=5).train_images)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     real = to_unit(data.train_images)
-    for _ in range(150):
-        loss = discriminator_loss("bce", network(real), network(samples[:12]))
+    for batch in samples[300:].split(10):
+        loss = discriminator_loss("bce", network(real), network(batch))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    found = probe(network, samples[12:], data, "bce", FP32)
+    found = probe(network, samples[:300], data, "bce", FP32)
     assert found["d_loss_train"] < math.log(2) < found["d_loss_test"]
 
 
