@@ -18,6 +18,9 @@ help:  ## list the targets
 	# Compiled once here: where Python writes no bytecode, every command would compile all it imports.
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
 		--constraints constraints.txt --requirements pyproject.toml --group dev
+	# `python -m ganverdict` from any folder; the pipeline's stages take the one beside them.
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python \
+		--editable src/ganverdict
 	@touch $@
 
 .PHONY: setup
@@ -55,6 +58,10 @@ check: .venv/ready  ## style, types, import directions
 .PHONY: audit
 audit: .venv/ready  ## are there known vulnerabilities in the pinned packages? (asks pypi.org)
 	uv tool run pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+.PHONY: benchmark-verdict
+benchmark-verdict: .venv/ready  ## is the verdict right on other people's trainings? (two minutes)
+	python -m benchmarks.verdict
 
 .PHONY: validate-verdict
 validate-verdict: .venv/ready  ## does the verdict tell what happened? (resumable, tens of minutes)

@@ -109,12 +109,12 @@ def read_maps(path: Path = TABLE) -> dict[str, Map]:
     seeds = max(
         (len({t.seed for t in rows if t.recipe == recipe}) for recipe in RECIPES), default=0
     )
-    found: dict[str, dict[Rates, list[Curve]]] = {recipe: defaultdict(list) for recipe in RECIPES}
+    cells: dict[str, dict[Rates, list[Curve]]] = {recipe: defaultdict(list) for recipe in RECIPES}
     for training, recorded in rows.items():
-        found[training.recipe][training.lr_g, training.ratio].append(_curve(recorded))
+        cells[training.recipe][training.lr_g, training.ratio].append(_curve(recorded))
     maps = {
-        recipe: Map({rates: curves for rates, curves in cells.items() if len(curves) == seeds})
-        for recipe, cells in found.items()
+        recipe: Map({rates: curves for rates, curves in recorded.items() if len(curves) == seeds})
+        for recipe, recorded in cells.items()
     }
     return {recipe: recorded for recipe, recorded in maps.items() if recorded.curves}
 
@@ -127,8 +127,8 @@ def _curve(rows: Sequence[dict[str, str]]) -> Curve:
         epoch = int(row["epoch"])
         measures = {name: float(row[name]) for name in MEASURES if row[name]}
         verdict = monitor.add_evaluation(epoch * STEPS_PER_EPOCH, measures, epoch)
-        found = verdict.best_value is not None and verdict.best_epoch is not None
-        best.append((verdict.best_value or 0.0, int(verdict.best_epoch or 0)) if found else None)
+        has_best = verdict.best_value is not None and verdict.best_epoch is not None
+        best.append((verdict.best_value or 0.0, int(verdict.best_epoch or 0)) if has_best else None)
         if known_at is None and (verdict.ends_training or not row["fd"]):
             known_at = epoch
     fds = tuple(float(row["fd"]) for row in rows if row["fd"])
@@ -278,22 +278,22 @@ def quartiles(values: Sequence[float]) -> list[float]:
     return [ordered[min(int(len(ordered) * q), len(ordered) - 1)] for q in (0.25, 0.5, 0.75)]
 
 
-def report(costs: dict[tuple[str, str], list[Cost]]) -> list[dict[str, Any]]:
+def summary(costs: dict[tuple[str, str], list[Cost]]) -> list[dict[str, Any]]:
     """A row for each recipe and strategy."""
     rows = []
-    for (recipe, name), found in costs.items():
-        low, middle, high = quartiles([cost.epochs for cost in found])
+    for (recipe, name), replayed in costs.items():
+        low, middle, high = quartiles([cost.epochs for cost in replayed])
         plain = quartiles([cost.epochs for cost in costs[recipe, PLAIN]])[1]
         share = middle / plain if math.isfinite(middle) and plain else None
         rows.append(
             {
                 "recipe": recipe,
                 "strategy": name,
-                "replays": len(found),
+                "replays": len(replayed),
                 "epochs_median": _finite(middle),
                 "epochs_quartiles": [_finite(low), _finite(high)],
-                "trials_median": _finite(quartiles([cost.trials for cost in found])[1]),
-                "not_found": sum(math.isinf(cost.epochs) for cost in found),
+                "trials_median": _finite(quartiles([cost.trials for cost in replayed])[1]),
+                "not_found": sum(math.isinf(cost.epochs) for cost in replayed),
                 "share_of_plain": None if share is None else round(share, 3),
             }
         )
@@ -309,7 +309,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     recipes = list(dict.fromkeys(row["recipe"] for row in rows))
     figure = Figure(figsize=(WIDTH, 1.2 + 0.45 * len(rows) / len(recipes)), layout="constrained")
     axes = figure.subplots(1, len(recipes), sharex=True, sharey=True, squeeze=False)[0]
-    words = {"frozen": "D frozen in G's step", "joint": "joint update"}
+    titles = {"frozen": "D frozen in G's step", "joint": "joint update"}
     for axis, recipe in zip(axes, recipes, strict=True):
         mine = [row for row in rows if row["recipe"] == recipe]
         for place, row in enumerate(mine):
@@ -329,7 +329,7 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
                 color=GREY,
             )
         axis.set_yticks(range(len(mine)), [row["strategy"] for row in mine])
-        axis.set(xscale="log", title=words[recipe], xlabel="epochs trained until regret <= 5 %")
+        axis.set(xscale="log", title=titles[recipe], xlabel="epochs trained until regret <= 5 %")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(visible=False, axis="y")
@@ -352,7 +352,7 @@ def main() -> None:
         raise UserError(
             f"{arguments.table}: has no curves; `python -m benchmarks.learning_curves` records them"
         )
-    rows = report(replay_all(arguments.table, arguments.replays, arguments.workers))
+    rows = summary(replay_all(arguments.table, arguments.replays, arguments.workers))
     for row in rows:
         print(json.dumps(row), flush=True)
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)

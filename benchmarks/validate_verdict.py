@@ -33,7 +33,7 @@ from ganverdict.quality import MEASURES
 from pipeline.base.cli import load_params, progress_bar, run, write_whole
 from pipeline.base.params import Params
 from pipeline.base.paths import REPLICATION
-from pipeline.replication.report import read_record
+from pipeline.replication.assessment import read_record
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 

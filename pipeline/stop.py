@@ -1,70 +1,48 @@
 """Judge a GAN's training from its logs: when it was best, whether and when it went wrong, and why.
 
-steps.csv has a row per iteration: step, d_loss, g_loss, and whatever there is of d_real, d_fake
-(mean D(x), mean D(G(z))), d_grad_norm, g_grad_norm, d_update_ratio, g_update_ratio (norm of the
-step over norm of the weights). epochs.csv has a row per evaluation: step, epoch, and whatever there
-is of fd (or fd_ema, which then counts), fd_sigma (its standard deviation), class_kl, coverage,
-min_share (the rarest class's share over its true share). Losses alone raise alarms; fd confirms
-them and tells the best stopping point. Thresholds: params.yaml, section `stability`.
+This is `python -m ganverdict` with the thresholds of params.yaml, section `stability`, and with
+the runs that this project tracked. steps.csv has a row per iteration, epochs.csv a row per
+evaluation; whatever else `python -m ganverdict` reads will do as well.
 """
 
 import argparse
-from dataclasses import dataclass
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ganverdict.alarms import SIGNALS
-from ganverdict.monitor import Verdict, assess
+from ganverdict import cli
+from ganverdict.command import CallError
+from ganverdict.formats import ReadError
+from ganverdict.log import SIGNALS, Log
 from ganverdict.quality import MEASURES
-from ganverdict.thresholds import Thresholds
-from pipeline.base.cli import Parser, UserError, load_params, run, write_json, write_whole
-from pipeline.store.columns import Columns, from_histories, read_csv, read_header
+from pipeline.base.cli import Parser, UserError, load_params, run
+from pipeline.store.columns import from_histories
 
 PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"  # from whatever folder one calls
-
-_STEP_NAMES = ("step", *SIGNALS)
-_EPOCH_NAMES = ("epoch", "step", *MEASURES, "fd_ema")
-_NAMES = tuple(dict.fromkeys((*_STEP_NAMES, *_EPOCH_NAMES)))
-
-
-@dataclass(frozen=True)
-class _Logs:
-    """A run's logs: columns by iteration, and by evaluation if there are any."""
-
-    steps: Columns
-    epochs: Columns | None
 
 
 def main() -> None:
     arguments = _arguments()
-    params = load_params(PARAMS).stability
-    renamed = _renamed(arguments.map)
-    if arguments.run:
-        logs = _from_mlflow(arguments.run, renamed)
-    else:
-        logs = _from_files(arguments.steps, arguments.epochs, renamed, arguments.steps_per_epoch)
-    verdict = _judge(logs, params, arguments.steps_per_epoch)
-    if arguments.out:
-        write_json(arguments.out, verdict.to_json())
-    if arguments.plot:
-        from pipeline.plots.verdict import draw_verdict  # slow to import, seldom wanted
-
-        with write_whole(arguments.plot) as file:
-            draw_verdict(file, logs.steps, logs.epochs, verdict)
-    print(in_words(verdict))
+    try:
+        options = cli.parse(_translated(arguments))
+        options = replace(options, thresholds=load_params(PARAMS).stability)
+        if arguments.run:
+            status = cli.tell(options, [_tracked(arguments.run, options.rename or {})])
+        else:
+            status = cli.run(options)
+    except (CallError, ReadError) as error:
+        raise UserError(str(error), 2) from None
+    sys.exit(status)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = Parser(
-        "stop",
-        __doc__,
-    )
-    parser.add_argument("steps", nargs="?", type=Path, metavar="steps.csv")
-    parser.add_argument("epochs", nargs="?", type=Path, metavar="epochs.csv")
-    parser.add_argument("--run", metavar="RUN_ID", help="read an MLflow run instead of files")
-    parser.add_argument("--out", type=Path, metavar="stop.json", help="write the verdict here")
-    parser.add_argument("--plot", type=Path, metavar="stop.png", help="draw logs and verdict here")
+    parser = Parser("stop", __doc__)
+    parser.add_argument("logs", nargs="*", metavar="LOG", help="steps.csv, epochs.csv")
+    parser.add_argument("--run", metavar="RUN_ID", help="read a run of MLflow instead of files")
+    parser.add_argument("--out", metavar="stop.json", help="write the verdict here")
+    parser.add_argument("--plot", metavar="stop.png", help="draw logs and verdict here")
     parser.add_argument(
         "--map",
         action="append",
@@ -74,52 +52,26 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--steps-per-epoch",
-        type=int,
         metavar="N",
         help="iterations per epoch, if the evaluations do not tell",
     )
     arguments = parser.parse_args()
-    if bool(arguments.run) == bool(arguments.steps):
+    if bool(arguments.run) == bool(arguments.logs):
         raise UserError("give either steps.csv or --run RUN_ID", 2)
-    if arguments.steps_per_epoch is not None and not 1 <= arguments.steps_per_epoch <= 10**9:
-        raise UserError("--steps-per-epoch: must be a whole number from 1 to 1e+09", 2)
     return arguments
 
 
-def _renamed(pairs: list[str]) -> dict[str, str]:
-    renamed = {}
-    for pair in pairs:
-        ours, equals, theirs = pair.partition("=")
-        if not equals or not theirs or ours not in _NAMES:
-            raise UserError(
-                f"--map {pair}: must be OURS=THEIRS, where OURS is one of {', '.join(_NAMES)}", 2
-            )
-        renamed[ours] = theirs
-    return renamed
+def _translated(arguments: argparse.Namespace) -> list[str]:
+    """The same call of `python -m ganverdict`."""
+    words = [f"--map={pair}" for pair in arguments.map]
+    for name in ("out", "plot", "steps_per_epoch"):
+        if (value := getattr(arguments, name)) is not None:
+            words.append(f"--{name.replace('_', '-')}={value}")
+    return [*words, "--", *(arguments.logs or [f"mlflow:{arguments.run}"])]
 
 
-def _from_files(
-    steps_file: Path, epochs_file: Path | None, renamed: dict[str, str], length: int | None
-) -> _Logs:
-    headers = {file: read_header(file) for file in (steps_file, epochs_file) if file}
-    for ours, theirs in renamed.items():
-        if not any(theirs in header for header in headers.values()):
-            raise UserError(f"--map {ours}={theirs}: no file has a column {theirs}", 2)
-    steps = read_csv(steps_file, _STEP_NAMES, renamed)
-    for name in ("step", "d_loss", "g_loss"):
-        _need(name in steps, steps_file, name, headers[steps_file])
-    if epochs_file is None:
-        return _Logs(steps, None)
-    epochs = read_csv(epochs_file, _EPOCH_NAMES, renamed)
-    measured = any(name in epochs for name in MEASURES) or "fd_ema" in epochs
-    _need(measured, epochs_file, "fd (or class_kl, coverage, min_share)", headers[epochs_file])
-    if "step" not in epochs and "epoch" in epochs and length is not None:
-        epochs["step"] = epochs["epoch"] * length
-    _need("step" in epochs, epochs_file, "step", headers[epochs_file])
-    return _Logs(steps, _finished(epochs, renamed))
-
-
-def _from_mlflow(run_id: str, renamed: dict[str, str]) -> _Logs:
+def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
+    """A run as this project tracks it: values that are not finite are told by tags."""
     from pipeline.tracking import server as tracking  # importing mlflow takes seconds
 
     keys = {name: renamed.get(name, f"train/{name}") for name in SIGNALS}
@@ -129,56 +81,29 @@ def _from_mlflow(run_id: str, renamed: dict[str, str]) -> _Logs:
     except tracking.FAILURES as error:
         raise UserError(f"run {run_id}: {tracking.brief(error)}") from None
     found = {name: histories[key] for name, key in keys.items() if key in histories}
-    steps = from_histories({name: found[name] for name in SIGNALS if name in found})
-    for name in ("d_loss", "g_loss"):
-        if name not in steps:
-            raise UserError(
-                f"run {run_id}: no metric {keys[name]}; name yours with --map {name}=NAME"
-            )
-    epochs = from_histories({name: pair for name, pair in found.items() if name not in SIGNALS})
-    return _Logs(steps, _finished(epochs, renamed) if len(epochs["step"]) else None)
-
-
-def _finished(epochs: Columns, renamed: dict[str, str]) -> Columns:
-    """Evaluations are numbered where the log does not, and of two kinds of fd one counts."""
-    numbers = np.ma.asarray(np.arange(1, len(epochs["step"]) + 1))
-    averaged = epochs.pop("fd_ema", None)
-    if averaged is not None and "fd" not in renamed:
-        epochs["fd"] = averaged
-    return {"epoch": numbers} | epochs
-
-
-def _need(there: bool, file: Path, name: str, header: list[str]) -> None:
-    if not there:
-        has = ", ".join(header)
-        has = has if len(has) <= 200 else has[:197] + "..."
-        ours = name.split(" ")[0]
-        raise UserError(f"{file}: no column {name}; it has {has}. Name yours: --map {ours}=NAME")
-
-
-def _judge(logs: _Logs, params: Thresholds, length: int | None) -> Verdict:
-    try:
-        return assess(logs.steps, logs.epochs, params, length)
-    except ValueError as error:
-        raise UserError(f"these logs cannot be judged: {error}") from None
-
-
-def in_words(verdict: Verdict) -> str:
-    """The verdict for people."""
-    lines = [f"{verdict.status}: {verdict.reason}"]
-    if verdict.best_step is None or verdict.fd is None:
-        lines.append("best stopping point: unknown, because no fd was given before anything else")
-    else:
-        fd = f"fd {verdict.fd:.4g}"
-        if verdict.fd_interval is not None:
-            fd += " ({:.4g} to {:.4g})".format(*verdict.fd_interval)
-        lines.append(
-            f"best stopping point: epoch {verdict.best_epoch}, step {verdict.best_step:,}, {fd}"
+    if not found:
+        raise UserError(
+            f"run {run_id}: no metric {keys['d_loss']} or {keys['fd']}; name yours with "
+            "--map d_loss=NAME"
         )
-    if verdict.onset_step is not None:
-        after = ", but fd recovered later" if verdict.recovered else ""
-        lines.append(f"onset: epoch {verdict.onset_epoch}, step {verdict.onset_step:,}{after}")
-    return "\n".join(lines)
+    signals = {name: pair for name, pair in found.items() if name in SIGNALS}
+    measures = {name: pair for name, pair in found.items() if name not in SIGNALS}
+    evaluations = from_histories(measures) if measures else {}
+    if measures:
+        evaluations["epoch"] = np.ma.asarray(np.arange(1.0, len(evaluations["step"]) + 1))
+    averaged = "fd_ema" in measures and "fd" not in renamed
+    return Log(
+        name=f"run {run_id}",
+        kind="MLflow",
+        unit="iteration",
+        pairs={"": from_histories(signals)} if signals else {},
+        evaluations=evaluations,
+        metric="fd_ema" if averaged else "fd" if "fd" in measures else None,
+        steps_per_epoch=None,
+        loss=None,
+        notes=(),
+        files=(),
+    )
 
 
 if __name__ == "__main__":

@@ -41,7 +41,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, help="processes here (default: tune.workers)")
     parser.add_argument("--study", type=study_name, help="its name; one that exists is continued")
-    parser.add_argument("--storage", help="database of the studies (default: sqlite in tune.db)")
+    parser.add_argument(
+        "--storage", type=address, help="database of the studies (default: sqlite in tune.db)"
+    )
     parser.add_argument("--seed", type=int, help="of the search (default: tune.seed)")
     parser.add_argument("--join", action="store_true", help="work on it beside other commands")
     parser.add_argument("--apply", action="store_true", help="write the choice into params.yaml")
@@ -61,6 +63,20 @@ def study_name(text: str) -> str:
     """A name that folders, tags and databases take; raises ArgumentTypeError for another."""
     if not re.fullmatch(r"[\w.-]{1,100}", text):
         raise argparse.ArgumentTypeError("a name is at most 100 letters, digits, '.', '_' and '-'")
+    return text
+
+
+def address(text: str) -> str:
+    """A database's address; raises ArgumentTypeError, which shows no password, for another text."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(text)
+    except (ArgumentError, ValueError):
+        raise argparse.ArgumentTypeError(
+            "no address of a database, such as postgresql+psycopg://user@host/name"
+        ) from None
     return text
 
 

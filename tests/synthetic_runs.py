@@ -1,9 +1,11 @@
 """Made-up training runs, healthy and failing, for tests of the verdict.
 
 Healthy here is broad on purpose: early phases of either sign, slow trends and turns, waves over
-several epochs, autocorrelated and at first larger noise, an fd that wobbles.
+several epochs, autocorrelated and at first larger noise, an fd that wobbles. What healthy is not: a
+D at chance or sure of everything. D's answers are those that its loss goes with.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -16,36 +18,14 @@ from ganverdict.thresholds import Thresholds
 Array = NDArray[np.float64]
 Columns = dict[str, NDArray[np.float64] | NDArray[np.int64]]
 Failure = Literal[
-    "none", "rate", "explosion", "frozen", "one_digit", "not_finite", "spike", "drift", "silent"
+    *("none", "rate", "explosion", "frozen", "one_digit", "not_finite"),
+    *("spike", "drift", "silent", "chance"),
 ]
 
 EPOCH = 468
-PARAMS = Thresholds(
-    window=52,
-    steps_per_epoch=EPOCH,
-    burn_in_epochs=5.0,
-    history_epochs=10.0,
-    recent_epochs=1.0,
-    min_windows=20,
-    min_deviation=0.02,
-    max_deviations=5.0,
-    cusum_slack=1.0,
-    cusum_limit=10.0,
-    saturated_real=0.99,
-    saturated_fake=0.01,
-    saturated_share=0.9,
-    flat_change=0.05,
-    confirm_epochs=5.0,
-    confirm_evaluations=3,
-    fd_factor=1.25,
-    fd_factor_once=2.0,
-    fd_sigmas=4.0,
-    class_kl=0.05,
-    class_kl_once=0.5,
-    class_kl_factor=2.0,
-    coverage_factor=0.7,
-    min_share=0.2,
-)
+PARAMS = Thresholds()
+CHANCE = math.log(2)
+"""What D pays for the same answer to everything: the losses here are mean cross-entropies."""
 
 LEVELS = {
     "d_loss": 0.65,
@@ -59,12 +39,15 @@ LEVELS = {
 
 @dataclass
 class _Run:
-    """A run in the making. `since` [steps] and `late` [epochs] are epochs since the failure."""
+    """A run in the making. `since` [steps] and `late` [epochs] are epochs since the failure.
+
+    `logs` are logarithms of signals; that of D's loss is of what it would be without a ceiling at
+    chance, and `over` [steps] is how far it stands above that.
+    """
 
     rng: np.random.Generator
     logs: dict[str, Array]
-    real: Array
-    fake: Array
+    over: Array
     measures: dict[str, Array]
     since: Array
     late: Array
@@ -77,17 +60,22 @@ def synthetic_run(
     rng = np.random.default_rng(seed)
     step = np.arange(1, epochs * EPOCH + 1)
     number = np.arange(1, epochs + 1)
-    logs = {name: np.log(level) + _healthy(rng, step) for name, level in LEVELS.items()}
-    real = 0.6 + 0.02 * rng.standard_normal(len(step))
-    fake = 0.4 + 0.02 * rng.random(len(step))
+    logs = {
+        name: np.log(level) + _healthy(rng, step, bounded=name == "d_loss")
+        for name, level in LEVELS.items()
+    }
+    answers = 0.01 * rng.standard_normal((2, len(step)))
     measures = _healthy_measures(rng, number)
     since, late = (step / EPOCH - at_epoch).clip(0), (number - at_epoch).clip(0)
-    run = _Run(rng, logs, real, fake, measures, since, late)
+    run = _Run(rng, logs, np.zeros(len(step)), measures, since, late)
     if failure != "none":
         _FAILURES[failure](run)
     signals = {name: np.exp(values) for name, values in run.logs.items()}
-    steps: Columns = {"step": step, **signals, "d_real": run.real, "d_fake": run.fake}
-    return steps, {"epoch": number, "step": number * EPOCH, **run.measures}
+    d_loss = CHANCE * -np.expm1(-signals["d_loss"] / CHANCE) + run.over
+    signals["d_loss"] = d_loss
+    signals["d_real"] = (np.exp(-d_loss) + answers[0]).clip(1e-4, 1 - 1e-4)
+    signals["d_fake"] = (-np.expm1(-d_loss) + answers[1]).clip(1e-4, 1 - 1e-4)
+    return {"step": step, **signals}, {"epoch": number, "step": number * EPOCH, **run.measures}
 
 
 def _rate(run: _Run) -> None:
@@ -109,10 +97,8 @@ def _explosion(run: _Run) -> None:
 def _frozen(run: _Run) -> None:
     """G is no longer trained: D becomes sure, samples stay what they were."""
     sure = 1 - np.exp(-2 * run.since)
-    run.real += sure * (0.999 - run.real)
-    run.fake += sure * (0.001 - run.fake)
     run.logs["g_loss"] += 2 * sure
-    run.logs["d_loss"] -= 4 * sure
+    run.logs["d_loss"] -= 6 * sure
     run.logs["g_update_ratio"] -= 30.0 * (run.since > 0)
     for values in run.measures.values():
         values[run.late > 0] = values[run.late == 0][-1]
@@ -151,6 +137,14 @@ def _silent(run: _Run) -> None:
     run.measures["fd"] *= np.exp(0.12 * run.late)
 
 
+def _chance(run: _Run) -> None:
+    """D comes to stand above chance, and samples slowly become worse."""
+    level = (run.since / 3).clip(0, 1)
+    run.logs["d_loss"] += 3 * level
+    run.over += 0.03 * level
+    run.measures["fd"] *= np.exp(0.04 * run.late)
+
+
 _FAILURES: dict[Failure, Callable[[_Run], None]] = {
     "rate": _rate,
     "explosion": _explosion,
@@ -160,11 +154,12 @@ _FAILURES: dict[Failure, Callable[[_Run], None]] = {
     "spike": _spike,
     "drift": _drift,
     "silent": _silent,
+    "chance": _chance,
 }
 
 
-def _healthy(rng: np.random.Generator, step: NDArray[np.int64]) -> Array:
-    """Logarithm of a healthy signal around its level."""
+def _healthy(rng: np.random.Generator, step: NDArray[np.int64], bounded: bool) -> Array:
+    """Logarithm of a healthy signal around its level; `bounded`: it stays near that for ever."""
     epoch = step / EPOCH
     trend = rng.uniform(-1.5, 1.5) * np.exp(-epoch / rng.uniform(0.5, 8))
     slope = rng.uniform(-0.03, 0.03)
@@ -172,6 +167,8 @@ def _healthy(rng: np.random.Generator, step: NDArray[np.int64]) -> Array:
     if rng.random() < 0.3:
         turn = (epoch - rng.uniform(5, 50)) / rng.uniform(2, 6)
         trend += rng.uniform(-0.5, 0.5) / (1 + np.exp(-turn))
+    if bounded:
+        trend = 0.8 * np.tanh(trend / 0.8)
     wave = rng.uniform(0, 0.1) * autoregressive(rng, len(step), rng.uniform(0.5, 5) * EPOCH)
     size = rng.uniform(0.1, 0.5) * (1 + rng.uniform(0, 3) * np.exp(-epoch / 2))
     length = float(rng.choice([0.2, 1.5, 10, 33, 100]))

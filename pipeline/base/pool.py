@@ -127,10 +127,9 @@ class Pool(Generic[Task]):
 
     def _fail(self, worker: _Worker[Task], status: int) -> None:
         if status > 0:
-            reason = "a worker failed; see above"
+            self._error = "a worker failed; see above"
             with contextlib.suppress(EOFError):  # it said nothing in one line
-                reason = worker.errors.recv()
-            self._error = f"{reason}; the same command continues"
+                self._error = worker.errors.recv()
         elif self._kills_left:
             self._kills_left -= 1
             self._orphaned.append(worker.task)

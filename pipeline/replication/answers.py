@@ -1,11 +1,13 @@
-"""What the seeds of a study say together: each answer with an interval, by recipe."""
+"""What the seeds of a recipe say together: each answer with an interval."""
 
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from tabulate import tabulate
+
 from pipeline.base.interval import interval
-from pipeline.replication.report import ORIGINAL_EPOCH, Record
+from pipeline.replication.assessment import ORIGINAL_EPOCH, Record
 
 Answer = dict[str, float]
 """`runs`, how many have one; their `mean`; of two or more also `low` and `high`, its interval."""
@@ -26,8 +28,8 @@ def _growth(signal: str) -> Callable[[Record], float | None]:
 
     def growth(record: Record) -> float | None:
         values = record.by_epoch(signal)
-        found = float(values[-1] / values[record.best_row])
-        return found if math.isfinite(found) else None
+        ratio = float(values[-1] / values[record.best_row])
+        return ratio if math.isfinite(ratio) else None
 
     return growth
 
@@ -54,34 +56,35 @@ QUESTIONS: dict[str, Callable[[Record], float | None]] = {
 
 def answers(records: Sequence[Record]) -> dict[str, dict[str, Answer]]:
     """The answers by recipe and question; one that no run has is left out."""
-    found: dict[str, dict[str, Answer]] = {}
-    for recipe, runs in _by_recipe(records).items():
-        found[recipe] = {}
-        for question, ask in QUESTIONS.items():
-            values = [value for run in runs if (value := ask(run)) is not None]
-            if len(values) > 1:
-                mean, low, high = interval(values)
-                ends = {"low": low, "high": high}
-                found[recipe][question] = {"runs": len(values), "mean": mean, **ends}
-            elif values:
-                found[recipe][question] = {"runs": 1, "mean": values[0]}
-    return found
+    return {
+        recipe: {
+            question: _answer(values)
+            for question, ask in QUESTIONS.items()
+            if (values := [value for run in runs if (value := ask(run)) is not None])
+        }
+        for recipe, runs in _by_recipe(records).items()
+    }
+
+
+def _answer(values: Sequence[float]) -> Answer:
+    if len(values) == 1:
+        return {"runs": 1, "mean": values[0]}
+    mean, low, high = interval(values)
+    return {"runs": len(values), "mean": mean, "low": low, "high": high}
 
 
 def answers_table(records: Sequence[Record]) -> str:
     """The answers as a Markdown table; "" while no run has come to its end."""
-    found, runs = answers(records), _by_recipe(records)
-    if not found:
+    by_recipe, runs = answers(records), _by_recipe(records)
+    if not by_recipe:
         return ""
-    rows = [["", *(f"{recipe} (n = {len(runs[recipe])})" for recipe in found)]]
-    rows.append(["verdicts", *(_counted(runs[recipe]) for recipe in found)])
+    headers = ["", *(f"{recipe} (n = {len(runs[recipe])})" for recipe in by_recipe)]
+    rows = [["verdicts", *(_counted(runs[recipe]) for recipe in by_recipe)]]
     for question in QUESTIONS:
-        cells = (_shown(found[recipe].get(question), len(runs[recipe])) for recipe in found)
+        cells = (_shown(by_recipe[recipe].get(question), len(runs[recipe])) for recipe in by_recipe)
         rows.append([question, *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ["-" * width for width in widths])
-    lines = (map(str.ljust, row, widths) for row in rows)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text: str = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    return text
 
 
 def _by_recipe(records: Sequence[Record]) -> dict[str, list[Record]]:
@@ -100,7 +103,7 @@ def _counted(runs: Sequence[Record]) -> str:
 def _shown(answer: Answer | None, runs: int) -> str:
     if answer is None:
         return "none"
-    words = f"{answer['mean']:.3g}"
+    text = f"{answer['mean']:.3g}"
     if "low" in answer:
-        words += f" ({answer['low']:.3g} to {answer['high']:.3g})"
-    return words if answer["runs"] == runs else f"{words}, {answer['runs']} of {runs}"
+        text += f" ({answer['low']:.3g} to {answer['high']:.3g})"
+    return text if answer["runs"] == runs else f"{text}, {answer['runs']} of {runs}"

@@ -1,13 +1,15 @@
-"""What a study keeps of a run, small enough for the repository: metrics, signals, grids."""
+"""The record of a run, small enough for the repository: facts, metrics, signals, grids."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from dcgan.training import SIGNALS
-from pipeline.base.cli import write_json, write_whole
+from pipeline.base.cli import UserError, write_json, write_whole
 from pipeline.base.pictures import tile
 from pipeline.store.history import History, write_csv
 
@@ -16,9 +18,37 @@ GRID_EPOCHS = (1, 10, 30, 32, 60, 100, 150)
 _GRID = 32  # digits
 
 
-def write_record(folder: Path, history: History, window: int) -> None:
+def read_facts(folder: Path) -> dict[str, Any] | None:
+    """The content of run.json; None where no record was begun."""
+    file = folder / "run.json"
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        # Metrics without it are of a run that nothing is known of.
+        return {} if epochs_done(folder) else None
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict) or not {"train", "measure", "judge"} <= facts.keys():
+        raise UserError(
+            f"{file}: not the facts of a run; move {folder} away, then the same command makes it "
+            "anew"
+        )
+    return facts
+
+
+def is_whole(facts: Mapping[str, Any] | None) -> bool:
+    """Whether a record has come to its end: only then it tells a verdict."""
+    return facts is not None and "verdict" in facts
+
+
+def write_facts(folder: Path, facts: Mapping[str, object]) -> None:
+    """Write run.json: when a run begins, and with its verdict when it has ended."""
+    write_json(folder / "run.json", dict(facts))
+
+
+def write_series(folder: Path, history: History, window: int) -> None:
     """Write epochs.csv, signals.csv (medians over `window` iterations, all that the verdict looks
-    at) and the grids of `GRID_EPOCHS` that are new."""
+    at) and the grids of `GRID_EPOCHS` that are not there."""
     history.write_epochs(folder / "epochs.csv")
     signals = history.signals.numpy()
     whole = len(signals) // window * window
@@ -37,11 +67,6 @@ def write_record(folder: Path, history: History, window: int) -> None:
 def grid_file(folder: Path, epoch: int) -> Path:
     """Where the grid of an epoch lies."""
     return folder / f"grid-{epoch:03d}.png"
-
-
-def finish_record(folder: Path, facts: Mapping[str, object]) -> None:
-    """Write run.json, which marks the record as whole."""
-    write_json(folder / "run.json", dict(facts))
 
 
 def epochs_done(folder: Path) -> int:

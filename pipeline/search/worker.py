@@ -62,7 +62,9 @@ def work(job: Job, may_go_on: MayGoOn) -> None:
             if failures == _FAILED_RUNNING:
                 raise UserError(f"{failures} trials failed, one after the other; see their reason")
     except FAILURES as error:
-        raise UserError(f"the storage of the search does not answer: {brief(error)}") from None
+        raise UserError(
+            f"the storage of the search does not answer: {brief(error)}; the same command continues"
+        ) from None
 
 
 class Trainer:

@@ -22,14 +22,22 @@ from pipeline.base.paths import CHECKPOINTS
 
 
 def run_hash(params: Params, device: torch.device, data: str, judge: Path) -> str:
-    """16 hex digits of all that changes a bit: parameters, data, judge, code, torch, processor."""
-    sources = sorted(Path(dcgan.__file__).parent.glob("*.py"))
+    """16 hex digits of all that changes a bit: parameters, data, judge, code, torch, device.
+
+    Of the code, all of `dcgan` and nothing else: what is concluded from a run (`ganverdict` and the
+    section `stability`) or done with it changes none of its bits.
+    """
+    package = Path(dcgan.__file__).parent
+    code = {
+        str(file.relative_to(package)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in package.rglob("*.py")
+    }
     parts = {
         "train": dataclasses.asdict(params.train),
         "measure": dataclasses.asdict(params.measure),
         "data": data,
         "judge": hashlib.sha256(judge.read_bytes()).hexdigest(),
-        "code": [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources],
+        "code": code,
         "torch": torch.__version__,
         "device": str(device),
         "threads": torch.get_num_threads(),
@@ -51,7 +59,7 @@ class Checkpoints:
         """Hold the folder; raises UserError, naming the process, if another one does."""
         self.folder.mkdir(parents=True, exist_ok=True)
         owner = self.folder / "process"
-        lock = FileLock(self.folder / "lock")  # released by the system, however the owner ends
+        lock = FileLock(self.folder / "lock")  # freed by the system, too, however the owner ends
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -60,10 +68,12 @@ class Checkpoints:
                 f"{self.folder.name}: process {number} is training this very run; wait for it, "
                 f"or end it (`kill {number}`), and start again"
             ) from None
-        with lock:
+        try:
             with write_whole(owner) as file:
                 file.write(f"{os.getpid()}\n".encode())
             yield
+        finally:
+            lock.release()
 
     @property
     def key(self) -> str:

@@ -33,11 +33,6 @@ def read_csv(path: Path, names: tuple[str, ...], renamed: Mapping[str, str]) -> 
     return columns
 
 
-def read_header(path: Path) -> list[str]:
-    """Read the names of a file's columns."""
-    return _cells(path, only_header=True)[0]
-
-
 def from_histories(histories: Mapping[str, tuple[list[int], list[float]]]) -> Columns:
     """Metric histories by our names, as MLflow keeps them: a row for each step that any has."""
     latest = {name: dict(zip(*pair, strict=True)) for name, pair in histories.items()}
@@ -51,14 +46,14 @@ def from_histories(histories: Mapping[str, tuple[list[int], list[float]]]) -> Co
     return columns
 
 
-def _cells(path: Path, only_header: bool = False) -> tuple[list[str], list[int], list[list[str]]]:
+def _cells(path: Path) -> tuple[list[str], list[int], list[list[str]]]:
     """Header, and line number and cells of each row that is not blank."""
     lines, rows = [], []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = [name.strip() for name in next(reader, [])]
-            for row in () if only_header else reader:
+            for row in reader:
                 if not row:
                     continue
                 if len(row) != len(header):
@@ -74,7 +69,7 @@ def _cells(path: Path, only_header: bool = False) -> tuple[list[str], list[int],
         raise UserError(f"{path}: is not a CSV file in UTF-8") from None
     if not any(header):
         raise UserError(f"{path}: is empty; its first line must name columns")
-    if not rows and not only_header:
+    if not rows:
         raise UserError(f"{path}: has a header and no rows")
     return header, lines, rows
 

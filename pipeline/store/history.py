@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,19 @@ class History:
         by_step = {row["step"]: row for row in self.epochs}
         for before, last_step in zip([0, *self.reports], self.reports, strict=False):
             yield before + 1, last_step, by_step.get(last_step, {})
+
+    def until(self, report: int) -> "History":
+        """What the first so many reports have recorded."""
+        last_step = self.reports[report - 1]
+        pictures = sum(step <= last_step for step in self.grid_steps)
+        return replace(
+            self,
+            signals=self.signals[:last_step],
+            epochs=[row for row in self.epochs if row["step"] <= last_step],
+            reports=self.reports[:report],
+            grid_steps=self.grid_steps[:pictures],
+            grids=self.grids[:pictures],
+        )
 
     def write(self) -> None:
         """Write reports/steps.csv, reports/epochs.csv and models/samples.npz."""

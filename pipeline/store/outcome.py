@@ -17,6 +17,9 @@ from pipeline.base.paths import EPOCHS, GENERATOR_BEST, GENERATOR_LAST, RUN, SAM
 from pipeline.store.columns import Columns, read_csv
 from pipeline.store.weights import load_generator
 
+_OF_THE_VERDICT = ("status", "reason", "best_epoch", "best_step", "alarm_step", "onset_epoch")
+_OF_THE_VERDICT += ("onset_step", "recovered", "remedies")
+
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
@@ -26,8 +29,7 @@ class Outcome:
         best, last: the generators, with the "epoch" and "step" they are of.
         steps, epochs: columns of the two CSV files, [n] and [m], at least one row each.
         grid_steps, grids: int64 [k] and uint8 [k, 64, 28, 28], the pictures from the fixed noise.
-        verdict: the content of stop.json; at least "status", "reason", and "alarm_step" and
-            "onset_step", None where there was none.
+        verdict: the content of stop.json: at least what a run's page tells of it.
         run_key: the run's name for the tracker.
     """
 
@@ -44,7 +46,7 @@ class Outcome:
 def read_outcome() -> Outcome:
     """Read all that `train` wrote. Raises UserError for what is missing or corrupt."""
     verdict = read_json(STOP, "train")
-    for name in ("status", "reason", "best_epoch", "alarm_step", "onset_step"):
+    for name in _OF_THE_VERDICT:
         _entry(STOP, verdict, name)
     grid_steps, grids = _read_grids(SAMPLES)
     return Outcome(

@@ -35,19 +35,22 @@ def description(
 
 
 def _verdict(verdict: Mapping[str, Any]) -> str:
-    lines = [f"**{verdict['status']}**: {verdict['reason']}"]
-    if verdict.get("best_epoch") is None:
-        lines.append("Best stopping point: unknown, nothing was measured before it went wrong")
+    parts = [f"**{verdict['status']}**: {verdict['reason']}"]
+    if verdict["best_epoch"] is None:
+        parts.append("Best stopping point: unknown, nothing was measured before it went wrong")
     else:
-        lines.append(
-            f"Best stopping point: epoch {verdict['best_epoch']}, step {verdict['best_step']:,}"
-        )
-    if verdict.get("onset_epoch") is not None:
-        after = ", but fd recovered later" if verdict.get("recovered") else ""
-        lines.append(
-            f"Onset: epoch {verdict['onset_epoch']}, step {verdict['onset_step']:,}{after}"
-        )
-    return "\n\n".join(lines)
+        parts.append(f"Best stopping point: {_place(verdict, 'best')}")
+    if verdict["onset_epoch"] is not None:
+        after = ", but samples recovered later" if verdict["recovered"] else ""
+        parts.append(f"Onset: {_place(verdict, 'onset')}{after}")
+    if verdict["remedies"]:
+        tries = (f"- {remedy['words']} ({remedy['source']})" for remedy in verdict["remedies"])
+        parts.append("What to try:\n\n" + "\n".join(tries))
+    return "\n\n".join(parts)
+
+
+def _place(verdict: Mapping[str, Any], of: str) -> str:
+    return f"epoch {verdict[f'{of}_epoch']:,.10g}, step {verdict[f'{of}_step']:,.10g}"
 
 
 def _table(

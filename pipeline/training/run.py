@@ -1,6 +1,15 @@
 """A training run with all that it writes to: checkpoints, generators, the tracker.
 
 `train` makes one such run, `tune` one for each trial; both iterate `go_on` and decide when to stop.
+
+What resuming promises. On a CPU the resumed run is bit for bit the one that nobody interrupted:
+every random draw depends on (seed, step) alone, and a checkpoint holds all else that a step reads,
+so it holds for the same code, parameters, data, torch and number of threads, all of which the
+checkpoint's folder is named after, and the same kind of processor, which is not. On a GPU the state
+is restored bit for bit and the draws are the same, too, and cuDNN is told to use deterministic
+kernels; torch's other kernels are not, some of which add in no fixed order. There a resumed run is
+therefore as near to the uninterrupted one as two uninterrupted runs are to each other: equal where
+the kernels happen to be, and not promised.
 """
 
 import dataclasses
@@ -59,13 +68,23 @@ class TrainingRun:
         try:
             self.state.load_state_dict(saved["state"])
             self.history = History(**saved["history"])
-            for first_step, last_step, metrics in self.history.pieces():
-                self._assess(first_step, last_step, metrics)
             whole = self.state.step == self.history.saved_step == len(self.history.signals)
+            self._assess_again()
         except Exception:  # a file made by other code, or by a stranger, may hold anything
             whole = False
         if not whole:
             raise self.checkpoints.corrupt()
+
+    def _assess_again(self) -> None:
+        """Assess what was recorded as if it happened now, which later thresholds may end earlier.
+
+        What comes after such an end is left out, as if it had not been trained.
+        """
+        for report, (first_step, last_step, metrics) in enumerate(self.history.pieces(), start=1):
+            self._assess(first_step, last_step, metrics)
+            if self._stops_at_onset:
+                self.history = self.history.until(report)
+                break
 
     def begin(
         self, title: str, data_hash: str, tags: Mapping[str, str], parent: str | None = None
@@ -76,7 +95,7 @@ class TrainingRun:
         self.tracked.begin(title, flat(self.params), tags, parent)
         counts = {"train": len(self.data.train_images), "test": len(self.data.test_images)}
         self.tracked.dataset("mnist", data_hash, str(DATA), counts)
-        if self.history.reports:
+        if self.history.reports and self.history.saved_step == self.state.step:
             # Killed between the checkpoint and the outbox, the newest report would be missing;
             # sent twice, it counts once.
             self._track()
@@ -112,9 +131,11 @@ class TrainingRun:
             return "diverged"
         if self.history.saved_step >= train.epochs * train.steps_per_epoch:
             return "complete"
-        if train.stop == "at_onset" and self.verdict.ends_training:
-            return "onset"
-        return "paused"
+        return "onset" if self._stops_at_onset else "paused"
+
+    @property
+    def _stops_at_onset(self) -> bool:
+        return self.params.train.stop == "at_onset" and self.verdict.ends_training
 
     def _measure(self, report: Report) -> dict[str, float]:
         """The metrics of an epoch's end, whose generator is kept; nothing between two epochs."""

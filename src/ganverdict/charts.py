@@ -1,5 +1,6 @@
 """An alarm for one signal: has it left its own recent past upwards, for longer than a moment?"""
 
+import math
 from collections import deque
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from ganverdict.thresholds import Thresholds
 
 Array = NDArray[np.float64]
+
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 class Chart:
@@ -84,13 +87,15 @@ def deviations(past: Array, value: float, ahead: int, block: int, least: float) 
     spread = 1.4826 * _median(np.abs(level - middle))
     blocks = count // block
     if blocks > 2:
-        means = level[count - blocks * block :].reshape(blocks, block).mean(axis=1)
+        parts = level[count - blocks * block :].reshape(blocks, block)
+        means = np.add.reduce(parts, axis=1) / block
         # Middle and slope were fitted: two degrees of freedom are gone.
-        between = float(np.sqrt(np.square(means - means.mean()).sum() / (blocks - 2) * block))
+        means -= np.add.reduce(means) / blocks  # what mean() does, without its detours
+        between = math.sqrt(float(np.add.reduce(means * means)) / (blocks - 2) * block)
         spread = max(spread, between)
     away = value - (middle + slope * (count - 1 + ahead))
-    spread = max(spread, least, float(np.finfo(np.float64).tiny))
-    return float(np.clip(away / spread, -1e6, 1e6))
+    spread = max(spread, least, _TINY)
+    return min(max(away / spread, -1e6), 1e6)
 
 
 def _median(values: Array) -> float:

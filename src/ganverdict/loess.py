@@ -17,19 +17,19 @@ def loess(x: ArrayLike, y: ArrayLike, span: int = 12) -> Array:
     count = len(places)
     if count < 3:
         return values.copy()
-    smooth = np.empty(count)
-    for i, place in enumerate(places):
-        around = slice(max(i - span, 0), i + span + 1)  # the nearest are among these
-        away, near = places[around] - place, values[around]
-        distance = np.abs(away)
-        reach = np.sort(distance)[min(span, count) - 1] * 1.0001
-        weight = (1 - (distance / reach).clip(0, 1) ** 3) ** 3
-        weight /= weight.sum()
-        mean, level = float(weight @ away), float(weight @ near)
-        spread = float(weight @ (away - mean) ** 2)
-        slope = float(weight @ ((away - mean) * (near - level))) / spread if spread else 0.0
-        smooth[i] = level - slope * mean
-    return smooth
+    index = np.arange(count)[:, None] + np.arange(-span, span + 1)  # the nearest are among these
+    inside, index = (index >= 0) & (index < count), index.clip(0, count - 1)
+    away, near = places[index] - places[:, None], values[index]
+    distance = np.where(inside, np.abs(away), np.inf)
+    reach = np.sort(distance, axis=1)[:, [min(span, count) - 1]] * 1.0001
+    weight = (1 - (distance / reach).clip(0, 1) ** 3) ** 3
+    weight /= weight.sum(axis=1, keepdims=True)
+    mean, level = (weight * away).sum(axis=1), (weight * near).sum(axis=1)
+    apart = away - mean[:, None]
+    spread = (weight * apart**2).sum(axis=1)
+    slope = (weight * apart * (near - level[:, None])).sum(axis=1)
+    slope = np.divide(slope, spread, out=np.zeros(count), where=spread > 0)
+    return np.asarray(level - slope * mean)
 
 
 def minimum(x: ArrayLike, y: ArrayLike, span: int = 12) -> int:

@@ -46,7 +46,7 @@ class Thresholds:
     cusum_slack: Positive = 1.0
     cusum_limit: Positive = 10
     # States that hold: windows that are bad multiply the evidence, windows that are not halve it.
-    state_limit: Annotated[float, Between(1, 1e12)] = 100_000
+    state_limit: Annotated[float, Between(1, 1_000_000_000)] = 100_000
     chance_range: Factor = 1.25
     saturated_real: Share = 0.99
     saturated_fake: Share = 0.01

@@ -65,16 +65,16 @@ class Windows:
                 closed.append(_window(self._steps[start:end], self._rows[start:end]))
                 start = end
             if start:
-                self._before = float(self._steps[start - 1])
-                if start > 1:
-                    gap = self._steps[start - 1] - self._steps[start - 2]
+                last = float(self._steps[start - 1])
+                before = float(self._steps[start - 2]) if start > 1 else self._before
+                gap = last - (last if before is None else before)
+                self._before = last
                 self._steps, self._rows = self._steps[start:], self._rows[start:]
                 self._closed += len(ends)
             if not self._coarsen or self._closed < _MANY:
                 break
             # From here on windows are twice as long, counted from the next row.
-            last = closed[-1]
-            self._length = 2 * (self._length or (last.end - last.start) or gap)
+            self._length = 2 * (self._length or gap)
             self._origin, self._closed = None, _MANY // 2
         return closed
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import learning_curves
 from benchmarks.learning_curves import COLUMNS, EPOCHS, Training, read_table, trainings, write_table
-from benchmarks.replay_search import STRATEGIES, Cost, Curve, Map, read_maps, replay, report
+from benchmarks.replay_search import STRATEGIES, Cost, Curve, Map, read_maps, replay, summary
 from tests.searches import SHIPPED
 
 TUNE = SHIPPED.tune
@@ -74,11 +74,11 @@ def test_a_search_that_finds_nothing_good_enough_is_given_up(
     assert replay(table, STRATEGIES[3], TUNE, seed=0) == Cost(math.inf, math.inf)
 
 
-def test_the_report_compares_medians_with_the_plain_way() -> None:
+def test_the_summary_compares_medians_with_the_plain_way() -> None:
     plain, other = STRATEGIES[0].name, STRATEGIES[3].name
     costs = {("joint", plain): [Cost(e, 1) for e in (100, 200, 300, 400)]}
     costs["joint", other] = [Cost(e, 1) for e in (10, 20, 30, math.inf)]
-    rows = report(costs)
+    rows = summary(costs)
     assert [row["epochs_median"] for row in rows] == [300, 30]
     assert rows[1]["share_of_plain"] == 0.1
     assert rows[1]["not_found"] == 1

@@ -6,40 +6,40 @@ failures injected after epoch 8 of 468 iterations; every 13th iteration is kept.
 was injected there.
 """
 
+from pathlib import Path
+
 import pytest
 
-from ganverdict.alarms import SIGNALS
-from ganverdict.monitor import Verdict, assess
-from ganverdict.quality import MEASURES
-from pipeline.base.cli import load_params
-from pipeline.store.columns import read_csv
-from tests.project import REPOSITORY
+from ganverdict.monitor import assess
+from ganverdict.signals import SIGNALS
+from ganverdict.verdict import Verdict
+from tests.recorded_logs import read_run
 
-RECORDED = REPOSITORY / "tests/recorded"
+RECORDED = Path("tests/recorded")
 EPOCH = 468
 INJECTED = 8 * EPOCH
 
 
 def verdict(kind: str, alone: tuple[str, ...] = SIGNALS) -> Verdict:
-    steps = read_csv(RECORDED / f"{kind}_steps.csv", ("step", *alone), {})
-    epochs = read_csv(RECORDED / f"{kind}_epochs.csv", ("epoch", "step", *MEASURES), {})
-    return assess(steps, epochs, load_params().stability)
+    files = (RECORDED / f"{kind}_{table}.csv" for table in ("steps", "epochs"))
+    return assess(*read_run(*files, alone), steps_per_epoch=EPOCH)
 
 
 @pytest.mark.parametrize(
-    ("kind", "status"),
+    ("kind", "status", "end"),
     [
-        ("healthy", "stable"),
-        ("rate", "onset"),
-        ("g_frozen", "stall"),
-        ("one_digit", "onset"),
-        ("nan", "diverged"),
-        ("joint", "silent"),
-        ("frozen", "stable"),
+        ("healthy", "stable", "go_on"),
+        ("rate", "onset", "roll_back"),
+        ("g_frozen", "stall", "go_on"),  # only six epochs: patience is not lost yet
+        ("one_digit", "onset", "roll_back"),
+        ("nan", "diverged", "roll_back"),
+        ("joint", "onset", "roll_back"),
+        ("frozen", "stable", "go_on"),
     ],
 )
-def test_each_recorded_failure_is_told_for_what_it_is(kind: str, status: str) -> None:
-    assert verdict(kind).status == status
+def test_each_recorded_failure_is_told_for_what_it_is(kind: str, status: str, end: str) -> None:
+    found = verdict(kind)
+    assert (found.status, found.end) == (status, end)
 
 
 @pytest.mark.parametrize("kind", ["rate", "one_digit"])
@@ -52,9 +52,22 @@ def test_an_injected_failure_is_found_within_an_epoch_and_the_best_is_before_it(
 
 def test_the_joint_update_turns_for_the_worse_and_the_frozen_one_does_not() -> None:
     joint, frozen = verdict("joint"), verdict("frozen")
-    assert (joint.best_epoch, joint.onset_epoch, joint.confirm_epoch) == (30, 32, 34)
+    assert (joint.signal, joint.onset_epoch, joint.confirm_epoch) == ("at_chance", 32, 34)
+    # Announced 19 evaluations before it was certain; the lowest of all 60 is kept.
+    assert (joint.lead, joint.best_epoch) == (19, 26)
+    assert joint.loss == frozen.loss == "bce_mean"
     assert frozen.best_epoch == 60
-    assert verdict("joint", ("d_loss", "g_loss")).best_epoch == 30
+
+
+def test_losses_alone_with_their_family_announce_the_joint_update_too() -> None:
+    files = (RECORDED / f"joint_{table}.csv" for table in ("steps", "epochs"))
+    steps, epochs = read_run(*files, ("d_loss", "g_loss"))
+    found = assess(steps, epochs, steps_per_epoch=EPOCH, loss="bce_mean")
+    assert (found.status, found.signal) == ("onset", "at_chance")
+    # Positive losses without D's answers may be of several families.
+    unknown = assess(steps, epochs, steps_per_epoch=EPOCH)
+    assert (unknown.status, unknown.loss) == ("silent", None)
+    assert any("family of the loss" in words for words in unknown.unknown)
 
 
 def test_a_value_that_is_not_finite_is_found_at_its_step() -> None:

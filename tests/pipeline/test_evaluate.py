@@ -21,6 +21,7 @@ from dcgan.judge import Judge
 from dcgan.measuring import Meter, reference
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
+from ganverdict.verdict import Remedy, Verdict
 from pipeline import evaluate
 from pipeline.base.cli import UserError, load_params, write_json
 from pipeline.plots import training as plots
@@ -104,9 +105,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = folder / f"models/generator_{name}.safetensors"
         save_generator(file, Generator(2, 8, 0.0), about)
     write_json(folder / "models/run.json", {"key": "k" * 32})
-    verdict = {"status": "onset", "reason": "the loss of D at step 50", "best_epoch": BEST}
-    verdict |= {"best_step": BEST * STEPS_PER_EPOCH, "alarm_step": 50, "onset_step": 61}
-    write_json(folder / "reports/stop.json", {**verdict, "onset_epoch": 4, "recovered": False})
+    verdict = Verdict(
+        status="onset",
+        reason="the loss of D at step 50",
+        best_epoch=BEST,
+        best_step=BEST * STEPS_PER_EPOCH,
+        alarm_step=50,
+        onset_step=61,
+        onset_epoch=4,
+        remedies=(Remedy("a lower rate", "somebody"),),
+    )
+    write_json(folder / "reports/stop.json", verdict.to_json())
     _write_reports(folder)
     return folder
 
@@ -212,6 +221,7 @@ def test_the_page_of_the_run_tells_verdict_metrics_and_where_the_pictures_are(
     assert text.startswith("**onset**: the loss of D at step 50\n\n")
     assert f"epoch {BEST}, step {BEST * STEPS_PER_EPOCH}\n" in text
     assert "Onset: epoch 4, step 61\n" in text
+    assert "- a lower rate (somebody)\n" in text
     assert "| 200 samples | this run | floor | test | blurred | nines removed | one class |" in text
     best = metrics(evaluated.folder)["best"]
     for name in ("fd", "class_kl", "min_share", "confident", "coverage"):

@@ -2,83 +2,146 @@
 
 import csv
 import dataclasses
-import hashlib
 import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline.base.cli import UserError
-from pipeline.replicate import RECIPES, Run, runs
-from tests.project import Project
+from pipeline.base.params import Params
+from pipeline.replication.records import is_whole, read_facts, write_facts
+from pipeline.replication.runs import RECIPES, Run, refuse_other_records, runs
+from tests.project import REPOSITORY, Project
 from tests.searches import SHIPPED
 
 EPOCHS, STEPS = 3, 30
 
 
-def test_the_recipes_differ_in_what_the_study_asks_about_and_in_nothing_else() -> None:
-    frozen, joint = (Run(recipe, 1).params(SHIPPED).train for recipe in ("frozen", "joint"))
+ROOT = Path("reports/replication")
+
+
+def first_run(recipe: str = "joint") -> Run:
+    return Run(recipe, 1, ROOT)
+
+
+def test_the_recipes_differ_in_what_is_asked_and_in_nothing_else() -> None:
+    frozen, joint = (first_run(recipe).params(SHIPPED).train for recipe in ("frozen", "joint"))
     assert frozen.freeze_discriminator
     assert not joint.freeze_discriminator
     changed = {name for name, value in vars(frozen).items() if getattr(joint, name) != value}
     assert changed == {"freeze_discriminator"}
-    stabilised = Run("stabilised", 1).params(SHIPPED).train
+    stabilised = first_run("stabilised").params(SHIPPED).train
     assert stabilised.r1_gamma > 0
     assert stabilised.average_images > 0
     sizes = ("width", "batch_size", "epochs", "steps_per_epoch", "stop")
     assert [getattr(stabilised, name) for name in sizes] == [getattr(joint, n) for n in sizes]
 
 
-def test_a_study_cut_short_is_one_of_fewer_seeds() -> None:
-    first = runs(SHIPPED)[: len(RECIPES)]
-    assert {one.recipe for one in first} == set(RECIPES)
-    assert {one.seed for one in first} == {1}
+def test_a_replication_cut_short_is_one_of_fewer_seeds() -> None:
+    first = runs(SHIPPED, ROOT)[: len(RECIPES)]
+    assert {run.recipe for run in first} == set(RECIPES)
+    assert {run.seed for run in first} == {1}
 
 
-def kept(folder: Path, **changes: object) -> None:
-    """Keep the first run's record as if it were whole and judged by the bytes b"judge"."""
+@pytest.fixture
+def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project whose judge is the bytes b"judge"."""
+    monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
     Path("models/judge.safetensors").write_bytes(b"judge")
-    train = dataclasses.asdict(runs(SHIPPED)[0].params(SHIPPED).train)
-    judge = hashlib.sha256(b"judge").hexdigest()
-    folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"train": train, "judge": judge} | changes))
+    return tmp_path
 
 
+def changed(params: Params, section: str, **changes: Any) -> Params:
+    part = dataclasses.replace(getattr(params, section), **changes)
+    return dataclasses.replace(params, **{section: part})
+
+
+@pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize(
-    ("changes", "done"),
-    [({}, True), ({"judge": "another"}, False), ({"train": {"width": 64}}, False)],
+    ("recipe", "section", "changes", "difference"),
+    [
+        ("joint", "replicate", {}, None),
+        ("joint", "replicate", {"width": 16}, "train.width 8 (now 16)"),
+        ("joint", "replicate", {"epochs": 9}, "train.epochs 60 (now 9)"),
+        # What the recipe makes no use of: it trains by RMSprop and without a penalty.
+        ("joint", "train", {"beta1": 0.9, "beta2": 0.5, "r1_every": 3}, None),
+        ("stabilised", "train", {"g_dropout": 0.1}, "train.g_dropout 0.0 (now 0.1)"),
+        ("joint", "train", {"lr_g": 0.5}, None),  # the recipe has its own
+        ("joint", "measure", {"num_training_samples": 100}, "measure.num_training_samples 5000"),
+        ("joint", "measure", {"num_neighbour_samples": 100}, "measure.num_neighbour_samples 5000"),
+        ("joint", "measure", {"num_samples": 100}, None),
+    ],
 )
-def test_a_record_counts_with_the_same_parameters_and_the_same_judge(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], done: bool
+def test_a_record_is_of_the_same_experiment_unless_what_counts_differs(
+    judged: Path,
+    whole: bool,
+    recipe: str,
+    section: str,
+    changes: dict[str, Any],
+    difference: str | None,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    first = runs(SHIPPED)[0]
-    kept(first.folder, **changes)
-    assert first.is_done(SHIPPED) is done
+    run = first_run(recipe)
+    write_facts(run.folder, run.facts(SHIPPED) | ({"verdict": {}} if whole else {}))
+    params = changed(SHIPPED, section, **changes)
+    found = run.differences(params)
+    if difference is None:
+        assert found == []
+        refuse_other_records([run], params)
+    else:
+        assert [text[: len(difference)] for text in found] == [difference]
+        with pytest.raises(UserError, match=r"stays as it is, .* --folder reports/replication-2"):
+            refuse_other_records([run], params)
+    assert run.is_done() == whole
+
+
+def test_a_record_by_another_judge_is_refused_and_told_from_one_by_the_same(judged: Path) -> None:
+    run = first_run()
+    write_facts(run.folder, run.facts(SHIPPED))
+    assert run.differences(SHIPPED) == []
+    Path("models/judge.safetensors").write_bytes(b"another")
+    assert run.differences(SHIPPED) == ["another judge, whose fd is of another scale"]
+
+
+def test_metrics_without_their_facts_are_refused(judged: Path) -> None:
+    run = first_run()
+    run.folder.mkdir(parents=True)
+    (run.folder / "epochs.csv").write_text("epoch\n1\n")
+    with pytest.raises(UserError, match="made with what it does not tell; it stays as it is"):
+        refuse_other_records([run], SHIPPED)
+
+
+def test_the_shipped_records_are_of_the_shipped_experiment(
+    judged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the judge, whose bits every machine makes anew, may tell them apart."""
+    for run in runs(SHIPPED, REPOSITORY / "reports/replication"):
+        facts = read_facts(run.folder)
+        assert facts is not None
+        assert is_whole(facts)
+        assert len(run.differences(SHIPPED)) == 1
+        assert "judge" in run.differences(SHIPPED)[0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"train": 1}', "\0"])
-def test_a_spoiled_record_is_named_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    first = runs(SHIPPED)[0]
-    kept(first.folder)
-    (first.folder / "run.json").write_text(text)
-    with pytest.raises(UserError, match=rf"{first.folder}/run\.json: .* delete"):
-        first.is_done(SHIPPED)
+def test_a_spoiled_record_is_named_with_what_to_do(judged: Path, text: str) -> None:
+    run = first_run()
+    run.folder.mkdir(parents=True)
+    (run.folder / "run.json").write_text(text)
+    with pytest.raises(UserError, match=rf"{run.folder}/run\.json: .* move .* away"):
+        run.is_done()
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A clone with data and judge, whose recipes are of a few steps."""
     clone = Project(tmp_path / "clone")
-    clone.set_params({"study": {"width": 2, "epochs": EPOCHS, "seeds": 1, "workers": 2}})
+    clone.set_params({"replicate": {"width": 2, "epochs": EPOCHS, "seeds": 1, "workers": 2}})
     yaml = YAML()
     for file in (clone.folder / "pipeline/recipes").glob("*.yaml"):
         recipe = yaml.load(file)
@@ -95,11 +158,11 @@ def column(path: Path, name: str) -> list[int]:
 
 
 @pytest.mark.slow
-def test_a_study_interrupted_and_continued_is_whole_and_nothing_is_done_twice(
+def test_a_replication_interrupted_and_continued_is_whole_and_nothing_is_done_twice(
     project: Project,
 ) -> None:
     process = project.start("python", "-m", "pipeline.replicate")
-    while not list((project.folder / "reports").glob("study/*/epochs.csv")):
+    while not list((project.folder / "reports").glob("replication/*/epochs.csv")):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
@@ -125,3 +188,14 @@ def test_a_study_interrupted_and_continued_is_whole_and_nothing_is_done_twice(
     output = project.python("pipeline.replicate")  # has nothing left to do
     assert output.count(f"{EPOCHS} of {EPOCHS} epochs") == len(RECIPES)
     assert len(project.query("select run_uuid from runs")) == len(RECIPES)
+
+    # Of another size: nothing is touched, and nothing is trained.
+    before = {file: file.read_bytes() for file in (project.folder / "reports").rglob("*.*")}
+    project.set_params({"replicate": {"width": 4}})
+    output = project.python("pipeline.replicate", expect=1)
+    refused = "error: reports/replication/joint-1 (and 2 more): made with train.width 2 (now 4)"
+    assert output.splitlines()[-1].startswith(refused)
+    assert {file: file.read_bytes() for file in before} == before
+    assert len(project.query("select run_uuid from runs")) == len(RECIPES)
+    project.python("pipeline.replicate", "--folder", "reports/wider", "--dry-run")
+    assert not (project.folder / "reports/wider").exists()

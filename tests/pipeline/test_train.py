@@ -135,6 +135,30 @@ def test_a_run_killed_again_and_again_continues_bit_for_bit_into_the_same_tracke
     assert_whole(project)
 
 
+def test_other_thresholds_change_the_verdict_and_train_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert status_of(train.main) == 0
+    last = Path("models/generator_last.safetensors").read_bytes()
+    before = json.loads(Path("reports/stop.json").read_text())
+    assert "too short to tell" in before["reason"]
+    project.set_params({"stability": {"burn_in_epochs": 1}})
+    monkeypatch.setattr("pipeline.training.run.fit", lambda *_: iter([]))
+    assert status_of(train.main) == 0
+    after = json.loads(Path("reports/stop.json").read_text())
+    assert after["reason"] != before["reason"]
+    assert after["status"] in ("stable", "transient")
+    assert Path("models/generator_last.safetensors").read_bytes() == last
+    (name,) = (file.name for file in Path("checkpoints").iterdir())
+    assert name == json.loads(Path("models/run.json").read_text())["config_hash"]
+    # The page of the run tells the newest verdict.
+    sql = "select value from tags where key = 'mlflow.note.content' and run_uuid = ?"
+    (note,) = project.query(sql, tracked(project)[0])
+    assert note.startswith(f"**{after['status']}**: {after['reason']}\n")
+    assert f"epoch {after['best_epoch']}, step {after['best_step']}" in note
+    assert "| `fd`" in note
+
+
 def test_a_run_that_diverges_is_named_by_step_and_its_best_epoch_kept(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +28,7 @@ from pipeline.search.session import Session, trials_done
 from pipeline.search.study import TrialResult
 from pipeline.tune import seconds
 from tests.postgres import postgres
-from tests.project import Project
+from tests.project import REPOSITORY, Project
 from tests.searches import SHIPPED, trial
 
 if TYPE_CHECKING:
@@ -291,14 +293,24 @@ def test_the_timeout_bounds_the_confirmation_and_leaves_it_its_share(
         (["--workers", "0"], "--workers: tune.workers: 0 is not allowed"),
         (["--resume"], "unrecognized arguments: --resume"),
         (["--study", "a/b"], "argument --study: a name is at most 100 letters"),
+        (["--storage", "me:secret@host"], "argument --storage: no address of a database"),
+        (["--timeout", "soon"], "argument --timeout: 'soon' is no time"),
     ],
 )
-def test_a_wrong_option_is_one_line_and_status_2(
-    prepared: Project, change: list[str], message: str
+def test_a_wrong_option_is_one_line_and_status_2_and_imports_nothing_heavy(
+    change: list[str], message: str
 ) -> None:
-    output = prepared.python("pipeline.tune", *change, expect=2)
-    assert output.startswith(f"error: {message}")
-    assert output.count("\n") == 1
+    command = [sys.executable, "-X", "importtime", "-m", "pipeline.tune", *change]
+    finished = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    lines = finished.stderr.splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time")}
+    assert "pipeline.base.cli" in imported
+    assert not imported & {"torch", "mlflow", "optuna", "matplotlib", "scipy"}
+    (error,) = [line for line in lines if not line.startswith("import time")]
+    assert error.startswith(f"error: {message}")
+    assert "secret" not in error
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 import dataclasses
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +18,7 @@ from dcgan.training import SIGNALS
 from pipeline.plots import training as plots
 from pipeline.plots.training import Course
 from tests.idx import draw_digits
+from tests.project import REPOSITORY
 
 SCALE = {
     "floor": {"fd": 0.03, "class_kl": 0.0003},
@@ -257,3 +261,24 @@ def check_picture(path: Path) -> None:
     assert pixels.min() < 100
     assert math.isclose(min(pixels[:2].min(), pixels[-2:].min()), 255)
     assert math.isclose(min(pixels[:, :2].min(), pixels[:, -2:].min()), 255)
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "module://none"])
+def test_the_backend_of_a_notebook_is_no_hindrance(tmp_path: Path, backend: str) -> None:
+    """Every `!command` of a notebook inherits the variable, whether or not the module is there."""
+    program = """
+from pathlib import Path
+from pipeline.plots import training
+training.save(training.Figure(), Path("a.png"))
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert finished.stderr == ""
+    assert (tmp_path / "a.png").stat().st_size > 0

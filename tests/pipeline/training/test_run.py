@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from dcgan import training as training_signals
 from dcgan.judge import Judge
 from dcgan.measuring import Meter, reference
 from dcgan.training import Report, fit
 from ganverdict import Monitor, Verdict
+from ganverdict import signals as verdict_signals
 from pipeline.base.params import Params
 from pipeline.store import checkpoints
 from pipeline.store.checkpoints import Checkpoints
@@ -70,7 +72,8 @@ def onset_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     def verdict(self: Monitor) -> Verdict:
         evaluations = self._quality.evaluations
         found = bool(evaluations) and evaluations[-1].step >= step
-        return dataclasses.replace(plain(self), status="onset") if found else plain(self)
+        onset = {"status": "onset", "end": "end", "onset_step": step} if found else {}
+        return dataclasses.replace(plain(self), **onset)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Monitor, "verdict", verdict)
 
@@ -156,3 +159,45 @@ def test_an_interrupted_run_goes_on_bit_for_bit() -> None:
     assert parts.ended == whole.ended == "complete"
     assert same(whole.state.state_dict(), parts.state.state_dict())
     assert same(whole.history.signals, parts.history.signals)
+
+
+def test_a_run_is_assessed_anew_from_its_checkpoint_and_nothing_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Other thresholds, or other code of `ganverdict`, say now that it went wrong, and when."""
+    whole = trained(sample_every=4)
+    assert whole.ended == "complete"
+    with monkeypatch.context() as patch:
+        onset_at(patch, 2 * LENGTH)
+        stopped = trained(name="stopped", sample_every=4)
+        patch.setattr(training_run, "fit", lambda *_: iter([]))  # gives nothing
+        again = trained(sample_every=4)
+    assert again.ended == stopped.ended == "onset"
+    assert again.verdict == stopped.verdict != whole.verdict
+    for run in (again, stopped):
+        for row in run.history.epochs:
+            del row["seconds"]
+        run.history.time_ms, run.history.seconds = 0, 0.0
+    assert same(vars(again.history), vars(stopped.history))
+    assert training(sample_every=4).ended == "complete"  # what is left out is not lost
+
+
+def test_the_verdict_knows_every_signal_that_training_records() -> None:
+    """Two packages, neither of which imports the other."""
+    assert {*training_signals.SIGNALS} <= {*verdict_signals.SIGNALS}
+
+
+def test_a_run_tells_its_verdict_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Told, "describe", lambda _, text: told.append(text), raising=False)
+    run = trained()
+    run.close("FINISHED")
+    assert told[0].startswith(f"**{run.verdict.status}**: {run.verdict.reason}\n")
+    best = run.history.epochs[int(run.verdict.best_epoch or 0) - 1]
+    assert f"epoch {best['epoch']}, step {best['step']}" in told[0]
+    assert f"{best['fd']:.4g}" in told[0]
+    not_finite_at(monkeypatch, 1)
+    failed = trained(name="failed")
+    failed.close("FAILED")
+    assert told[1].startswith(f"**diverged**: {failed.verdict.reason}\n")
+    assert "Best stopping point: unknown" in told[1]

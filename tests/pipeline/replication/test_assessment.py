@@ -1,4 +1,4 @@
-"""A study's answers, from records whose answers are known."""
+"""A replication's answers, from records whose answers are known."""
 
 import csv
 from pathlib import Path
@@ -10,14 +10,16 @@ from PIL import Image
 from dcgan.training import SIGNALS
 from pipeline.plots.replication import grids, losses
 from pipeline.replication.answers import answers, answers_table
-from pipeline.replication.records import grid_file
-from pipeline.replication.report import Record, read_record, table
+from pipeline.replication.assessment import ORIGINAL_EPOCH, Record, read_record, table
+from pipeline.replication.records import grid_file, write_facts
+from pipeline.replication.summary import plotted
 from tests.searches import SHIPPED
 
 LENGTH, WINDOWS = 468, 9
+FACTS: dict[str, object] = {"train": {}, "measure": {}, "judge": ""}
 
 
-def write_record(folder: Path, fd: list[float], ema: list[float] | None = None) -> Path:
+def write_record(folder: Path, fd: list[float], raw: list[float] | None = None) -> Path:
     """g_loss is lowest in epoch 2, d_loss highest in epoch 3; every other signal is flat."""
     folder.mkdir(parents=True)
     with (folder / "signals.csv").open("w", newline="") as file:
@@ -31,12 +33,17 @@ def write_record(folder: Path, fd: list[float], ema: list[float] | None = None) 
             writer.writerow([window * LENGTH // WINDOWS, *values.values()])
     with (folder / "epochs.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        averaged = [] if ema is None else ["fd_ema"]
-        writer.writerow(["epoch", "step", "fd", *averaged, "fd_sigma"])
+        trained = [] if raw is None else ["fd_raw"]
+        writer.writerow(["epoch", "step", "fd", *trained, "fd_sigma"])
         for row, value in enumerate(fd):
-            last = [] if ema is None else [ema[row]]
+            last = [] if raw is None else [raw[row]]
             writer.writerow([row + 1, (row + 1) * LENGTH, value, *last, 0.01])
+    write_facts(folder, FACTS)
     return folder
+
+
+def end_record(folder: Path) -> None:
+    write_facts(folder, {**FACTS, "verdict": {}})
 
 
 def test_each_rule_is_scored_at_the_epoch_that_it_names(tmp_path: Path) -> None:
@@ -64,15 +71,15 @@ def test_each_rule_is_scored_at_the_epoch_that_it_names(tmp_path: Path) -> None:
 
 
 def test_where_weights_are_averaged_their_fd_counts(tmp_path: Path) -> None:
-    fd, ema = [9.0, 8.0, 7.0, 6.0], [5.0, 4.0, 3.0, 2.0]
-    record = read_record(write_record(tmp_path / "stabilised-1", fd, ema), SHIPPED.stability)
+    raw, fd = [9.0, 8.0, 7.0, 6.0], [5.0, 4.0, 3.0, 2.0]
+    record = read_record(write_record(tmp_path / "stabilised-1", fd, raw), SHIPPED.stability)
     assert record is not None
     assert record.fd_at(4) == 2.0
 
 
 def whole_record(folder: Path, fd: list[float]) -> Record:
     write_record(folder, fd)
-    (folder / "run.json").write_text("{}")
+    end_record(folder)
     record = read_record(folder, SHIPPED.stability)
     assert record is not None
     return record
@@ -87,6 +94,7 @@ def test_the_answers_are_means_over_the_seeds_that_came_to_their_end(tmp_path: P
     ]
     under_way = read_record(write_record(tmp_path / "joint-3", [1.0]), SHIPPED.stability)
     assert under_way is not None
+    assert not under_way.is_whole
     found = answers([*runs, under_way])
     assert found["joint"]["lowest fd"]["mean"] == 22.0
     assert found["joint"]["its epoch"]["mean"] == 4.5
@@ -131,7 +139,7 @@ def test_growth_is_the_last_epoch_over_the_best_one(tmp_path: Path) -> None:
         row[column] = str([1.0, 2.0, 7.0][number // WINDOWS])
     with (folder / "signals.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    (folder / "run.json").write_text("{}")
+    end_record(folder)
     record = read_record(folder, SHIPPED.stability)
     assert record is not None
     found = answers([record])["joint"]
@@ -144,7 +152,7 @@ def test_an_epoch_shorter_than_a_window_has_no_growth(tmp_path: Path) -> None:
     write_record(folder, [3.0, 1.0, 2.0])
     lines = (folder / "signals.csv").read_text().splitlines()
     (folder / "signals.csv").write_text("\n".join(lines[: 2 * WINDOWS + 1]) + "\n")
-    (folder / "run.json").write_text("{}")
+    end_record(folder)
     record = read_record(folder, SHIPPED.stability)
     assert record is not None
     found = answers([record])["joint"]
@@ -169,7 +177,7 @@ def test_a_column_of_grids_is_an_epoch_and_a_row_a_recipe(tmp_path: Path) -> Non
         record = read_record(folder, SHIPPED.stability)
         assert record is not None
         records.append(record)
-    axes = grids(records).axes
+    axes = grids([plotted(record) for record in records]).axes
     assert [axis.get_title() for axis in axes[:3]] == ["epoch 1", "epoch 10", "epoch 30"]
     assert [len(axis.images) for axis in axes] == [1, 1, 0, 1, 1, 1]
 
@@ -180,7 +188,7 @@ def test_the_verdict_is_drawn_into_both_losses(tmp_path: Path) -> None:
     verdict = record.verdict
     assert verdict.best_epoch is not None
     assert verdict.onset_epoch is not None
-    for axis in losses([record]).axes:
+    for axis in losses([plotted(record)], ORIGINAL_EPOCH).axes:
         marks = {line.get_marker(): np.asarray(line.get_xdata())[0] for line in axis.lines}
         assert marks["*"] == verdict.best_epoch
         assert marks["X"] == verdict.onset_epoch

@@ -1,10 +1,12 @@
-"""What a study answers: a row of metrics for each run, from its record alone."""
+"""A run's record, assessed: its verdict, and what each rule for stopping would have chosen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from tabulate import tabulate
 
 from dcgan.training import SIGNALS
 from ganverdict.alarms import Alarm
@@ -12,7 +14,13 @@ from ganverdict.monitor import fed_monitor
 from ganverdict.quality import MEASURES
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import Verdict
-from pipeline.replication.records import GRID_EPOCHS, epochs_done, grid_file
+from pipeline.replication.records import (
+    GRID_EPOCHS,
+    epochs_done,
+    grid_file,
+    is_whole,
+    read_facts,
+)
 from pipeline.store.columns import Columns, read_csv
 
 FloatArray = NDArray[np.float64]
@@ -23,7 +31,7 @@ ORIGINAL_EPOCH = 32
 
 @dataclass(frozen=True)
 class Record:
-    """One run of the study, whole or as far as it is.
+    """One run of the replication, whole or as far as it is.
 
     Attributes:
         is_whole: whether it has come to its end.
@@ -104,26 +112,38 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
     epochs = read_csv(folder / "epochs.csv", names, {})
     signals = read_csv(folder / "signals.csv", ("step", *SIGNALS), {})
     grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
-    found = {epoch: file for epoch, file in grids.items() if file.exists()}
     length = float(epochs["step"][0] / epochs["epoch"][0])
     monitor = fed_monitor(signals, epochs, params, steps_per_epoch=length, loss="bce_mean")
-    is_whole = (folder / "run.json").exists()
-    verdict, alarms = monitor.verdict(), monitor.alarms
-    return Record(recipe, int(seed), is_whole, signals, epochs, found, verdict, alarms)
+    return Record(
+        recipe=recipe,
+        seed=int(seed),
+        is_whole=is_whole(read_facts(folder)),
+        signals=signals,
+        epochs=epochs,
+        grids={epoch: file for epoch, file in grids.items() if file.exists()},
+        verdict=monitor.verdict(),
+        alarms=monitor.alarms,
+    )
 
 
-def table(records: list[Record]) -> str:
+def table(records: Sequence[Record]) -> str:
     """The rows to read on a screen."""
-    ends = f"{'last':>8}{'min g_loss':>12}{'max d_loss':>12}"
-    lines = [f"{'run':<14}{'verdict':<11}{'best':>5}{'fd':>8}{'at 32':>8}{ends}"]
-    for record in records:
-        row, fd = record.row(), record.fd_at
-        chosen = record.verdict.best_epoch
-        low, high = record.epoch_of("g_loss", "lowest"), record.epoch_of("d_loss", "highest")
-        lines.append(
-            f"{record.recipe + '-' + str(record.seed):<14}{row['status']!s:<11}"
-            + (f"{chosen:>5}{fd(chosen):>8.1f}" if chosen is not None else f"{'-':>5}{'-':>8}")
-            + f"{fd(ORIGINAL_EPOCH):>8.1f}{fd(int(record.epochs['epoch'][-1])):>8.1f}"
-            + f"{fd(low):>8.1f} @{low:<3}{fd(high):>8.1f} @{high:<3}"
-        )
-    return "\n".join(lines)
+    headers = ("run", "verdict", "best", "fd", "at 32", "last", "min g_loss", "max d_loss")
+    rows = [_cells(record) for record in records]
+    text: str = tabulate(rows, headers, disable_numparse=True)
+    return text
+
+
+def _cells(record: Record) -> list[str]:
+    fd, chosen = record.fd_at, record.verdict.best_epoch
+    low, high = record.epoch_of("g_loss", "lowest"), record.epoch_of("d_loss", "highest")
+    return [
+        f"{record.recipe}-{record.seed}",
+        record.verdict.status,
+        "-" if chosen is None else str(chosen),
+        "-" if chosen is None else f"{fd(chosen):.1f}",
+        f"{fd(ORIGINAL_EPOCH):.1f}",
+        f"{fd(int(record.epochs['epoch'][-1])):.1f}",
+        f"{fd(low):.1f} @{low}",
+        f"{fd(high):.1f} @{high}",
+    ]

@@ -1,0 +1,279 @@
+"""Is the verdict right on trainings of other people, and does it end them well? No training here.
+
+    make benchmark-verdict        (or: python -m benchmarks.verdict)
+
+Feeds every log evaluation by evaluation, as in training. Where the verdict says that training as it
+is should end, it ends, and the checkpoint that the verdict keeps is what is left. Two numbers:
+regret (the metric kept over the lowest of the whole run, less one) and the share of the evaluations
+that were trained. Beside it the rules that people use. Prints a JSON line for each collection and
+rule, with 90 % bootstrap intervals over runs.
+
+Collections: `public` are 31 trainings published by PyTorch-StudioGAN (benchmarks/public_logs, with
+source and licence), told apart in `calibration` (every second one of index.csv, from the first on;
+the thresholds of patience were chosen on these) and `report`, the others. `replication` is
+reports/replication, `recorded` is tests/recorded, `curves` is benchmarks/learning_curves.csv, whose
+runs have evaluations alone.
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.learning_curves import STEPS_PER_EPOCH, Training, read_table
+from dcgan.training import SIGNALS
+from ganverdict import Monitor, Verdict
+from ganverdict.quality import MEASURES
+from pipeline.base.cli import run
+from pipeline.base.paths import REPLICATION
+
+Array = NDArray[np.float64]
+
+PUBLIC = Path("benchmarks/public_logs")
+RECORDED = Path("tests/recorded")
+PATIENCES = (5, 10, 20)
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Log:
+    """One run.
+
+    Attributes:
+        kind: what hindsight says of it: collapsed, declined, fine.
+        signals: "step" [n] and signals [n].
+        evaluations: "step" [m] and measures [m].
+        options: of the monitor.
+    """
+
+    name: str
+    kind: str
+    signals: dict[str, Array]
+    evaluations: dict[str, Array]
+    options: dict[str, Any]
+
+    @property
+    def metric(self) -> Array:
+        """The measure that counts, [m]."""
+        return self.evaluations[self.options["metric"]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run came out of a rule: evaluations trained, the metric that is kept, the verdict."""
+
+    trained: int
+    kept: float
+    verdict: Verdict | None = None
+
+
+def main() -> None:
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.verdict",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    for collection, logs in collections().items():
+        ends = [by_verdict(log) for log in logs]
+        print(json.dumps({"collection": collection, **found(logs, ends)}), flush=True)
+        rules: dict[str, list[Ended]] = {"verdict": [end for end, _ in ends]}
+        rules |= {name: [rule(log) for log in logs] for name, rule in RULES.items()}
+        for name, outcomes in rules.items():
+            row = {"collection": collection, "rule": name, **scored(logs, outcomes)}
+            print(json.dumps(row), flush=True)
+
+
+def collections() -> dict[str, list[Log]]:
+    """All logs, by collection."""
+    public = list(public_logs())
+    return {
+        "public, calibration": public[::2],
+        "public, report": public[1::2],
+        "public": public,
+        "replication": list(replication_logs()),
+        "recorded": list(recorded_logs()),
+        "curves": list(curve_logs()),
+    }
+
+
+def by_verdict(log: Log) -> tuple[Ended, Verdict]:
+    """The run as the verdict ends it, and the verdict on all of it."""
+    monitor, start = Monitor(**log.options), 0
+    ended: Ended | None = None
+    steps = log.signals.get("step", np.empty(0))
+    for row, step in enumerate(log.evaluations["step"].tolist()):
+        end = int(np.searchsorted(steps, step, side="right"))
+        _feed(monitor, log, start, end)
+        start = end
+        measures = {n: float(v[row]) for n, v in log.evaluations.items() if n not in _PLACES}
+        epoch = log.evaluations.get("epoch")
+        number = None if epoch is None else float(epoch[row])
+        verdict = monitor.add_evaluation(step, measures, number)
+        if ended is None and verdict.end != "go_on":
+            ended = Ended(row + 1, _kept(log, verdict), verdict)
+    _feed(monitor, log, start, len(steps))
+    last = monitor.verdict()
+    return ended or Ended(len(log.metric), _kept(log, last)), last
+
+
+_PLACES = ("step", "epoch")
+
+
+def _feed(monitor: Monitor, log: Log, start: int, end: int) -> None:
+    values = {name: v[start:end] for name, v in log.signals.items() if name != "step"}
+    if end > start:
+        monitor.add_steps(log.signals["step"][start:end], values)
+
+
+def _kept(log: Log, verdict: Verdict) -> float:
+    (place,) = np.flatnonzero(log.evaluations["step"] == verdict.best_step)[:1]
+    return float(log.metric[place])
+
+
+def patience(length: int) -> Callable[[Log], Ended]:
+    """The rule that ends after `length` evaluations without a new lowest."""
+
+    def rule(log: Log) -> Ended:
+        lowest, since = np.inf, 0
+        for row, value in enumerate(log.metric.tolist()):
+            lowest, since = (value, 0) if value < lowest else (lowest, since + 1)
+            if since >= length:
+                return Ended(row + 1, lowest)
+        return Ended(len(log.metric), lowest)
+
+    return rule
+
+
+def last_epoch(log: Log) -> Ended:
+    """The rule that trains to the end and keeps the last."""
+    return Ended(len(log.metric), float(log.metric[-1]))
+
+
+def lowest_loss(log: Log) -> Ended:
+    """The rule that trains to the end and keeps where the loss of G was lowest."""
+    steps, place = log.signals.get("step", np.empty(0)), len(log.metric) - 1
+    if len(steps):
+        row = np.searchsorted(log.evaluations["step"], steps)
+        losses = [log.signals["g_loss"][row == i] for i in range(len(log.metric))]
+        medians = [np.nanmedian(values) if len(values) else np.inf for values in losses]
+        place = int(np.argmin(medians))
+    return Ended(len(log.metric), float(log.metric[place]))
+
+
+RULES: dict[str, Callable[[Log], Ended]] = {
+    **{f"patience {length}": patience(length) for length in PATIENCES},
+    "lowest loss of G": lowest_loss,
+    "last": last_epoch,
+}
+
+
+def scored(logs: list[Log], ends: list[Ended]) -> dict[str, object]:
+    """Regret and share trained, with their intervals, in percent."""
+    regret = np.array([e.kept / log.metric.min() - 1 for log, e in zip(logs, ends, strict=True)])
+    share = np.array([e.trained / len(log.metric) for log, e in zip(logs, ends, strict=True)])
+    return {
+        "regret_percent": round(100 * regret.mean(), 2),
+        "regret_interval": _interval(regret),
+        "regret_worst": round(100 * regret.max(), 1),
+        "share_percent": round(100 * share.mean(), 1),
+        "share_interval": _interval(share),
+        "runs": len(logs),
+    }
+
+
+def _interval(values: Array) -> list[float]:
+    """90 % bootstrap interval of the mean, in percent."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(values, (RESAMPLES, len(values))).mean(axis=1)
+    return [round(float(v), 2) for v in 100 * np.quantile(means, (0.05, 0.95))]
+
+
+def found(logs: list[Log], outcomes: list[tuple[Ended, Verdict]]) -> dict[str, object]:
+    """What the verdict said of the whole runs, and of the bad ones before the end of all."""
+    pairs = list(zip(logs, outcomes, strict=True))
+    bad = [(log, end, last) for log, (end, last) in pairs if log.kind == "collapsed"]
+    fine = [end for log, (end, _) in pairs if log.kind == "fine"]
+    announced = [last for *_, last in bad if last.status in ("onset", "stall")]
+    leads = [v.lead for v in announced if v.lead is not None]
+    signals = [v.signal or "" for v in announced]
+    return {
+        "collapses": len(bad),
+        "found": sum(last.went_wrong for *_, last in bad),
+        "announced": len(announced),
+        "announced_by": {name: signals.count(name) for name in sorted(set(signals))},
+        "median_lead_evaluations": float(np.median(leads)) if leads else None,
+        "fine": len(fine),
+        "fine_ended_as_wrong": sum(e.verdict is not None and e.verdict.went_wrong for e in fine),
+        "fine_ended_on_a_plateau": sum(
+            e.verdict is not None and not e.verdict.went_wrong for e in fine
+        ),
+    }
+
+
+def public_logs() -> Iterator[Log]:
+    """The public trainings, in the order of index.csv."""
+    for row in _rows(PUBLIC / "index.csv"):
+        folder = PUBLIC / row["name"]
+        signals, evaluations = _table(folder / "losses.csv"), _table(folder / "evaluations.csv")
+        yield Log(row["name"], row["kind"], signals, evaluations, {"metric": "fid"})
+
+
+def replication_logs() -> Iterator[Log]:
+    """The runs of `make replicate`; the joint ones are those that declined."""
+    for folder in sorted(REPLICATION.glob("*-*/")):
+        kind = "collapsed" if folder.name.startswith("joint") else "fine"
+        signals, epochs = _table(folder / "signals.csv"), _table(folder / "epochs.csv")
+        yield _own(folder.name, kind, signals, epochs)
+
+
+def recorded_logs() -> Iterator[Log]:
+    """Recorded trainings with injected failures; those without are fine."""
+    for file in sorted(RECORDED.glob("*_epochs.csv")):
+        name = file.name.removesuffix("_epochs.csv")
+        kind = "fine" if name in ("healthy", "frozen") else "collapsed"
+        yield _own(name, kind, _table(RECORDED / f"{name}_steps.csv"), _table(file))
+
+
+def curve_logs() -> Iterator[Log]:
+    """The learning curves of `benchmarks.learning_curves`, without signals."""
+    rows: dict[Training, list[dict[str, str]]] = {}
+    for row in read_table():
+        rows.setdefault(Training.of(row), []).append(row)
+    for training, recorded in rows.items():
+        measured = [row for row in recorded if row["fd"]]
+        if not measured:
+            continue
+        epochs = {n: np.array([float(r[n]) for r in measured]) for n in ("epoch", *MEASURES)}
+        epochs["step"] = epochs["epoch"] * STEPS_PER_EPOCH
+        over = epochs["fd"][-3:].mean() / epochs["fd"].min()
+        kind = "collapsed" if over > 1.5 else "declined" if over > 1.15 else "fine"
+        name = f"{training.recipe} {training.lr_g:g} {training.ratio:g} {training.seed}"
+        yield _own(name, kind, {}, epochs)
+
+
+def _own(name: str, kind: str, signals: dict[str, Array], epochs: dict[str, Array]) -> Log:
+    length = float(epochs["step"][0] / epochs["epoch"][0])
+    options = {"metric": "fd", "steps_per_epoch": length, "loss": "bce_mean"}
+    kept = {name: v for name, v in signals.items() if name in ("step", *SIGNALS)}
+    measures = {name: v for name, v in epochs.items() if name in ("step", "epoch", *MEASURES)}
+    return Log(name, kind, kept, measures, options)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _table(path: Path) -> dict[str, Array]:
+    rows = _rows(path)
+    return {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0]}
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,183 @@
+"""From a log to its verdict: each pair of D and G assessed, the worst of them named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ganverdict.families import CHANCE
+from ganverdict.log import Columns, Log
+from ganverdict.monitor import assess
+from ganverdict.thresholds import Thresholds
+from ganverdict.verdict import Status, Verdict
+
+LOSSES = ("auto", "bce", "hinge", "lsgan", "wasserstein", "relativistic")
+"""What a user may say of the loss; the numbers tell whether `bce` and `lsgan` are means or sums."""
+
+_BY_WEIGHT: tuple[Status, ...] = (
+    "diverged",
+    "onset",
+    "silent",
+    "stall",
+    "never_learned",
+    "metric_broken",
+    "excursion",
+    "plateau",
+    "transient",
+    "stable",
+    "unwatched",
+)
+_STRETCHES = 50  # that a series is cut into, to tell a mean from a sum
+_ABOVE_A_MEAN = 1.3  # times the level at chance: no D is worse for long
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A log and its verdict.
+
+    Attributes:
+        log: what was read; `metric` is the measure that the verdict goes by.
+        pair: the label of the pair of D and G whose verdict it is; "" where there is one.
+        verdict: the worst of all pairs'.
+        pairs: the verdict of each pair by label.
+    """
+
+    log: Log
+    pair: str
+    verdict: Verdict
+    pairs: Mapping[str, Verdict]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for `json.dumps`, as `ganverdict/verdict.schema.json` describes them."""
+        return {
+            "name": self.log.name,
+            "kind": self.log.kind,
+            "unit": self.log.unit,
+            "files": list(self.log.files),
+            "notes": list(self.log.notes),
+            "pair": self.pair,
+            "pairs": {
+                label: {"status": verdict.status, "reason": verdict.reason}
+                for label, verdict in self.pairs.items()
+            },
+            "went_wrong": self.verdict.went_wrong,
+            "ends_training": self.verdict.ends_training,
+            **self.verdict.to_json(),
+        }
+
+
+def assess_log(
+    log: Log,
+    thresholds: Thresholds | None = None,
+    *,
+    loss: str | None = None,
+    metric: str | None = None,
+    steps_per_epoch: float | None = None,
+) -> Assessment:
+    """Assess what was read of one run.
+
+    Args:
+        log: the run.
+        thresholds: what the verdict goes by.
+        loss: one of `LOSSES`; None or `auto`: what is known of this kind of log, else the numbers.
+        metric: the measure that counts, a key of `log.evaluations`; None: the log's.
+        steps_per_epoch: the length of an epoch where the log does not tell it.
+
+    Raises ValueError for a loss, metric or length that cannot be, or columns that do not increase.
+    """
+    if loss is not None and loss not in LOSSES:
+        raise ValueError(f"unknown loss {loss}; there are {', '.join(LOSSES)}")
+    metric = metric or log.metric
+    if metric is not None and metric not in log.evaluations:
+        there = ", ".join(n for n in log.evaluations if n not in ("step", "epoch"))
+        raise ValueError(f"{log.name}: no measure {metric}; there are {there or 'none'}")
+    length = steps_per_epoch or log.steps_per_epoch
+    if length is not None and length < 1:  # in kimg an epoch may be less than a step
+        length = None
+    evaluations = _evaluations(log, metric)
+    notes = list(log.notes)
+    pairs: dict[str, Verdict] = {}
+    given: Mapping[str, Columns | None] = log.pairs or {"": None}
+    for label, columns in given.items():
+        family, source, words = _family(loss, log.loss, columns)
+        if words and words not in notes:
+            notes.append(words)
+        pairs[label] = assess(
+            columns,
+            evaluations,
+            thresholds,
+            steps_per_epoch=length,
+            loss=family,
+            loss_source=source,
+            unit=log.unit,
+            metric=metric or "fd",
+        )
+    worst = min(pairs, key=lambda label: _weight(pairs[label]))
+    seen = replace(log, metric=metric, notes=tuple(notes), steps_per_epoch=length)
+    return Assessment(seen, worst, pairs[worst], pairs)
+
+
+def _weight(verdict: Verdict) -> tuple[int, float]:
+    onset = np.inf if verdict.onset_step is None else verdict.onset_step
+    return _BY_WEIGHT.index(verdict.status), onset
+
+
+def _evaluations(log: Log, metric: str | None) -> Columns | None:
+    """The measures, the deviation under the metric's name, and epochs where steps are epochs."""
+    if not log.evaluations:
+        return None
+    evaluations = dict(log.evaluations)
+    if metric is not None and metric.startswith("fd") and "fd_sigma" in evaluations:
+        evaluations.setdefault(f"{metric}_sigma", evaluations["fd_sigma"])
+    if log.unit == "epoch":
+        evaluations.setdefault("epoch", evaluations["step"])
+    return evaluations
+
+
+def _family(
+    given: str | None, known: str | None, columns: Columns | None
+) -> tuple[str | None, str, str]:
+    """The family for the monitor, how it is known, and what had to be decided in words."""
+    if given is None or given == "auto":
+        return known, "known", ""
+    if given not in ("bce", "lsgan"):
+        return given, "given", ""
+    if known is not None and known.startswith(given):
+        return known, "given", ""
+    total, why = _is_a_sum(given, columns)
+    which = "the sum" if total else "the mean"
+    words = f"--loss {given}: D's loss is taken for {which} of its two halves, {why}"
+    return f"{given}_{'sum' if total else 'mean'}", "given", words
+
+
+def _is_a_sum(given: str, columns: Columns | None) -> tuple[bool, str]:
+    """Whether D's loss is the sum of its halves, and why.
+
+    Its answers tell: the cross-entropy of an answer is known. Else its level does: a mean is never
+    much above chance for long, and where it is, that is a sum; a sum of a good D may be as low as
+    a mean, but not from the start on, where D can tell nothing.
+    """
+    chance = CHANCE[f"{given}_mean"]
+    assert chance is not None
+    if columns is None or "d_loss" not in columns:
+        return True, "as is usual; the log has no loss of D"
+    loss = np.ma.filled(np.ma.masked_invalid(columns["d_loss"]), np.nan)
+    if given == "bce" and "d_real" in columns and "d_fake" in columns:
+        real, fake = (np.ma.filled(columns[n].astype(float), np.nan) for n in ("d_real", "d_fake"))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = loss / -(np.log(real) + np.log1p(-fake))
+        ratios = ratios[np.isfinite(ratios) & (ratios > 0)]
+        if len(ratios):
+            ratio = float(np.median(ratios))
+            return ratio > 0.9, f"{ratio:.2f} times what its answers cost"
+    highest = _highest(loss)
+    if highest > _ABOVE_A_MEAN * chance:
+        return True, f"as it reaches {highest:.3g}, where a mean is {chance:.3g} at chance"
+    return False, f"as it is never above {highest:.3g}, and {chance:.3g} at chance"
+
+
+def _highest(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
+    """The highest median of the stretches of [n] values; 0 where there are none."""
+    known = values[np.isfinite(values)]
+    stretches = np.array_split(known, max(min(_STRETCHES, len(known) // 5), 1))
+    return max((float(np.median(part)) for part in stretches if len(part)), default=0.0)

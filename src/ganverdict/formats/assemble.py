@@ -1,0 +1,49 @@
+"""From tables to runs: which columns are meant, at which steps, in how many runs."""
+
+from collections.abc import Mapping, Sequence
+
+from ganverdict.formats.clocks import clock_of
+from ganverdict.formats.columns import halves_of_pix2pix, main_column, named, renamed
+from ganverdict.formats.errors import ReadError
+from ganverdict.formats.kinds import UNITS, kind_of
+from ganverdict.formats.measures import measures_of, metric_of
+from ganverdict.formats.runs import Found, runs_of
+from ganverdict.formats.signals import signals_of
+from ganverdict.formats.table import Table
+from ganverdict.formats.tracks import Gathered, shown_name
+from ganverdict.log import Log
+
+
+def assemble(
+    name: str, tables: Sequence[Table], metric: str | None, rename: Mapping[str, str]
+) -> list[Log]:
+    """The runs in `tables`, which belong together."""
+    tables = [named(table) for table in tables]
+    tables = renamed(tables, rename)
+    kind, loss = kind_of(tables)
+    if kind == "pix2pix":
+        tables = [halves_of_pix2pix(table) for table in tables]
+    tables = [table for table in tables if table.columns]
+    gathered = Gathered(tables, [], [])
+    offset = 0
+    for table in tables:
+        clock = clock_of(table, main_column(table))
+        clock.unit = UNITS.get(kind, clock.unit)
+        gathered.clocks.append(clock)
+        gathered.offsets.append(offset)
+        offset += 1 + max(int(series.rows[-1]) for series in table.columns.values() if len(series))
+    signals = signals_of(gathered)
+    measures = measures_of(gathered, metric)
+    if not any(signals.values()) and not measures:
+        raise ReadError(_nothing(name, tables))
+    chosen = metric_of(gathered, measures, metric, name)
+    return runs_of(Found(name, kind, loss, gathered, signals, measures, chosen))
+
+
+def _nothing(name: str, tables: Sequence[Table]) -> str:
+    names = [n for table in tables for n in table.columns if not n.startswith("#")]
+    listed = ", ".join(dict.fromkeys(shown_name(n) for n in names[:12])) or "no names with numbers"
+    return (
+        f"{name}: neither a loss of D or G nor a measure such as fid was found ({listed});"
+        " name yours with --map d_loss=NAME"
+    )

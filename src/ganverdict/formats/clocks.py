@@ -1,0 +1,272 @@
+"""When each row of a table was: the step columns of a log, made one."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganverdict.formats.names import role
+from ganverdict.formats.table import Floats, Series, Table
+
+_MANY_BATCHES = 1_000  # a fraction without a name, of fewer than these, counts epochs
+_OFTEN = 1.5  # rows of one quantity an epoch, from which on epochs are too coarse for steps
+
+_VALUES = ("signal", "half", "measure")
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass
+class Clock:
+    """The steps of a table's rows.
+
+    - `steps`: by row; None where rows are only numbered.
+    - `unit`: what a step counts.
+    - `per_epoch`: steps an epoch, where the table tells.
+    - `epochs`: the epoch by row, where it tells; `first_epoch` what it counts from.
+    """
+
+    unit: str
+    steps: Series | None
+    carry: bool
+    per_epoch: float | None = None
+    epochs: Series | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def at(self, rows: NDArray[np.uint32]) -> tuple[Floats, Mask]:
+        """The steps of `rows` [n] and whether they are known."""
+        if self.steps is None:
+            return rows.astype(np.float64), np.ones(len(rows), bool)
+        return look_up(self.steps, rows, self.carry)
+
+
+def look_up(series: Series, rows: NDArray[np.uint32], carry: bool) -> tuple[Floats, Mask]:
+    """The value that holds in each row: the row's own, or with `carry` the last one before it."""
+    if not len(series):
+        return np.zeros(len(rows)), np.zeros(len(rows), bool)
+    if len(series.rows) == len(rows) and np.array_equal(series.rows, rows):
+        return series.values, np.isfinite(series.values)
+    place = np.searchsorted(series.rows, rows, side="right") - 1
+    known = place >= 0
+    place = np.maximum(place, 0)
+    if not carry:
+        known &= series.rows[place] == rows
+    values = series.values[place]
+    return values, known & np.isfinite(values)
+
+
+def clock_of(table: Table, main: Series | None) -> Clock:
+    """The clock of a table; by `main` rows are counted where there is no step."""
+    found = _step_columns(table)
+    epochs = found["epoch"][0] if "epoch" in found else None
+    base = _first(found.get("epoch"))
+    if "fraction" in found and epochs is None:
+        clock = _fraction(*found["fraction"], table)
+        if clock is not None:
+            return clock
+    for kind in ("iteration", "fraction", "kimg", "image"):
+        if kind in found:
+            series, of = found[kind]
+            within = kind == "fraction" or (
+                kind == "iteration" and epochs and _starts_again(series, epochs, table.carry)
+            )
+            if within and epochs:
+                return _within(series, of, epochs, base, table)
+            per_epoch = slope(series, epochs, table.carry) if epochs else None
+            unit = "iteration" if kind == "fraction" else kind
+            return Clock(unit, series, table.carry, per_epoch, epochs)
+    if "batch" in found:
+        return _batches(*found["batch"], epochs, base, table)
+    if epochs is not None:
+        return _by_epoch(epochs, table, main)
+    return _numbered(table, main)
+
+
+def _batches(
+    series: Series, of: Series | None, epochs: Series | None, base: float, table: Table
+) -> Clock:
+    """Batches are counted within epochs, or on and on."""
+    if epochs is not None:
+        return _within(series, of, epochs, base, table)
+    if not _goes_back(series):
+        return Clock("iteration", series, table.carry)
+    return _counted(series, of, table)
+
+
+Column = tuple[Series, Series | None]
+
+
+def _step_columns(table: Table) -> dict[str, Column]:
+    """For each kind of step the column that is called most like it, and of how many it is."""
+    best: dict[str, tuple[int, str]] = {}
+    for name, series in table.columns.items():
+        if name in ("#fraction", "#bar"):
+            best["fraction"] = (0, name)
+            continue
+        meaning = role(name)
+        if name.endswith("/of") or meaning.kind != "step" or not len(series):
+            continue
+        if meaning.weak and not _is_index(series):
+            continue
+        kind = meaning.name
+        if kind not in best or meaning.rank < best[kind][0]:
+            best[kind] = (meaning.rank, name)
+    if table.layout == "TensorBoard" and "kimg" in best and "iteration" in best:
+        # StyleGAN's own event files: their steps are thousands of images.
+        best["kimg"] = best.pop("iteration")
+    columns = table.columns
+    return {
+        kind: (_with_other_names(table, kind, name), columns.get(f"{name}/of"))
+        for kind, (_, name) in best.items()
+    }
+
+
+def _with_other_names(table: Table, kind: str, name: str) -> Series:
+    """In prints, the step of a line that calls it otherwise: `Step: 10 ...`, `FID at iteration 9`.
+
+    Only of lines that have a loss or a measure: others count something of their own.
+    """
+    series = table.columns[name]
+    if not table.carry or kind not in ("iteration", "epoch"):
+        return series
+    valued = [s.rows for n, s in table.columns.items() if role(n).kind in _VALUES]
+    for other, more in table.columns.items():
+        meaning = role(other)
+        if other == name or meaning.kind != "step" or meaning.name != kind or not valued:
+            continue
+        own = np.isin(more.rows, np.concatenate(valued)) & ~np.isin(more.rows, series.rows)
+        if own.any():
+            rows = np.concatenate([series.rows, more.rows[own]])
+            order = np.argsort(rows, kind="stable")
+            values = np.concatenate([series.values, more.values[own]])
+            series = Series(rows[order], values[order])
+    return series
+
+
+def _is_index(series: Series) -> bool:
+    """Whether a column without a name counts rows."""
+    values = series.values
+    return bool(np.all(np.isfinite(values)) and np.all(values == np.floor(values))) and (
+        len(values) < 2 or bool(np.mean(np.diff(values) > 0) > 0.9)
+    )
+
+
+def _first(epochs: Column | None) -> float:
+    """The number of the first epoch: 1 where the last is as high as their count, else 0."""
+    if epochs is None:
+        return 0.0
+    series, of = epochs
+    finite = series.values[np.isfinite(series.values)]
+    if not len(finite):
+        return 0.0
+    if of is not None and len(of) and finite.max() == np.nanmax(of.values):
+        return 1.0
+    return 1.0 if finite[0] == 1 and finite.min() >= 1 else 0.0
+
+
+def _goes_back(series: Series) -> bool:
+    return bool(np.any(np.diff(series.values) < 0))
+
+
+def _starts_again(series: Series, epochs: Series, carry: bool) -> bool:
+    """Whether steps go back where the epoch goes on: they count within the epoch."""
+    epoch, known = look_up(epochs, series.rows, carry)
+    values, epoch = series.values[known], epoch[known]
+    back = np.flatnonzero(np.diff(values) < 0)
+    if not len(back):
+        return False
+    return bool(np.mean(np.diff(epoch)[back] > 0) > 0.5)
+
+
+def _within(series: Series, of: Series | None, epochs: Series, base: float, table: Table) -> Clock:
+    """Epoch and batch: the step is the epochs before times their length, and the batch."""
+    epoch, known = look_up(epochs, series.rows, True)
+    if of is not None:
+        length, has = look_up(of, series.rows, True)
+        known &= has
+    if not known.any():  # neither stands with or before any batch
+        return Clock("iteration", series, table.carry)
+    if of is not None:
+        lengths = length[known]
+        per_epoch = float(np.median(lengths)) if len(lengths) else 1.0
+    else:
+        per_epoch = _length(series.values[known], epoch[known])
+    steps = (epoch - base) * per_epoch + series.values
+    clock = Clock("iteration", Series(series.rows[known], steps[known]), table.carry, per_epoch)
+    clock.notes.append(f"steps are counted from epoch and batch, {per_epoch:,.6g} an epoch")
+    clock.epochs = Series(series.rows[known], epoch[known])
+    return clock
+
+
+def _length(batches: Floats, epochs: Floats) -> float:
+    """Steps an epoch, where no number of batches was printed.
+
+    Prints come at equal distances, so the first of an epoch stands one distance after the last of
+    the epoch before.
+    """
+    inner = np.diff(batches)[np.diff(epochs) == 0]
+    inner = inner[inner > 0]
+    distance = float(np.median(inner)) if len(inner) else 1.0
+    ends = np.flatnonzero(np.diff(epochs) == 1)
+    if not len(ends):
+        return float(np.max(batches, initial=0.0)) + distance
+    lengths = batches[ends] + distance - batches[ends + 1]
+    return max(float(np.median(lengths)), distance)
+
+
+def _counted(series: Series, of: Series | None, table: Table) -> Clock:
+    """Batches that start again and again without an epoch's number: each start is an epoch."""
+    values = series.values
+    epoch = np.concatenate([[0.0], np.cumsum(np.diff(values) < 0).astype(np.float64)])
+    epochs = Series(series.rows, epoch)
+    return _within(series, of, epochs, 0.0, table)
+
+
+def _fraction(series: Series, of: Series | None, table: Table) -> Clock | None:
+    """`3/25` without a name: batches where it starts again, epochs where it is of few."""
+    if _goes_back(series) and len(series) > 3:
+        return _counted(series, of, table)
+    if "#bar" not in table.columns and of is not None and np.nanmax(of.values) <= _MANY_BATCHES:
+        return Clock("epoch", series, table.carry, epochs=series)
+    return None
+
+
+def _by_epoch(epochs: Series, table: Table, main: Series | None) -> Clock:
+    """Epochs alone: the step, unless each has many rows, which then are numbered."""
+    clock = Clock("epoch", epochs, table.carry, epochs=epochs)
+    if main is None or len(main) < 2:
+        return clock
+    epoch, known = look_up(epochs, main.rows, table.carry)
+    distinct = len(np.unique(epoch[known]))
+    if distinct == 0 or np.count_nonzero(known) <= _OFTEN * distinct:
+        return clock
+    numbered = _numbered(table, main)
+    assert numbered.steps is not None
+    numbered.epochs = epochs
+    numbered.per_epoch = slope(numbered.steps, epochs, table.carry)
+    numbered.notes[:] = ["several rows an epoch and no other step: rows are numbered"]
+    return numbered
+
+
+def _numbered(table: Table, main: Series | None) -> Clock:
+    """No step at all: the rows of the main column are counted from 1."""
+    if main is None:
+        series = max(table.columns.values(), key=len, default=None)
+        main = series
+    if main is None:
+        return Clock("row", None, False)
+    steps = Series(main.rows, np.arange(1.0, len(main) + 1))
+    # What is printed between two rows belongs to the one before.
+    return Clock("row", steps, True, notes=["no step was found: rows are numbered"])
+
+
+def slope(steps: Series, epochs: Series, carry: bool) -> float | None:
+    """Steps an epoch, from the last step of each epoch; None where fewer than two have one."""
+    epoch, known = look_up(epochs, steps.rows, carry)
+    values, epoch = steps.values[known], epoch[known]
+    last = np.flatnonzero(np.diff(epoch) > 0)
+    if len(last) < 2 or np.any(np.diff(epoch) < 0):
+        return None
+    # The whole way at once: where every 50th step is logged, single epochs look up to 50 shorter.
+    length = float((values[last[-1]] - values[last[0]]) / (epoch[last[-1]] - epoch[last[0]]))
+    return length if length > 0 else None

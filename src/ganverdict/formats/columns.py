@@ -1,0 +1,116 @@
+"""The columns of tables under the names by which they are then known."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from ganverdict.formats.errors import ReadError
+from ganverdict.formats.names import Role, role
+from ganverdict.formats.table import Series, Table
+from ganverdict.formats.tracks import shown_name
+
+_CHART = re.compile(r"^(?P<run>.+?) - (?P<name>.+)$")
+_TAG = re.compile(r"(?:^|.*[-_])tag[-_](?P<name>.+)$")
+
+
+def named(table: Table) -> Table:
+    """The table with names for columns that have their name from the file."""
+    columns: dict[str, Series] = {}
+    names = list(table.columns)
+    anonymous = _has_anonymous_value(names)
+    stem = table.stem
+    if match := _TAG.match(stem):
+        stem = match["name"]
+    for name, series in table.columns.items():
+        new = name
+        if name == "#value" or (anonymous and name.lower() == "value"):
+            new = stem or "value"
+        elif name.endswith(("__MIN", "__MAX")) and name[:-5] in table.columns:
+            continue
+        elif (match := _CHART.match(name)) and role(match["name"]).kind in ("signal", "measure"):
+            new = match["name"] if _one_run(names) else name
+        columns.setdefault(new, series)
+    return replace(table, columns=columns)
+
+
+def _has_anonymous_value(names: Iterable[str]) -> bool:
+    """Whether `Step, Value` is all there is, so that the file's name says of what."""
+    known = [n for n in names if role(n).kind in ("signal", "measure", "half")]
+    return not known and any(n.lower() == "value" for n in names)
+
+
+def _one_run(names: Iterable[str]) -> bool:
+    """Whether a chart shows one run."""
+    runs = {match["run"] for n in names if (match := _CHART.match(n))}
+    return len(runs) == 1
+
+
+def charted_runs(table: Table) -> list[tuple[str, Table]]:
+    """The runs of a chart of several, each a table of its own; none where it is no such chart."""
+    runs: dict[str, dict[str, Series]] = {}
+    shared: dict[str, Series] = {}
+    for name, series in table.columns.items():
+        match = _CHART.match(name)
+        if match and role(match["name"]).kind in ("signal", "measure"):
+            runs.setdefault(match["run"], {})[match["name"]] = series
+        elif role(name).kind == "step":
+            shared[name] = series
+    if len(runs) < 2:
+        return []
+    return [(run, replace(table, columns={**shared, **own})) for run, own in runs.items()]
+
+
+def renamed(tables: list[Table], rename: Mapping[str, str]) -> list[Table]:
+    """The tables under the names that the user gave: ours -> theirs."""
+    for ours, theirs in rename.items():
+        if not any(theirs in table.columns for table in tables):
+            there = dict.fromkeys(
+                shown_name(n) for table in tables for n in table.columns if not n.startswith("#")
+            )
+            raise ReadError(
+                f"{tables[0].file if tables else 'the log'}: no column {shown_name(theirs)!r} for"
+                f" {ours}; there are {', '.join(list(there)[:30])}"
+            )
+    result = []
+    for table in tables:
+        columns = dict(table.columns)
+        for ours, theirs in rename.items():
+            if theirs not in columns:
+                continue
+            meant = role(ours)
+            for name in list(columns):
+                if name != theirs and _means_the_same(role(name), meant, name, ours):
+                    del columns[name]
+            columns[ours] = columns.pop(theirs)
+            if f"{theirs}/of" in columns:
+                columns[f"{ours}/of"] = columns.pop(f"{theirs}/of")
+        result.append(replace(table, columns=columns))
+    return result
+
+
+def _means_the_same(one: Role, other: Role, name: str, ours: str) -> bool:
+    if other.kind == "step":
+        return one.kind == "step" and one.name == other.name
+    if other.kind == "signal":
+        half = one.kind == "half" and other.name == "d_loss"
+        return half or (one.kind == "signal" and one.name == other.name)
+    return name == ours
+
+
+def halves_of_pix2pix(table: Table) -> Table:
+    """Its `D_real` and `D_fake` are the halves of D's loss, not D's outputs."""
+    names = {"D_real": "D_loss_real", "D_fake": "D_loss_fake"}
+    return replace(table, columns={names.get(n, n): s for n, s in table.columns.items()})
+
+
+def main_column(table: Table) -> Series | None:
+    """The column by which rows are counted: the first loss, else the first measure."""
+    for kind in ("signal", "half", "measure"):
+        found = [
+            (name, s) for name, s in table.columns.items() if role(name).kind == kind and len(s)
+        ]
+        losses = [s for name, s in found if role(name).name.endswith("_loss")]
+        if found:
+            candidates = losses or [s for _, s in found]
+            return min(candidates, key=lambda s: int(s.rows[0]))
+    return max(table.columns.values(), key=len, default=None)

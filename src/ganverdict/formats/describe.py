@@ -1,0 +1,26 @@
+"""What was read, in one or two lines for people."""
+
+import numpy as np
+
+from ganverdict.log import Log
+
+
+def describe(log: Log) -> str:
+    """`StyleGAN: losses by kimg, 751 rows; fid50k_full, 26 evaluations`, and the file's name."""
+    parts = []
+    for label, columns in log.pairs.items():
+        what = "losses" if "d_loss" in columns or "g_loss" in columns else "signals"
+        of = f" of {label}" if label else ""
+        parts.append(f"{what}{of} by {log.unit}, {_count(len(columns['step']), 'row')}")
+    if log.metric is not None:
+        measured = int(np.ma.count(log.evaluations[log.metric]))
+        parts.append(f"{log.metric}, {_count(measured, 'evaluation')}")
+    elif log.evaluations:
+        parts.append("no measure that counts among the evaluations")
+    else:
+        parts.append("no evaluations")
+    return f"{log.name}\n{log.kind}: {'; '.join(parts)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

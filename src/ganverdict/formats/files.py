@@ -1,0 +1,63 @@
+"""What kind of file this is, by its content, and its tables."""
+
+from ganverdict.formats.delimited import read_delimited, shape
+from ganverdict.formats.errors import ReadError
+from ganverdict.formats.events import is_event_file, read_events
+from ganverdict.formats.json_files import is_json, is_json_lines, read_json, read_json_lines
+from ganverdict.formats.parquet import is_parquet, read_parquet
+from ganverdict.formats.prints import read_prints
+from ganverdict.formats.sources import Source, encoding, sample_lines, shown
+from ganverdict.formats.table import Table
+
+_KNOWN_BINARIES = (
+    (b"PK\x03\x04", "a zip archive (or a PyTorch checkpoint); unpack it"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"\x80\x02", "a pickle, which is never loaded"),
+    (b"\x80\x03", "a pickle, which is never loaded"),
+    (b"\x80\x04", "a pickle, which is never loaded"),
+    (b"\x80\x05", "a pickle, which is never loaded"),
+    (b"\x93NUMPY", "a NumPy array without names; save it as CSV with a header"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"%PDF", "a PDF"),
+    (b"\xfd7zXZ", "xz-compressed; unpack it"),
+    (b"BZh", "bzip2-compressed; unpack it"),
+    (b"\x28\xb5\x2f\xfd", "zstandard-compressed; unpack it"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it"),
+    (b"\x7fELF", "a program"),
+)
+
+
+def read_file(source: Source) -> list[Table]:
+    """The tables of a file; ReadError where it is none of the kinds that are known."""
+    name = shown(source.name)
+    head = source.head()
+    if not head:
+        raise ReadError(f"{name}: the file is empty")
+    if is_event_file(head):
+        return [read_events(source)]
+    if is_parquet(head):
+        return [read_parquet(source)]
+    for magic, what in _KNOWN_BINARIES:
+        if head.startswith(magic):
+            raise ReadError(f"{name}: this is {what}")
+    if is_binary(head):
+        raise ReadError(f"{name}: not text, and no binary log that is known")
+    lines = sample_lines(source)
+    if is_json_lines(lines):
+        return [read_json_lines(source)]
+    if is_json(lines):
+        return [read_json(source)]
+    form = shape(lines)
+    if form is not None:
+        return [read_delimited(source, form)]
+    return [read_prints(source)]
+
+
+def is_binary(head: bytes) -> bool:
+    """Whether bytes are no text of any encoding."""
+    if encoding(head) != "utf-8":
+        return False
+    control = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in head[:4096])
+    return control > 0.1 * len(head[:4096])

@@ -1,0 +1,309 @@
+"""JSON: lists of records, dictionaries of columns, and a record a line."""
+
+import json
+import math
+import re
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+from ganverdict.formats.delimited import count
+from ganverdict.formats.errors import ReadError
+from ganverdict.formats.numbers import number
+from ganverdict.formats.sources import LINE_LIMIT, Lines, Source, chunks, encoding, shown
+from ganverdict.formats.table import Builder, Table
+
+_MOST_BYTES = 1 << 28  # a document is read as a whole
+_DEEPEST = 6
+_SNAPSHOT = re.compile(r"snapshot-(\d+)")
+_STATISTICS = frozenset(("num", "mean", "std"))
+
+
+def is_json_lines(lines: list[str]) -> bool:
+    """Whether most of these lines are JSON objects by themselves."""
+    body = [line for line in lines if line.strip()][:20]
+    found = [_loads(line) for line in body if line.lstrip()[:1] == "{"]
+    objects = [record for record in found if isinstance(record, dict)]
+    if len(body) == 1 and objects and any(_holds_many(value) for value in objects[0].values()):
+        return False
+    return len(body) > 0 and len(objects) >= 0.5 * len(body)
+
+
+def _holds_many(value: Any) -> bool:
+    """Whether a value holds a series by itself."""
+    if isinstance(value, dict):
+        return any(isinstance(inner, list) and len(inner) > 1 for inner in value.values())
+    return isinstance(value, list) and len(value) > 1
+
+
+def is_json(lines: list[str]) -> bool:
+    """Whether a document starts here that may be JSON."""
+    start = "".join(lines)[:4000].lstrip()
+    return re.match(r"\{\s*(\"|\}|$)|\[\s*([\[{\]\"]|-?\d[\d.eE+-]*\s*,|$)", start) is not None
+
+
+def read_json_lines(source: Source) -> Table:
+    """A JSON object a line; rows are lines."""
+    name = shown(source.name)
+    builder = Builder(name)
+    wrong: list[int] = []
+    lines = Lines(source)
+    place = 0
+    last, sample = 0, ""
+    for block in lines.blocks():
+        flat = _Flat(builder)
+        for line in block:
+            place += 1
+            if not line or line.isspace():
+                continue
+            record = _loads(line)
+            if isinstance(record, dict):
+                sample = sample or line[:2000]
+                flat.add(record, place)
+            elif line.strip() not in "[],":
+                wrong.append(place)
+            last = place
+        flat.flush()
+    notes = []
+    if wrong and wrong[-1] == last:
+        notes.append(f"line {wrong.pop():,} is cut off: skipped")
+    if wrong:
+        notes.append(f"{count(len(wrong), 'line')} without JSON skipped (first: line {wrong[0]:,})")
+    if lines.too_long:
+        notes.append(f"{count(lines.too_long, 'line')} longer than a million characters skipped")
+    return Table(name, "JSON lines", source.stem, builder.columns(), notes=notes, sample=sample)
+
+
+def read_json(source: Source) -> Table:
+    """A JSON document: the records or columns in it, wherever they stand."""
+    name = shown(source.name)
+    data, total = [], 0
+    for chunk in chunks(source):
+        total += len(chunk)
+        if total > _MOST_BYTES:
+            raise ReadError(
+                f"{name}: a JSON document of more than {_MOST_BYTES >> 20} MiB;"
+                " write a record a line"
+            )
+        data.append(chunk)
+    raw = b"".join(data)
+    text = raw.decode(encoding(raw[:2000]), errors="replace").replace("\0", "").lstrip("\ufeff")
+    notes = []
+    document = _loads(text)
+    if document is None:
+        document = list(_whole_records(text))
+        if not document:
+            raise ReadError(f"{name}: neither JSON nor a log that is known")
+        notes.append(f"the document is cut off: the first {count(len(document), 'record')} counted")
+    builder = Builder(name)
+    _document(builder, document, 0)
+    sample = "Wall time Step Value" if _is_chart(document) else text[:2000]
+    return Table(name, "JSON", source.stem, builder.columns(), notes=notes, sample=sample)
+
+
+class _Flat:
+    """Gathers records of equal keys, whose values are numbers, to add them column by column."""
+
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
+        self._keys: tuple[str, ...] = ()
+        self._rows = array("I")
+        self._values: list[Any] = []
+
+    def add(self, record: dict[str, Any], row: int) -> None:
+        keys = tuple(record)
+        if keys != self._keys:
+            self.flush()
+            self._keys = keys
+        self._rows.append(row)
+        self._values.append(record)
+
+    def flush(self) -> None:
+        """Add what was gathered."""
+        try:
+            if any(
+                type(v) not in (int, float) for record in self._values[:1] for v in record.values()
+            ):
+                raise TypeError
+            columns = [
+                (name[:300], array("d", [record[name] for record in self._values]))
+                for name in self._keys
+            ]
+        except (TypeError, OverflowError):
+            for row, record in zip(self._rows, self._values, strict=True):
+                _add(self._builder, record, row)
+        else:
+            for name, values in columns:
+                self._builder.extend(name, self._rows, values)
+        self._keys, self._rows, self._values = (), array("I"), []
+
+
+def _is_chart(document: Any) -> bool:
+    """Whether it is what TensorBoard gives for a chart: time, step and value of each point."""
+    return isinstance(document, list) and all(
+        isinstance(point, list) and len(point) == 3 for point in document[:5]
+    )
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return None
+    except ValueError:
+        stripped = text.rstrip()
+        return _loads(stripped[:-1]) if stripped.endswith(",") and len(text) < LINE_LIMIT else None
+
+
+def _whole_records(text: str) -> Iterator[Any]:
+    """The records of a list that does not end."""
+    decoder = json.JSONDecoder()
+    start = text.find("{", text.find("[") + 1 if "[" in text[:2000] else 0)
+    while start != -1:
+        try:
+            record, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(record, dict):
+            yield record
+        following = re.compile(r"\s*,?\s*(?=\{)").match(text, end)
+        start = following.end() if following else -1
+
+
+def _document(builder: Builder, value: Any, depth: int) -> bool:
+    """Add what a document holds; whether there was anything."""
+    if depth > _DEEPEST:
+        return False
+    if isinstance(value, list):
+        return _list(builder, value)
+    if not isinstance(value, dict):
+        return False
+    if _split(builder, value) or _columns(builder, value) or _numbered(builder, value):
+        return True
+    # Lists within come first: `log_history` among a state's other entries.
+    inside = list(value.values())
+    dicts = [v for v in inside if isinstance(v, dict)]
+    for inner in (
+        [v for v in inside if isinstance(v, list)],
+        list(filter(_holds_many, dicts)),
+        dicts,
+    ):
+        if sum(_document(builder, v, depth + 1) for v in inner):
+            return True
+    _add(builder, value, 1)
+    return True
+
+
+def _split(builder: Builder, value: dict[str, Any]) -> bool:
+    """`{"columns": [names], "data": [rows]}`, as pandas writes it."""
+    if not (isinstance(value.get("columns"), list) and isinstance(value.get("data"), list)):
+        return False
+    names = [str(name) for name in value["columns"]]
+    for row, record in enumerate(value["data"], 1):
+        if isinstance(record, list):
+            _add(builder, dict(zip(names, record, strict=False)), row)
+    return True
+
+
+def _columns(builder: Builder, value: dict[str, Any]) -> bool:
+    """`{name: [numbers]}`, or `{name: {row: number}}`."""
+    columns = {name: column for name, column in value.items() if _is_column(column)}
+    for name, column in columns.items():
+        for row, (at, cell) in enumerate(_cells(column), 1):
+            _put(builder, str(name), row if at is None else at, cell)
+    return bool(columns)
+
+
+def _numbered(builder: Builder, value: dict[str, Any]) -> bool:
+    """`{step: record}`."""
+    if not value or not all(
+        isinstance(record, dict) and _count(step) is not None for step, record in value.items()
+    ):
+        return False
+    for row, (step, record) in enumerate(value.items(), 1):
+        builder.add("#step", row, float(step))
+        _add(builder, record, row)
+    return True
+
+
+def _is_column(value: Any) -> bool:
+    """A list of numbers, or pandas' dictionary of row number to number."""
+    if isinstance(value, list):
+        return len(value) > 0 and all(_is_cell(v) for v in value)
+    if isinstance(value, dict):
+        return len(value) > 1 and all(
+            _count(k) is not None and _is_cell(v) for k, v in value.items()
+        )
+    return False
+
+
+def _is_cell(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _cells(column: Any) -> Iterator[tuple[int | None, Any]]:
+    if isinstance(column, dict):
+        yield from sorted((int(key) + 1, value) for key, value in column.items())
+    else:
+        yield from ((None, value) for value in column)
+
+
+def _count(key: str) -> int | None:
+    return int(key) if key.isascii() and key.isdigit() and len(key) < 10 else None
+
+
+def _list(builder: Builder, records: list[Any]) -> bool:
+    """A list of records, or of rows of numbers."""
+    found = False
+    for row, record in enumerate(records, 1):
+        if isinstance(record, dict):
+            _add(builder, record, row)
+            found = True
+        elif isinstance(record, list) and record and all(_is_cell(v) for v in record):
+            names = ["Wall time", "Step", "Value"] if len(record) == 3 else ["#step", "#value"]
+            _add(builder, dict(zip(names, record, strict=False)), row)
+            found = True
+    if not found and _is_column(records):
+        for row, value in enumerate(records, 1):
+            _put(builder, "#value", row, value)
+        found = True
+    return found
+
+
+def _add(builder: Builder, record: dict[str, Any], row: int) -> None:
+    """The numbers of one record; names within names are joined by a slash."""
+    pending: list[tuple[str, Any, int]] = [("", record, 0)]
+    while pending:
+        prefix, value, depth = pending.pop()
+        if isinstance(value, dict):
+            if value.keys() == _STATISTICS or ("mean" in value and "num" in value):
+                _put(builder, prefix, row, value["mean"])
+            elif depth < _DEEPEST:
+                pending += [
+                    (_path(prefix, str(key)), inner, depth + 1)
+                    for key, inner in reversed(value.items())
+                ]
+        elif isinstance(value, list):
+            if len(value) == 1:
+                _put(builder, prefix, row, value[0])
+        elif isinstance(value, str) and "snapshot" in prefix:
+            if match := _SNAPSHOT.search(value[:300]):
+                builder.add("kimg", row, float(match[1]))
+        else:
+            _put(builder, prefix, row, value)
+
+
+def _path(prefix: str, key: str) -> str:
+    return key if prefix in ("", "results", "metrics") else f"{prefix}/{key}"
+
+
+def _put(builder: Builder, name: str, row: int, value: Any) -> None:
+    if isinstance(value, bool) or value is None:
+        return
+    if isinstance(value, str):
+        value = number(value) if len(value) < 100 else None
+    if isinstance(value, int | float):
+        try:
+            builder.add(name[:300], row, float(value))
+        except OverflowError:
+            builder.add(name[:300], row, math.inf if value > 0 else -math.inf)

@@ -1,0 +1,320 @@
+"""What a column's name means, whoever chose it."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from ganverdict.log import SIGNALS
+
+
+def _set(*texts: str) -> frozenset[str]:
+    return frozenset(word for text in texts for word in text.split())
+
+
+_D = _set("d dis disc discr discrim discriminator discriminators critic netd dnet disnet adversary")
+_G = _set("g gen gener generator generators netg gnet gennet")
+_LOSS = _set("loss losses err error cost l")
+# Words that leave a loss what it is, the more of them the less it is the plain one.
+_PLAIN = _set(
+    "train training trn avg average mean total overall sum running epoch step batch iter value",
+    "scalar scalars log gan adv adversarial model net network main current cur item smooth",
+    "smoothed metrics stats summary raw all logger data per",
+)
+_HELD_OUT = _set("val valid validation test eval evaluation dev heldout")
+# Parts of a loss, or other things beside it: never the loss itself.
+_PARTS = _HELD_OUT | _set(
+    "gp r1 r2 path pl plr reg regularization penalty grad gradient norm lr rate time acc accuracy",
+    "real fake aux cls class classification clf cycle cyc idt id ident identity l1 l2 pix pixel",
+    "perceptual percep vgg feat feature features fm info kl rec recon reconstruction mse mae tv",
+    "ssim lpips style content mi q cr dlr dr std var min max weight weights params",
+    "lambda scale steps count num ratio updates sec it beta alpha ada p augment aug memory mem",
+    "best lowest prev last delta diff target scores score logits logit sign signs prob output",
+    "x gz z pred predictions out",
+)
+_TIME = _set(
+    "time timestamp runtime elapsed eta wall walltime date datetime lr learning_rate seconds sec",
+    "secs duration relative created gpu gpus mem seed cpu",
+)
+
+_STEP_NAMES: dict[str, tuple[str, int]] = {}
+for _kind, _names in {
+    "iteration": (
+        "global_step globalstep step steps iteration iterations iter iters it itr itrs niter"
+        " n_iter num_iter total_iters total_iter total_iteration total_steps cur_iter curr_iter"
+        " current_iteration current_step current_iter iternum iter_num iteration_number"
+        " train_step training_step trainer_global_step n_step cur_step step_num updates"
+        " num_updates gen_iterations g_step d_step gstep batches_done n_batches train_iter i"
+    ),
+    "epoch": (
+        "epoch epochs ep epoch_num epoch_number num_epoch cur_epoch current_epoch n_epoch"
+        " train_epoch epoch_idx epoch_id trainer_epoch epoch_no"
+    ),
+    "batch": (
+        "batch batch_idx batch_id batch_num batches batch_no batch_number step_in_epoch"
+        " iter_in_epoch batch_index batch_i"
+    ),
+    "kimg": "kimg kimgs cur_kimg network_snapshot snapshot_kimg",
+    "image": "image nimg cur_nimg nimgs images images_seen imgs n_images num_images img",
+}.items():
+    for _rank, _name in enumerate(_names.split()):
+        _STEP_NAMES[_name] = (_kind, _rank)
+
+_MEASURE = re.compile(
+    r"(?:^|_)(?:[a-z]?fids?|[a-z]?kids?|fd|fvd|frechet|is|inception|precision|recall|density"
+    r"|coverage|ppl|lpips|swd|fdd|fd_dino\w*|fid\d+\w*|kid\d+\w*|is\d+\w*|pr\d+\w*|ppl\w*|prdc"
+    r"|eqt\d+\w*|eqr\d+\w*|psnr|ms_ssim|ssim|jsd|mmd|nna|class_kl|min_share|fjd|sfid\w*|cfid"
+    r"|vfid|ifid|ndb|fd\d+\w*|f_?beta\w*|f_8|f_1_8|emd|wasserstein_distance|fid_\w+)(?:_|$)"
+)
+_METRIC = re.compile(r"^(fd|fid|kid|frechet|sfid|cfid|cleanfid)(\d+k?)?$")
+_NOT_METRIC = _set(
+    "best min lowest std sigma se time sec secs duration var stddev num n ci low high upper lower",
+    "per intra precision recall samples images count ref patience",
+)
+_EVALUATION_NAMES = {
+    "fd_sigma": "fd_sigma",
+    "fd_std": "fd_sigma",
+    "class_kl": "class_kl",
+    "coverage": "coverage",
+    "min_share": "min_share",
+    "precision": "precision",
+    "improved_precision": "precision",
+    "recall": "recall",
+    "improved_recall": "recall",
+    "is": "is",
+    "is_score": "is",
+    "inception_score": "is",
+    "inception": "is",
+}
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a name means.
+
+    - `kind`: "step", "signal", "half" (D's loss on real or on generated images), "measure",
+      "time" (and other things that are never asked for) or "unknown".
+    - `name`: the kind of step, our name of the signal, or "" where the name stays.
+    - `label`: of which pair of D and G.
+    - `rank`: among names of the same meaning the lowest is the plain one.
+    - `weak`: no word says that it is a loss (`D`, `G_A`), or a step (a column without a name).
+    """
+
+    kind: str
+    name: str = ""
+    label: str = ""
+    rank: int = 0
+    weak: bool = False
+
+
+_UNKNOWN = Role("unknown")
+_EXACT_SIGNALS = {
+    "dx": "d_real",
+    "d_x": "d_real",
+    "d_real": "d_real",
+    "d_out_real": "d_real",
+    "d_real_prob": "d_real",
+    "d_real_mean": "d_real",
+    "real_prob": "d_real",
+    "prob_real": "d_real",
+    "p_real": "d_real",
+    "d_prob_real": "d_real",
+    "d_real_output": "d_real",
+    "d_on_real": "d_real",
+    "d_x_real": "d_real",
+    "d_g_z": "d_fake",
+    "dgz": "d_fake",
+    "d_gz": "d_fake",
+    "d_g_z1": "d_fake",
+    "d_g_z_1": "d_fake",
+    "d_gz1": "d_fake",
+    "dgz1": "d_fake",
+    "d_fake": "d_fake",
+    "d_out_fake": "d_fake",
+    "d_fake_prob": "d_fake",
+    "d_fake_mean": "d_fake",
+    "fake_prob": "d_fake",
+    "prob_fake": "d_fake",
+    "p_fake": "d_fake",
+    "d_prob_fake": "d_fake",
+    "d_fake_output": "d_fake",
+    "d_on_fake": "d_fake",
+    "d_x_fake": "d_fake",
+}
+# How a well-known book prints D's losses on real and on generated images.
+_HALVES = {"d1": "d_real", "d2": "d_fake", "c1": "d_real", "c2": "d_fake"}
+_GRADIENT = re.compile(r"(?:^|_)(?:grad|gradient|gradients|gnorm)(?:_|$)")
+
+
+def words(name: str) -> tuple[str, ...]:
+    """A name in lower-case words: `train/lossD` is train, loss, d; `fid50k_full` fid50k, full."""
+    text = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
+    text = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1 \2", text)
+    return tuple(re.findall(r"[a-z0-9²]+", text.lower()))
+
+
+@lru_cache(maxsize=8192)
+def role(name: str) -> Role:
+    """What a name means by itself; see `Role`."""
+    if name in SIGNALS:
+        return Role("signal", name)
+    parts = words(name)
+    joined = "_".join(parts)
+    if not parts or re.fullmatch(r"unnamed_\d+(_level_\d+)?|index|row|rownames", joined):
+        return Role("step", "iteration", rank=1000, weak=True)
+    if name in ("_step", "#step"):
+        return Role("step", "iteration", rank=500)
+    if (plain := "_".join(p for p in parts if p not in ("train", "training"))) in SIGNALS:
+        return Role("signal", plain, rank=len(joined) - len(plain))
+    if joined in _HALVES:
+        return Role("half", _HALVES[joined], rank=1, weak=True)
+    return (
+        _step(parts)
+        or _time(parts)
+        or _scores(parts, joined)
+        or _measure(joined)
+        or _loss(parts)
+        or _UNKNOWN
+    )
+
+
+def _step(parts: tuple[str, ...]) -> Role | None:
+    rest = parts
+    while True:
+        known = _STEP_NAMES.get("_".join(rest))
+        if known:
+            return Role("step", known[0], rank=known[1] + 100 * (len(parts) - len(rest)))
+        if len(rest) > 1 and rest[0] in ("train", "training", "trainer", "progress", "current"):
+            rest = rest[1:]
+        elif len(rest) > 1 and rest[-1] in ("train", "training", "number", "no", "num", "idx"):
+            rest = rest[:-1]
+        else:
+            return None
+
+
+def _time(parts: tuple[str, ...]) -> Role | None:
+    given = set(parts)
+    if given & _TIME and not given & _LOSS:
+        return Role("time")
+    return None
+
+
+def _scores(parts: tuple[str, ...], joined: str) -> Role | None:
+    """D's outputs, and norms."""
+    plain = "_".join(p for p in parts if p not in ("train", "training", "avg", "mean", "metrics"))
+    plain = plain or joined
+    extra = len(joined) - len(plain)
+    if plain in _EXACT_SIGNALS:
+        return Role("signal", _EXACT_SIGNALS[plain], rank=extra)
+    if plain in ("d_loss_real", "loss_d_real"):
+        return None
+    given = set(parts)
+    if joined in ("loss_signs_real", "signs_real"):
+        return Role("signal", "d_sign_real")
+    side = "real" if "real" in given else "fake" if given & {"fake", "gen", "generated"} else ""
+    if side and given & {"score", "scores", "logit", "logits", "out", "output", "outputs"}:
+        if not given & {"loss", "acc", "accuracy", "fid", "std", "val", "g"}:
+            return Role("signal", f"d_score_{side}", rank=len(parts))
+        if given >= {"loss", "scores"}:
+            return Role("signal", f"d_score_{side}", rank=len(parts))
+    if "norm" in given and _GRADIENT.search(joined):
+        if given & _D and not given & _G:
+            return Role("signal", "d_grad_norm", rank=len(parts))
+        if given & _G and not given & _D:
+            return Role("signal", "g_grad_norm", rank=len(parts))
+    return None
+
+
+def _measure(joined: str) -> Role | None:
+    if _MEASURE.search(joined):
+        plain = re.sub(r"^(?:eval|evaluation|metrics?)_", "", joined)
+        return Role("measure", _EVALUATION_NAMES.get(plain, ""))
+    return None
+
+
+def _loss(parts: tuple[str, ...]) -> Role | None:
+    """The loss of D or G, by its words in any order."""
+    parts = _split_joined(parts)
+    side = _side(parts)
+    if side is None:
+        return None
+    own = _D if side == "d" else _G
+    rest = [p for p in parts if p not in own and p not in _LOSS]
+    weak = not set(parts) & _LOSS
+    if side == "d" and not weak and (half := _half(rest)):
+        return half
+    if side == "g":
+        # G's loss on its own images is its adversarial loss.
+        rest = ["adv" if p == "fake" else p for p in rest]
+    label = [p for p in rest if p not in _PLAIN]
+    if set(rest) & _PARTS or (weak and not _may_be_weak(parts, label)):
+        return None
+    rank = sum(_COST.get(p, 2) for p in rest if p in _PLAIN)
+    return Role("signal", f"{side}_loss", "_".join(label), rank, weak)
+
+
+def _side(parts: tuple[str, ...]) -> str | None:
+    """Whose loss it is; where both are named (`generator/d_loss`) the one beside "loss"."""
+    in_d, in_g = not _D.isdisjoint(parts), not _G.isdisjoint(parts)
+    if in_d != in_g:
+        return "d" if in_d else "g"
+    beside = [p for pair in pairwise(parts) if not _LOSS.isdisjoint(pair) for p in pair]
+    sides = {"d" if p in _D else "g" for p in beside if p in _D | _G}
+    return sides.pop() if len(sides) == 1 else None
+
+
+def _half(rest: list[str]) -> Role | None:
+    """D's loss on real or on generated images alone: `D_loss_real`, `l_d_fake`."""
+    for which in ("real", "fake"):
+        if rest and which in (rest[0], rest[-1]):
+            others = [p for p in rest if p != which and p not in _PLAIN]
+            if len(others) <= 1 and not set(others) & _PARTS:
+                return Role("half", f"d_{which}", label="_".join(others), rank=len(rest))
+    return None
+
+
+_COST = {"total": 1, "overall": 1, "all": 1, "epoch": 3, "gan": 4, "adv": 4, "adversarial": 4}
+
+
+def _may_be_weak(parts: tuple[str, ...], label: list[str]) -> bool:
+    """`D`, `G`, `D_A`, `G_GAN`: no word for loss, but nothing else to be."""
+    return len(parts) <= 3 and len(label) <= 1 and all(len(p) <= 2 for p in label)
+
+
+def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """`dloss`, `lossd`, `errg`, `closs`: two words written as one."""
+    split: list[str] = []
+    for part in parts:
+        for word in ("losses", "loss", "err", "cost"):
+            if part != word and part.startswith(word) and part[len(word) :] in _D | _G:
+                split += [word, part[len(word) :]]
+                break
+            if part != word and part.endswith(word) and part[: -len(word)] in _D | _G:
+                split += [part[: -len(word)], word]
+                break
+        else:
+            split.append(part)
+    return tuple(split)
+
+
+def metric_rank(name: str) -> tuple[int, int, int] | None:
+    """How well a measure serves as the one that counts: lowest first; None where it cannot.
+
+    FD before FID before KID, averaged weights before others, more samples before fewer, the plain
+    name before the longer one.
+    """
+    parts = words(name)
+    if set(parts) & _NOT_METRIC:
+        return None
+    for part in parts:
+        if match := _METRIC.match(part):
+            family = {"fd": 0, "kid": 2}.get(match[1], 1)
+            averaged = 0 if "ema" in parts else 1
+            size = match[2] or ""
+            samples = int(re.sub(r"\D", "", size) or 0) * (1000 if size.endswith("k") else 1)
+            extra = [p for p in parts if p != part and p not in _IDLE and p != "ema"]
+            return family, averaged, len(extra) * 10**9 - min(samples, 10**8)
+    return None
+
+
+_IDLE = _set("score full value metric metrics distance eval evaluation frechet inception")

@@ -1,0 +1,82 @@
+"""From the text of a cell to a number."""
+
+import re
+
+MISSING = frozenset(
+    [
+        "",
+        "-",
+        "--",
+        "---",
+        "na",
+        "n/a",
+        "#n/a",
+        "<na>",
+        "n.a.",
+        "nil",
+        "none",
+        "null",
+        "?",
+        "missing",
+    ]
+)
+# C's printf and numpy write these; Python's float does not read them.
+_NOT_FINITE = {
+    "1.#inf": "inf",
+    "-1.#inf": "-inf",
+    "1.#qnan": "nan",
+    "-1.#ind": "nan",
+    "1.#ind": "nan",
+    "nan(ind)": "nan",
+    "-nan(ind)": "nan",
+    "∞": "inf",
+    "-∞": "-inf",
+}
+_WRAPPED = re.compile(
+    r"(?:[A-Za-z_.]+\()+\[?\s*([^,()\[\]\s]+)\s*\]?(?:,[^()]*(?:\([^()]*\))?[^()]*)?\)+"
+)
+_BRACKETS = re.compile(r"\[\s*([^\[\],\s]+)\s*\]")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+DOTTED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+")
+_LONGEST = 400
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that there is no value."""
+    return text.strip().lower() in MISSING
+
+
+def number(text: str, comma: bool = False) -> float | None:
+    """The number that a cell holds, or None where it holds none.
+
+    `comma`: a comma separates decimals and a point thousands. Percent signs, tensors, quotes and
+    groups of digits are taken off.
+    """
+    text = text.strip().strip("\"'").strip()
+    if comma and ("," in text or DOTTED_THOUSANDS.fullmatch(text)):
+        text = text.replace(".", "").replace(",", ".")
+    value = _float(text)
+    if value is not None or len(text) > _LONGEST:
+        return value
+    lowered = text.lower()
+    if lowered in _NOT_FINITE:
+        return float(_NOT_FINITE[lowered])
+    if text.endswith("%"):
+        return number(text[:-1])
+    if match := _WRAPPED.fullmatch(text) or _BRACKETS.fullmatch(text):
+        return number(match[1])
+    if _THOUSANDS.fullmatch(text):
+        return _float(text.replace(",", ""))
+    if text.count(",") == 1 and "." not in text:
+        return _float(text.replace(",", "."))
+    if text.count(",") == 1 and text.rindex(",") > text.rindex("."):
+        return _float(text.replace(".", "").replace(",", "."))
+    bare = re.sub(r"(?<=\d)[\s'\u2019\u00a0\u202f](?=\d{3})", "", text)
+    return _float(bare) if bare != text else None
+
+
+def _float(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

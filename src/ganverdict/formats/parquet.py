@@ -1,0 +1,50 @@
+"""Parquet files, through pyarrow where it is installed."""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+from ganverdict.formats.errors import ReadError
+from ganverdict.formats.sources import Source, shown
+from ganverdict.formats.table import MOST_COLUMNS, Series, Table, check_size
+
+
+def is_parquet(head: bytes) -> bool:
+    """Whether a file begins as Parquet files do."""
+    return head.startswith(b"PAR1")
+
+
+def read_parquet(source: Source) -> Table:
+    """The numeric columns of a Parquet file; missing values are left out."""
+    name = shown(source.name)
+    try:
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ReadError(f"{name}: Parquet needs pyarrow; install ganverdict[parquet]") from None
+    try:
+        with source.open() as file:
+            columns = _columns(name, parquet.ParquetFile(file))
+    except ReadError:
+        raise
+    except Exception as error:  # pyarrow raises many kinds on broken files
+        first = str(error).strip().split("\n")[0][:200]
+        raise ReadError(f"{name}: no readable Parquet file ({first})") from None
+    return Table(name, "parquet", source.stem, columns)
+
+
+def _columns(name: str, file: Any) -> dict[str, Series]:
+    names = file.schema_arrow.names
+    check_size(name, file.metadata.num_rows * min(len(names), MOST_COLUMNS))
+    columns: dict[str, Series] = {}
+    for index, column in enumerate(names[:MOST_COLUMNS]):
+        kind = str(file.schema_arrow.field(index).type)
+        if not kind.startswith(("int", "uint", "float", "double", "halffloat", "decimal")):
+            continue
+        data = file.read(columns=[column]).column(0)
+        valid = np.asarray(data.is_valid())
+        rows = (np.flatnonzero(valid) + 1).astype(np.uint32)
+        values = np.asarray(data.drop_null().to_numpy(), np.float64)
+        if len(rows):
+            columns[column] = Series(rows, values)
+    return columns

@@ -1,0 +1,249 @@
+"""What training scripts print: names with numbers, fractions of epochs and batches, bars.
+
+Nothing here knows a single trainer. A line is cut at its numbers; the text before a number names
+it. Lines of the same wording are then read by a regular expression made from the first of them,
+which is some thirty times as fast.
+"""
+
+import re
+from array import array
+from dataclasses import dataclass, field
+from itertools import chain
+
+import numpy as np
+
+from ganverdict.formats.delimited import count
+from ganverdict.formats.numbers import number
+from ganverdict.formats.slots import Slot, numbers_of, slots_of
+from ganverdict.formats.sources import Lines, Source, shown
+from ganverdict.formats.table import Series, Table, check_size
+
+_LONGEST = 4_000  # characters of a line that are looked at
+_MOST_TEMPLATES = 400
+_TRIED = 6  # templates tried before a line is read anew
+
+# The same in an expression for many lines, where speed counts.
+_SLOT = (
+    r"[-+\d.eE]+|[-+]?(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)"
+    r"|[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
+)
+_SPACES, _MAY_BE_SPACES = r"[^\S\n]+", r"[^\S\n]*"
+_TOGETHER = 512  # lines
+_NEVER = re.compile(r"(?!)")
+_MAY_HOLD_NUMBERS = re.compile(r"\d|nan|inf", re.IGNORECASE)
+_BAR_MARKS = ("|", "[=", "[>", "─", "━", "█", "==", "--", "**", "__", "~~", "##")
+_BAR = re.compile(r"\|[^|\w]*\||\[[=>.\s]{2,}\]|[\u2500-\u25ff]+|[-=*_#~]{4,}")
+
+
+@dataclass
+class _Template:
+    """Lines of one wording: the expression, the columns' names and all their numbers."""
+
+    pattern: re.Pattern[str]
+    names: tuple[str, ...]
+    rows: "array[int]" = field(default_factory=lambda: array("I"))
+    values: "array[float]" = field(default_factory=lambda: array("d"))
+
+
+class PrintReader:
+    """Takes lines, gives columns."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._templates: list[_Template] = []
+        self._by_pattern: dict[str, _Template] = {}
+        self._by_names: dict[tuple[str, ...], _Template] = {}
+        self._alike = False  # whether the lines before were all of one wording
+        self.last: _Template | None = None
+
+    def take(self, first: int, lines: list[str]) -> None:
+        """A block of lines, numbered from `first`."""
+        for start in range(0, len(lines), _TOGETHER):
+            part = lines[start : start + _TOGETHER]
+            whole = "\n".join(part)
+            if any(mark in whole for mark in _BAR_MARKS):
+                part = [_BAR.sub("|", line) for line in part]
+                whole = "\n".join(part)
+            if not (self._alike and self._all_at_once(first + start, whole, len(part))):
+                self._one_by_one(first + start, part)
+        self._count()
+
+    def _all_at_once(self, first: int, whole: str, count_of: int) -> bool:
+        """Take lines that are all of the latest wording; False where they are not."""
+        template = self._templates[0]
+        found = template.pattern.findall(whole)
+        if len(found) != count_of or len(template.names) < 2:
+            return False
+        try:
+            values = array("d", map(float, chain.from_iterable(found)))
+        except ValueError:
+            return False
+        template.values.extend(values)
+        template.rows.extend(range(first, first + count_of))
+        self.last = template
+        return True
+
+    def _one_by_one(self, first: int, lines: list[str]) -> None:
+        learned = 0
+        start = self._templates[:1]
+        for row, line in enumerate(lines, first):
+            if not line:
+                continue
+            if len(line) > _LONGEST:
+                line = line[:_LONGEST]
+            templates = self._templates
+            for position, template in enumerate(templates):
+                match = template.pattern.fullmatch(line)
+                if match is not None:
+                    self._found(template, row, match)
+                    if position:
+                        templates.insert(0, templates.pop(position))
+                        learned += 1
+                    break
+                if position == _TRIED:
+                    self._learn(row, line)
+                    learned += 1
+                    break
+            else:
+                self._learn(row, line)
+                learned += 1
+        self._alike = learned == 0 and bool(start) and bool(start[0].names)
+
+    def _found(self, template: _Template, row: int, match: re.Match[str]) -> None:
+        if not template.names:
+            return
+        try:
+            template.values.extend(map(float, match.groups()))
+            template.rows.append(row)
+        except ValueError:
+            self._keep(template, row, match.groups())
+        self.last = template
+
+    def _count(self) -> None:
+        check_size(self._file, sum(len(t.values) for t in self._all()))
+
+    def _keep(self, template: _Template, row: int, texts: tuple[str, ...]) -> None:
+        """Numbers that `float` does not read, such as `1,000`."""
+        whole = len(template.rows) * len(template.names)
+        del template.values[whole:]
+        values = [number(text) for text in texts]
+        template.values.extend(float("nan") if v is None else v for v in values)
+        template.rows.append(row)
+
+    def _learn(self, row: int, line: str) -> None:
+        if not _MAY_HOLD_NUMBERS.search(line):
+            return
+        slots = slots_of(line)
+        pattern = _pattern(line, slots)
+        template = self._by_pattern.get(pattern)
+        if template is None and len(self._by_pattern) >= _MOST_TEMPLATES:
+            # Words that change from line to line: kept by the names alone.
+            if slots:
+                names = tuple(slot.name for slot in slots)
+                template = self._by_names.setdefault(names, _Template(_NEVER, names))
+                self._keep(template, row, tuple(line[slot.start : slot.end] for slot in slots))
+                self.last = template
+            return
+        if template is None:
+            template = _Template(
+                re.compile(f"(?m:^{pattern}$)"), tuple(slot.name for slot in slots)
+            )
+            self._by_pattern[pattern] = template
+        self._templates = [template] + [t for t in self._templates if t is not template]
+        del self._templates[_TRIED * 4 :]
+        if not slots:
+            return
+        self.last = template
+        self._keep(template, row, tuple(line[slot.start : slot.end] for slot in slots))
+
+    def _all(self) -> list[_Template]:
+        return [*self._by_pattern.values(), *self._by_names.values()]
+
+    def columns(self) -> dict[str, Series]:
+        """All numbers by name; where a name stands twice in a line the first counts."""
+        gathered: dict[str, list[Series]] = {}
+        for template in self._all():
+            if not template.rows:
+                continue
+            rows = np.frombuffer(template.rows, np.uint32)
+            values = np.frombuffer(template.values, np.float64).reshape(len(rows), -1)
+            done = set()
+            for index, name in enumerate(template.names):
+                if name not in done:
+                    gathered.setdefault(name, []).append(Series(rows, values[:, index]))
+                    done.add(name)
+        return {name: _joined(parts) for name, parts in gathered.items()}
+
+
+def _joined(parts: list[Series]) -> Series:
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate([part.rows for part in parts])
+    values = np.concatenate([part.values for part in parts])
+    order = np.argsort(rows, kind="stable")
+    return Series(rows[order], values[order])
+
+
+def _pattern(line: str, slots: list[Slot]) -> str:
+    """The expression of all lines with this line's words, its named numbers in groups.
+
+    Where none has a name, numbers within words may differ, too.
+    """
+    if not slots:
+        return r"\d+".join(map(_literal, re.split(r"\d+", line)))
+    groups = {(slot.start, slot.end) for slot in slots}
+    pieces, position = [], 0
+    for start, end in numbers_of(line):
+        pieces.append(_literal(line[position:start]))
+        pieces.append(f"({_SLOT})" if (start, end) in groups else f"(?:{_SLOT})")
+        position = end
+    rest = line[position:]
+    pieces.append(".*" if _MAY_HOLD_NUMBERS.search(rest) and len(pieces) > 300 else _literal(rest))
+    return "".join(pieces)
+
+
+def _literal(text: str) -> str:
+    """Words as they are, any number of spaces for spaces."""
+    parts = re.split(r"(\s+)", text)
+    pieces = []
+    for index, part in enumerate(parts):
+        if part.isspace():
+            # Spaces after a word or a number may vanish where a number fills its width.
+            pieces.append(
+                _SPACES if 0 < index < len(parts) - 1 and parts[index + 1] else _MAY_BE_SPACES
+            )
+        else:
+            pieces.append(re.escape(part))
+    return "".join(pieces)
+
+
+def read_prints(source: Source) -> Table:
+    """Everything that a text names and counts."""
+    name = shown(source.name)
+    reader = PrintReader(name)
+    lines = Lines(source)
+    first = 1
+    previous: _Template | None = None
+    for block in lines.blocks():
+        if len(block) > 1:
+            reader.take(first, block[:-1])
+        previous = reader.last
+        reader.take(first + len(block) - 1, block[-1:])
+        first += len(block)
+    notes = []
+    last = reader.last
+    if (
+        lines.unfinished
+        and last is not None
+        and previous is not None
+        and last is not previous
+        and last.rows[-1] == first - 1
+        and len(last.names) < len(previous.names)
+        and set(last.names) <= set(previous.names)
+    ):
+        del last.rows[-1]
+        del last.values[len(last.rows) * len(last.names) :]
+        notes.append(f"line {first - 1:,} is cut off: skipped")
+    if lines.too_long:
+        notes.append(f"{count(lines.too_long, 'line')} longer than a million characters skipped")
+    return Table(name, "text", source.stem, reader.columns(), carry=True, notes=notes)

@@ -1,0 +1,86 @@
+"""The one way in: files, folders, standard input and tracking stores, to runs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from ganverdict.formats.assemble import assemble
+from ganverdict.formats.columns import charted_runs
+from ganverdict.formats.errors import ReadError
+from ganverdict.formats.files import read_file
+from ganverdict.formats.folders import read_folder
+from ganverdict.formats.mlflow_stores import PREFIX, is_database, read_database, read_tracked_run
+from ganverdict.formats.sources import from_file, from_standard_input, shown
+from ganverdict.formats.table import Table
+from ganverdict.log import Log
+
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+
+
+def read(
+    paths: Sequence[str | Path],
+    *,
+    metric: str | None = None,
+    rename: Mapping[str, str] = _NO_NAMES,
+) -> list[Log]:
+    """The runs in `paths`: a file, folders of one run or of several, or several files of one run.
+
+    "-" is standard input and "mlflow:RUN_ID" a run of the tracking server. `metric` names the
+    measure that counts, `rename` maps our names to the log's ("" is the column without a name).
+    Raises ReadError, one line, for what cannot be read or has two meanings.
+    """
+    if not paths:
+        raise ReadError("no log was given")
+    names = [str(path) for path in paths]
+    title = names[0] if len(names) == 1 else ", ".join(names)
+    # Two folders are two runs; a folder and a file beside it are one.
+    apart = len(names) == 1 or sum(map(_is_a_run, names)) > 1
+    groups: list[tuple[str, list[Table]]] = []
+    together: list[Table] = []
+    for name in names:
+        for group, tables in _groups(name):
+            if apart:
+                groups.append((group, tables))
+            else:
+                together += tables
+    if together:
+        groups = [(shown(title), together)]
+    logs: list[Log] = []
+    refused: list[ReadError] = []
+    for group, tables in groups:
+        charted = [c for table in tables for c in charted_runs(table)] if len(tables) == 1 else []
+        for run, own in [(f"{group}: {r}", [t]) for r, t in charted] or [(group, tables)]:
+            try:
+                logs += assemble(run, own, metric, rename)
+            except ReadError as error:
+                refused.append(error)
+    if not logs:
+        raise refused[0] if refused else ReadError(f"{shown(title)}: no log was found there")
+    return logs
+
+
+def _is_a_run(name: str) -> bool:
+    """Whether a path is all of a run: a folder, or what a server tracks."""
+    try:
+        return name.startswith(PREFIX) or Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _groups(name: str) -> list[tuple[str, list[Table]]]:
+    """The runs that a path holds, each as its tables."""
+    if name == "-":
+        return [("-", read_file(from_standard_input()))]
+    if name.startswith(PREFIX):
+        return [(shown(name), [read_tracked_run(name.removeprefix(PREFIX))])]
+    path = Path(name)
+    try:
+        is_folder = path.is_dir()
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{shown(name)}: {error}") from None
+    if is_folder:
+        return read_folder(path)
+    source = from_file(path)
+    if is_database(source.head()):
+        return [(title, [table]) for title, table in read_database(path, name)]
+    return [(shown(name), read_file(source))]

@@ -1,0 +1,180 @@
+"""The losses and outputs of D and G among the columns, pair by pair."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from ganverdict.formats.errors import ReadError
+from ganverdict.formats.names import Role, role
+from ganverdict.formats.tracks import (
+    Gathered,
+    Track,
+    all_names,
+    equal,
+    layout_rank,
+    shown_name,
+    track_of,
+)
+from ganverdict.log import SIGNALS
+
+_SEVERAL = "; choose one with --map {0}=NAME"
+
+Pairs = dict[str, dict[str, Track]]  # by label
+
+
+def signals_of(gathered: Gathered) -> Pairs:
+    """For each pair its signals."""
+    found: dict[tuple[str, str], list[tuple[str, Role]]] = {}
+    for name in all_names(gathered):
+        meaning = role(name)
+        if meaning.kind == "signal":
+            found.setdefault((meaning.label, meaning.name), []).append((name, meaning))
+        elif meaning.kind == "half":
+            key = (meaning.label, f"half {meaning.name}")
+            found.setdefault(key, []).append((name, meaning))
+    for side in ("d_loss", "g_loss"):
+        strong = any(not m.weak for (_, s), c in found.items() if s == side for _, m in c)
+        for key in [k for k in found if k[1] == side and strong]:
+            found[key] = [c for c in found[key] if not c[1].weak]
+            if not found[key]:
+                del found[key]
+    tracks: Pairs = {}
+    for (label, signal), candidates in found.items():
+        track = _best(gathered, signal, candidates)
+        if track is not None:
+            tracks.setdefault(label, {})[signal] = track
+    return _paired(gathered, tracks)
+
+
+def _best(gathered: Gathered, signal: str, candidates: list[tuple[str, Role]]) -> Track | None:
+    """The plainest name's column, of the best layout; two of the same rank must be equal."""
+    ranked = [
+        ((meaning.rank, layout_rank(gathered.tables[track.tables[0]])), track)
+        for name, meaning in candidates
+        if (track := track_of(gathered, name, meaning)) is not None
+    ]
+    if not ranked:
+        return None
+    ranked.sort(key=lambda pair: pair[0])
+    first_rank, first = ranked[0]
+    rivals = [
+        track
+        for rank, track in ranked[1:]
+        if rank == first_rank
+        and not equal(first, track)
+        # Each file may call it its own way.
+        and not set(first.tables).isdisjoint(track.tables)
+    ]
+    if rivals and not signal.startswith("half"):
+        listed = ", ".join(shown_name(track.name) for track in [first, *rivals])
+        raise ReadError(
+            f"{gathered.tables[first.tables[0]].file}: {listed} may each be {signal}"
+            + _SEVERAL.format(signal)
+        )
+    return first
+
+
+def _paired(gathered: Gathered, tracks: Pairs) -> Pairs:
+    """Pairs of D and G: the plain one, or one for each label."""
+    for label, own in tracks.items():
+        _join_halves(gathered, label, own)
+    plain = tracks.pop("", {})
+    with_d = [label for label, own in tracks.items() if "d_loss" in own]
+    with_g = [label for label, own in tracks.items() if "g_loss" in own]
+    several_g = len(with_g) > 1 and "g_loss" not in plain
+    if "d_loss" in plain or (len(with_d) <= 1 and not several_g):
+        pairs = {"": _plain_pair(plain, tracks, with_d, with_g)}
+    else:
+        pairs = {
+            _label(own, label): own
+            for label in with_d or with_g
+            if (own := _labelled_pair(label, plain, tracks, with_g))
+        }
+    for own in pairs.values():
+        _scores_or_probabilities(gathered, own)
+    known = [
+        (label, {s: t for s, t in own.items() if s in SIGNALS}) for label, own in pairs.items()
+    ]
+    return {label: own for label, own in known if own}
+
+
+def _plain_pair(
+    plain: dict[str, Track], tracks: Pairs, with_d: list[str], with_g: list[str]
+) -> dict[str, Track]:
+    """The one pair, whose losses may have a label that the other has not."""
+    pair = dict(plain)
+    if "d_loss" not in pair and len(with_d) == 1:
+        pair = {**tracks[with_d[0]], **pair}
+    if "g_loss" not in pair and len(with_g) == 1:
+        pair["g_loss"] = tracks[with_g[0]]["g_loss"]
+    return pair
+
+
+def _labelled_pair(
+    label: str, plain: dict[str, Track], tracks: Pairs, with_g: list[str]
+) -> dict[str, Track]:
+    """A labelled D with the G of the same label, of one that ends with it (`a2b`), or of all."""
+    pair = dict(tracks[label])
+    if "g_loss" not in pair:
+        fitting = [other for other in with_g if other.endswith(label)]
+        if len(fitting) == 1:
+            pair["g_loss"] = tracks[fitting[0]]["g_loss"]
+        elif "g_loss" in plain:
+            pair["g_loss"] = plain["g_loss"]
+    return pair
+
+
+def _label(own: dict[str, Track], label: str) -> str:
+    """A label as the log writes it: `A` of `D_A`."""
+    track = own.get("d_loss") or own.get("g_loss")
+    if track is not None:
+        match = re.search(rf"(?i)(?<![a-z]){re.escape(label)}(?![a-z0-9])", track.name)
+        if match:
+            return match[0]
+    return label
+
+
+def _join_halves(gathered: Gathered, label: str, own: dict[str, Track]) -> None:
+    """D's loss from its halves on real and on generated images."""
+    real, fake = own.pop("half d_real", None), own.pop("half d_fake", None)
+    if "d_loss" in own or real is None or fake is None:
+        return
+    steps, at_real, at_fake = np.intersect1d(real.steps, fake.steps, return_indices=True)
+    if real.unit != fake.unit or not len(steps):
+        return
+    if len(real.steps) == len(fake.steps) and np.array_equal(real.steps, fake.steps):
+        at_real = at_fake = np.arange(len(real.steps))
+    # pix2pix and the book that prints d1 and d2 take the mean; others update D by the sum.
+    mean = real.name in ("d1", "c1") or any("G_GAN" in t.columns for t in gathered.tables)
+    total = real.values[at_real] + fake.values[at_fake]
+    order = np.argsort(at_real)
+    track = real.cut(np.isin(np.arange(len(real.steps)), at_real))
+    own["d_loss"] = replace(
+        track,
+        name=f"{real.name} and {fake.name}",
+        meaning=Role("signal", "d_loss", label),
+        values=(total / 2 if mean else total)[order],
+    )
+    how = "mean" if mean else "sum"
+    gathered.notes.append(
+        f"D's loss is the {how} of {shown_name(real.name)} and {shown_name(fake.name)}"
+    )
+
+
+def _scores_or_probabilities(gathered: Gathered, own: dict[str, Track]) -> None:
+    """Means of D's outputs outside [0, 1] are scores, not probabilities."""
+    outputs = [own[s] for s in ("d_real", "d_fake") if s in own]
+    outside = [
+        t
+        for t in outputs
+        if np.any((t.values < -1e-6) | (t.values > 1 + 1e-6), where=np.isfinite(t.values))
+    ]
+    if not outside:
+        return
+    names = " and ".join(shown_name(t.name) for t in outputs)
+    gathered.notes.append(f"{names} are outside [0, 1]: D's scores, not probabilities")
+    for side in ("real", "fake"):
+        if f"d_{side}" in own:
+            track = own.pop(f"d_{side}")
+            own.setdefault(f"d_score_{side}", track)

@@ -1,0 +1,247 @@
+"""The named numbers of one printed line."""
+
+import re
+from dataclasses import dataclass, field, replace
+
+from ganverdict.formats.names import role, words
+
+MOST_NUMBERS = 200
+_NUMBER = (
+    r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+    r"|(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)(?![a-zA-Z]))"
+)
+_FIND = re.compile(rf"(?<![\w.])({_NUMBER})(?![\w]|\.\w)")
+_WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|array|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
+_CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
+_STARTS = re.compile(r"^[\s>#*\[(]*$")
+_PARENTS = ("train", "training", "val", "valid", "validation", "test", "eval")
+_NAMELESS = ("#fraction", "#bar")
+_FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
+_IS = re.compile(r"\s(?:is|was|of)$")
+# `FID at epoch 4: 33.2`, `FID after 1000 iterations: 33.2`: the name stands before the step.
+_AT = re.compile(
+    r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$"
+)
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A number of a line: what it is called, and whether the name was said to be one (`name:`)."""
+
+    name: str
+    explicit: bool
+    start: int
+    end: int
+    of: int | None = None  # the index of the number after the slash
+
+
+@dataclass
+class _Cut:
+    """The state while a line is cut: what was found so far, and what the text before says."""
+
+    line: str
+    found: list[tuple[int, int]]
+    slots: list[Slot] = field(default_factory=list)
+    fractions: list[int] = field(default_factory=list)  # the places in `slots` without a name
+    bare: Slot | None = None  # a number at the start of the line
+    parent: str = ""  # a heading that names what follows: `Discriminator:`
+    split: str = ""  # whether what follows is of training or of validation
+    ahead: str = ""  # a name that stood before the step of its value: `FID at epoch 4: `
+
+    def take(self, index: int, gap: str, of: int | None) -> bool:
+        """The number `found[index]`, named by `gap`; whether the one it is `of` is taken, too."""
+        start, end = self.found[index]
+        name, explicit = self._name(gap, start)
+        meaning = role(name) if name else None
+        if meaning is None:
+            self._nameless(index, gap, of)
+        elif explicit or meaning.kind not in ("unknown", "time"):
+            self.slots.append(Slot(name, explicit, start, end, of))
+        return of is not None and (meaning is None or meaning.kind != "signal")
+
+    def _name(self, gap: str, start: int) -> tuple[str, bool]:
+        name, explicit, above = _name(gap)
+        if self.ahead:
+            name, explicit = self._of_ahead(name, explicit)
+        elif (match := _AT.search(gap[-200:])) and role(match["step"] or "step").kind == "step":
+            named = _name(match["name"] + ":")[0]
+            if _has_meaning(named):
+                self.ahead = named
+                return match["step"] or "step", True
+        if explicit and gap.count(")") > gap.count("("):
+            before = _name(_before_parenthesis(self.line, start) + ":")[0]
+            name = before if _has_meaning(before) else name
+        self.parent = above or ("" if ";" in gap or "]" in gap else self.parent)
+        self.split = next((w for w in words(above) if w in _PARENTS), self.split)
+        if explicit and not _has_meaning(name) and _has_meaning(f"{self.parent} {name}"):
+            name = f"{self.parent} {name}"
+        elif self.split and explicit and role(name).kind == "signal":
+            name = f"{self.split} {name}"
+        return name, explicit
+
+    def _of_ahead(self, name: str, explicit: bool) -> tuple[str, bool]:
+        """The name for a value whose step stood before it."""
+        ahead, self.ahead = self.ahead, ""
+        if role(name).kind == "step" and words(name) and self.slots[-1].name == "step":
+            # `after 1000 iterations: `: the word after the number says what it counted.
+            self.slots[-1] = replace(self.slots[-1], name=name)
+            return ahead, True
+        return (name, explicit) if _has_meaning(name) else (ahead, True)
+
+    def _nameless(self, index: int, gap: str, of: int | None) -> None:
+        start, end = self.found[index]
+        if of is not None:
+            if self.line[self.found[of][1] :][:1] != "/":
+                self._fraction(
+                    Slot("|" if gap.rstrip().endswith("|") else "", False, start, end, of)
+                )
+        elif index == 0 and _STARTS.fullmatch(gap) and _is_count(self.line, end):
+            self.bare = Slot("#step", False, start, end)
+        elif len(self.fractions) == len(self.slots) == 1 and _in_brackets(gap, self.line, end):
+            # `[44/50][1050]`: the epoch and a batch, of nobody says how many.
+            self._fraction(Slot("", False, start, end))
+        elif self.bare is not None and index == 1 and gap.strip() in (":", ","):
+            self.slots.append(Slot("#value", True, start, end))
+
+    def _fraction(self, slot: Slot) -> None:
+        self.fractions.append(len(self.slots))
+        self.slots.append(slot)
+
+
+def numbers_of(line: str) -> list[tuple[int, int]]:
+    """Where the numbers of a line begin and end."""
+    return [m.span(1) for m, _ in zip(_FIND.finditer(line), range(MOST_NUMBERS), strict=False)]
+
+
+def slots_of(line: str) -> list[Slot]:
+    """The named numbers of a line, in order."""
+    found = numbers_of(line)
+    dates = [m.span() for m in _DATE.finditer(line)] if ":" in line or "-" in line else []
+    cut = _Cut(line, found)
+    position = index = 0
+    while index < len(found):
+        start, end = found[index]
+        gap, position = line[position:start], end
+        if _is_date(dates, start, end, gap):
+            index += 1
+            continue
+        of = None
+        if index + 1 < len(found) and _FRACTION.fullmatch(line[end : found[index + 1][0]]):
+            of = index + 1
+        if cut.take(index, gap, of) and of is not None:
+            position = found[of][1]
+            index += 1
+        index += 1
+    return _with_steps(cut)
+
+
+def _is_date(dates: list[tuple[int, int]], start: int, end: int, gap: str) -> bool:
+    """Whether a number is part of a date or of a time of day, and no value: `step:10:...`."""
+    for first, last in dates:
+        if first <= start < last and last - first > end - start:
+            return start > first or not gap.rstrip().endswith(("=", ":"))
+    return False
+
+
+def _in_brackets(gap: str, line: str, end: int) -> bool:
+    return gap.strip() in ("][", "] [", "](") and line[end : end + 1] in ("]", ")")
+
+
+def _is_count(line: str, end: int) -> bool:
+    """Whether a bare number at the start may be a step: what follows is no word of it."""
+    following = line[end : end + 2]
+    return following[:1] in ("", ":", ",", " ", "\t", "]", ")", "|", ";") and following != ". "
+
+
+def _name(gap: str) -> tuple[str, bool, str]:
+    """The name that a number's left text ends with, whether `:` or `=` follows it, and what
+    stands before it as a heading (`Train:`, `Discriminator |`)."""
+    text = gap[-200:].rstrip()
+    stripped = _WRAPPER.sub("", _IS.sub(" = ", text))
+    marks = stripped.rstrip("=:>~-$ ")
+    after = stripped[len(marks) :]
+    explicit = ":" in after or "=" in after or ">" in after
+    pieces = [piece.strip(" \t:=.*#") for piece in _CUT.split(marks.rstrip("\"'] "))]
+    name = _balanced(pieces[-1])
+    heading = next((piece for piece in reversed(pieces[:-1]) if piece), "")
+    if after.strip() and not explicit:
+        # After a dash stands the number of an epoch or of a snapshot, or nothing that has a name.
+        return (name, False, "") if role(name).kind == "step" else ("", False, "")
+    if name and (not explicit or not _has_meaning(name)):
+        name = _last_known(name) or (name if explicit else "")
+    return name[:100], explicit, heading[-60:]
+
+
+def _balanced(name: str) -> str:
+    """A name without the parentheses that do not belong to it; `D(G(z))` keeps its own."""
+    opened: list[int] = []
+    start = 0
+    for index, character in enumerate(name):
+        if character == "(":
+            opened.append(index)
+        elif character == ")":
+            if opened:
+                opened.pop()
+            else:
+                start = index + 1
+    if opened and opened[-1] >= start:
+        start = opened[-1] + 1
+    return name[start:].strip(" \t:=.*#")
+
+
+def _before_parenthesis(line: str, end: int) -> str:
+    """The text that a parenthesis, closed at the end of `line[:end]`, follows: `FID (step: 9):`."""
+    text = line[:end].rstrip(" \t:=")
+    if not text.endswith(")"):
+        return ""
+    depth = 0
+    for index in range(len(text) - 1, max(len(text) - 200, -1), -1):
+        depth += (text[index] == ")") - (text[index] == "(")
+        if depth == 0:
+            return text[:index]
+    return ""
+
+
+def _last_known(text: str) -> str:
+    """The end of a text that is a name with a meaning: the longest, of a measure the shortest."""
+    parts = text.split()
+    names = [" ".join(parts[-length:]) for length in range(1, min(4, len(parts)) + 1)]
+    known = [name for name in names if _has_meaning(name)]
+    measures = [name for name in known if role(name).kind == "measure"]
+    return measures[0] if measures else known[-1] if known else ""
+
+
+def _has_meaning(name: str) -> bool:
+    return role(name).kind not in ("unknown", "time") and bool(words(name))
+
+
+def _with_steps(cut: _Cut) -> list[Slot]:
+    """Fractions without a name are the epoch, then the batch; a bare number at the start a step."""
+    bare, fractions = cut.bare, cut.fractions
+    kinds = {role(s.name).name for s in cut.slots if words(s.name) and _is_step(s.name)}
+    order: list[str] = []
+    if "epoch" in kinds:
+        order = [] if "batch" in kinds else ["batch"]
+    elif bare is not None and fractions and not kinds:
+        order, bare = ["batch"], replace(bare, name="epoch")
+    elif len(fractions) > 1:
+        order = ["epoch", "batch"]
+    elif fractions and not kinds:
+        order = ["#bar" if cut.slots[fractions[0]].name else "#fraction"]
+    named: list[Slot] = []
+    for index, slot in enumerate(cut.slots):
+        if index in fractions:
+            if not order:
+                continue
+            slot = replace(slot, name=order.pop(0))
+        named.append(slot)
+        if slot.of is not None and _is_step(slot.name):
+            named.append(Slot(f"{slot.name}/of", False, *cut.found[slot.of]))
+    if bare is not None and (bare.name == "epoch" or not any(_is_step(s.name) for s in named)):
+        named.append(bare)
+    return sorted(named, key=lambda slot: slot.start)
+
+
+def _is_step(name: str) -> bool:
+    return name in _NAMELESS or role(name).kind == "step"

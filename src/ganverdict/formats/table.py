@@ -1,0 +1,100 @@
+"""What was read of one file before its names have a meaning."""
+
+from array import array
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganverdict.formats.errors import ReadError
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+MOST_CELLS = 120_000_000
+MOST_COLUMNS = 4_096
+
+
+@dataclass(frozen=True)
+class Series:
+    """A column: `rows` [n] (increasing line or record numbers) and `values` [n]."""
+
+    rows: NDArray[np.uint32]
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass
+class Table:
+    """The columns of one file, by name, as they stand there.
+
+    - `layout`: "CSV", "text", "JSON", ...: how it was written.
+    - `carry`: a value belongs to the last step that was printed before it, or in its row, not to
+      the step of its row only.
+    - `sample`: its header or some of it, to tell what kind it is; `order`: when it was begun.
+    - `stem`: the file's name without ending, the name of a column that has none.
+    """
+
+    file: str
+    layout: str
+    stem: str
+    columns: dict[str, Series]
+    carry: bool = False
+    notes: list[str] = field(default_factory=list)
+    sample: str = ""
+    order: float = 0.0
+
+
+class Builder:
+    """Gathers columns; a value costs twelve bytes."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._columns: dict[str, tuple[array[int], array[float]]] = {}
+        self._cells = 0
+        self.left_out = 0
+
+    def add(self, name: str, row: int, value: float) -> None:
+        """One value."""
+        column = self._column(name)
+        if column is not None:
+            column[0].append(row)
+            column[1].append(value)
+            self._count(1)
+
+    def extend(self, name: str, rows: "array[int]", values: "array[float]") -> None:
+        """Many values of one column: arrays of "I" and of "d"."""
+        column = self._column(name)
+        if column is not None:
+            column[0].extend(rows)
+            column[1].extend(values)
+            self._count(len(values))
+
+    def _column(self, name: str) -> "tuple[array[int], array[float]] | None":
+        column = self._columns.get(name)
+        if column is None:
+            if len(self._columns) >= MOST_COLUMNS:
+                self.left_out += 1
+                return None
+            column = self._columns[name] = (array("I"), array("d"))
+        return column
+
+    def _count(self, cells: int) -> None:
+        self._cells += cells
+        check_size(self._file, self._cells)
+
+    def columns(self) -> dict[str, Series]:
+        """All that was added; NumPy arrays on the same memory."""
+        return {
+            name: Series(np.frombuffer(rows, np.uint32), np.frombuffer(values, np.float64))
+            for name, (rows, values) in self._columns.items()
+            if rows
+        }
+
+
+def check_size(file: str, cells: int) -> None:
+    """Refuse what would fill the memory."""
+    if cells > MOST_CELLS:
+        raise ReadError(f"{file}: more than {MOST_CELLS:,} numbers; keep every tenth row of it")

@@ -1,0 +1,67 @@
+"""What every reader hands on: one run's losses, signals and measures, by the log's own steps."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# float64 [n]; missing values are masked, NaN and infinity are values.
+Column = np.ma.MaskedArray[Any, Any]
+Columns = dict[str, Column]
+
+SIGNALS = (
+    "d_loss",
+    "g_loss",
+    "d_real",  # mean D(x), a probability
+    "d_fake",  # mean D(G(z)), a probability
+    "d_score_real",  # raw scores, of any sign
+    "d_score_fake",
+    "d_sign_real",  # StyleGAN's r_t: the mean sign of D's scores of real images
+    "d_grad_norm",
+    "g_grad_norm",
+    "d_update_ratio",
+    "g_update_ratio",
+    "d_loss_train",
+    "d_loss_test",
+    "d_weight_norm",
+)
+
+FAMILIES = (
+    "bce_mean",
+    "bce_sum",
+    "hinge",
+    "lsgan_mean",
+    "lsgan_sum",
+    "wasserstein",
+    "relativistic",
+)
+
+
+@dataclass(frozen=True)
+class Log:
+    """What was read of one run, in the log's own steps.
+
+    - `name`: how the run is called: the path as given, with "#2" for a second run in one file.
+    - `kind`: what it was recognised as, for people: "StyleGAN", "CSV", ...
+    - `unit`: what a step counts: "iteration", "epoch", "kimg", "image" or "row".
+    - `pairs`: the label of a pair of D and G ("" where there is one pair) -> its signals. Each has
+      "step" [n], strictly increasing and never masked, and any of SIGNALS.
+    - `evaluations`: "step" [m], strictly increasing and in the same unit, "epoch" where the log
+      tells it, and each measure under the log's own name.
+    - `metric`: the measure that counts (lower is better), a key of `evaluations`.
+    - `steps_per_epoch`: where the log tells it.
+    - `loss`: one of FAMILIES where this kind of log is known to have it, else None.
+    - `notes`: what a reader had to decide or mend.
+    - `files`: every file read.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    pairs: dict[str, Columns]
+    evaluations: Columns
+    metric: str | None
+    steps_per_epoch: float | None
+    loss: str | None
+    notes: tuple[str, ...]
+    files: tuple[str, ...]

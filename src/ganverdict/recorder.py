@@ -1,0 +1,471 @@
+"""The verdict in a training loop: dictionaries in, as loggers take them.
+
+with Recorder("runs/7") as record:
+    for step in ...:
+        record({"step": step, "d_loss": d_loss, "g_loss": g_loss})
+        if step % 1000 == 0:
+            record({"step": step, "fid": fid})
+            if record.is_best: ...  # save the weights
+        if record.should_end: break
+"""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import IO, Any, NamedTuple, Self
+
+import numpy as np
+
+from ganverdict.alarms import Alarm
+from ganverdict.assessment import Assessment
+from ganverdict.formats import ReadError, read
+from ganverdict.formats.names import Role, metric_rank, role
+from ganverdict.log import Log
+from ganverdict.monitor import Monitor
+from ganverdict.output import write_whole
+from ganverdict.signals import LOSSES, SIGNALS
+from ganverdict.thresholds import Thresholds
+from ganverdict.verdict import Verdict
+
+LOG_FILE = "log.jsonl"
+VERDICT_FILE = "verdict.json"
+PLOT_FILE = "verdict.png"
+
+Row = tuple[float, dict[str, float]]
+
+_LOGGER = logging.getLogger("ganverdict")
+_NO_NAMES: Mapping[str, str] = MappingProxyType({})
+_STEPS = {"iteration": "step", "kimg": "kimg", "image": "image", "epoch": "epoch"}
+"""What a step may count, and how the log calls it; the first that a record has is its step."""
+_ROWS_AT_ONCE = 16  # of iterations: the monitor takes many at little more cost than one
+_ROWS_TO_LOOK = 512  # after which the verdict is looked at, though nothing happened
+_ROWS_TO_END = 48  # of iterations, with a value that is not finite: training may overcome it
+
+
+class _Read(NamedTuple):
+    """A record, by our names."""
+
+    step: float | None
+    epoch: float | None
+    signals: dict[str, float]
+    measures: dict[str, float]
+
+
+class Recorder:
+    """Takes what a loop logs, tells the best checkpoint and when to end, and keeps a record.
+
+    A record is a dictionary of names and numbers (or tensors of one element). Names are understood
+    as those of logs are: `errD`, `train/loss_G`, `FID`; what means nothing to it is left out. The
+    signals of a step may come in several records, before its evaluation or with it. Records
+    without a step are counted.
+
+    `folder` gets `log.jsonl` as training goes on, `verdict.json` at every evaluation and at the
+    end, and at the end `verdict.png` where matplotlib is installed. Alarms, and a verdict that
+    something went wrong, are warnings of the logger "ganverdict".
+
+    Args:
+        folder: of this run; a log that an earlier run left there is replaced.
+        names: ours -> the loop's, where a name does not tell what it means: {"d_loss": "foo"}.
+        metric: the measure that counts, by the loop's name (lower is better); None: of those that
+            the first evaluation has, an FD, an FID or a KID.
+        unit: what a step counts: "iteration", "epoch", "kimg" or "image"; None: the first record
+            tells, where an epoch without a step makes epochs the steps.
+        steps_per_epoch, loss, thresholds: as `ganverdict.monitor.Monitor` takes them.
+        resume_from: the step from which an interrupted run goes on; the folder's log is kept up to
+            there.
+
+    Attributes:
+        verdict: as of the latest evaluation, alarm, or some hundreds of steps.
+        is_best: whether the latest record was an evaluation, and its weights are those to keep.
+        should_end: whether training should end, because it went wrong.
+
+    Raises ValueError for a unit, a loss or a number of steps that there cannot be; OSError for a
+    folder that cannot be written to.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path = "ganverdict",
+        *,
+        names: Mapping[str, str] = _NO_NAMES,
+        metric: str | None = None,
+        unit: str | None = None,
+        steps_per_epoch: float | None = None,
+        loss: str | None = None,
+        thresholds: Thresholds | None = None,
+        resume_from: float | None = None,
+    ) -> None:
+        if unit is not None and unit not in _STEPS:
+            raise ValueError(f"unknown unit {unit}; there are {', '.join(_STEPS)}")
+        self.folder = Path(folder)
+        self.is_best = False
+        self.should_end = False
+        self._names = dict(names)
+        self._metric = metric
+        self._unit = unit
+        self._thresholds = thresholds
+        self._options: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "loss": loss}
+        self._monitor = self._new_monitor()
+        self.verdict = self._monitor.verdict()
+        self._counts: str | None = None  # the measure that counts
+        self._are_scores = False  # what was given as D's probabilities
+        self._step: float | None = None  # the latest
+        self._evaluated = -math.inf  # the latest step that was
+        self._row: dict[str, float] = {}  # of the latest step, which may get more
+        self._rows: list[Row] = []  # that the monitor has not got yet
+        self._unlooked = 0  # rows since the verdict was looked at
+        self._ending = 0  # rows since the verdict says that training diverged
+        self._file: IO[str] | None = None
+        self._begin(resume_from)
+
+    def __call__(self, record: Mapping[str, Any]) -> Verdict:
+        """Take a record; return the verdict so far.
+
+        Raises ValueError for a step that goes back, for signals that come after the evaluation of
+        their step, for names of which it cannot be told which counts, and for what is no number.
+        """
+        self.is_best = False
+        given = self._understood(record)
+        if not given.signals and not given.measures:
+            return self.verdict
+        step = self._placed(given)
+        if given.signals:
+            if step <= self._evaluated:
+                raise ValueError(
+                    f"signals of {self._step_name} {step:g} came after its evaluation; give them "
+                    "before it, or in one record with it"
+                )
+            if step != self._step:
+                self._end_row()
+            self._row |= given.signals
+        if given.measures and step <= self._evaluated:
+            raise ValueError(
+                f"{self._step_name} {step:g} was evaluated already; give all its measures in one "
+                "record"
+            )
+        self._step = step
+        if given.measures:
+            self._end_row()
+            self._give()
+            self._choose_metric(given.measures)
+            self._evaluate(step, given.epoch, given.measures)
+        return self.verdict
+
+    def close(self) -> None:
+        """Write the log, the verdict, and the plot. May be called again."""
+        self._end_row()
+        self._give()
+        self._tell(self._monitor.verdict())
+        self._save()
+        self._draw()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # What a record says.
+
+    def _understood(self, record: Mapping[str, Any]) -> _Read:
+        steps: dict[str, float] = {}
+        chosen: dict[str, tuple[int, str]] = {}
+        measures: dict[str, float] = {}
+        for name, value in record.items():
+            meaning = self._role(name)
+            if value is None:
+                continue
+            if meaning.kind == "step":
+                steps.setdefault(meaning.name, _number(name, value))
+            elif meaning.kind == "measure":
+                measures[meaning.name or name] = _number(name, value)
+            elif meaning.kind in ("signal", "half"):
+                self._choose(chosen, meaning, name)
+        signals = {ours: _number(name, record[name]) for ours, (_, name) in chosen.items()}
+        real, fake = signals.pop("half d_real", None), signals.pop("half d_fake", None)
+        if real is not None and fake is not None:
+            signals.setdefault("d_loss", real + fake)
+        if self._unit is None and (signals or measures):
+            self._unit = next((unit for unit in _STEPS if unit in steps), "iteration")
+            self._monitor = self._new_monitor()
+        step = steps.get(self._unit or "iteration")
+        return _Read(step, steps.get("epoch"), self._scored(signals), measures)
+
+    def _role(self, name: str) -> Role:
+        for ours, theirs in self._names.items():
+            if theirs == name:
+                return role(ours)
+        if name == self._metric:
+            return Role("measure")
+        meaning = role(name)
+        return Role("unknown") if meaning.name in self._names else meaning
+
+    def _choose(self, chosen: dict[str, tuple[int, str]], meaning: Role, name: str) -> None:
+        """Take the plainest of the names that mean one signal."""
+        ours = meaning.name if meaning.kind == "signal" else f"half {meaning.name}"
+        if meaning.label and self._names:
+            return
+        if meaning.label:
+            raise ValueError(
+                f"{name!r} belongs to one of several pairs of D and G; say which to watch: "
+                f"names={{'d_loss': 'loss_D_A', 'g_loss': 'loss_G_A'}}, say"
+            )
+        rank = meaning.rank + 1000 * meaning.weak
+        if ours in chosen and chosen[ours][0] == rank:
+            raise ValueError(
+                f"{chosen[ours][1]!r} and {name!r} may each be {ours}; say which: "
+                f"names={{{ours!r}: {name!r}}}"
+            )
+        if ours not in chosen or rank < chosen[ours][0]:
+            chosen[ours] = rank, name
+
+    def _scored(self, signals: dict[str, float]) -> dict[str, float]:
+        """D's answers, which are scores from where on one of them is no probability."""
+        for side in ("real", "fake"):
+            value = signals.get(f"d_{side}", 0.0)
+            self._are_scores |= value < 0 or value > 1
+        for side in ("real", "fake"):
+            if self._are_scores and f"d_{side}" in signals:
+                signals[f"d_score_{side}"] = signals.pop(f"d_{side}")
+        return signals
+
+    def _placed(self, given: _Read) -> float:
+        """The step of a record: as it says, or counted."""
+        latest = self._step
+        if given.step is None:
+            if latest is None:
+                return 1.0
+            repeats = bool(given.signals.keys() & self._row.keys())
+            return latest + (repeats or latest <= self._evaluated)
+        if not math.isfinite(given.step):
+            raise ValueError(f"{self._step_name} {given.step}: must be a finite number")
+        if latest is not None and given.step < latest:
+            raise ValueError(
+                f"{self._step_name} {given.step:g} came after {latest:g}; where a run goes on that "
+                "was interrupted, say from where: resume_from="
+            )
+        if (
+            self._unit == "epoch"
+            and given.step == latest
+            and given.signals.keys() & self._row.keys()
+        ):
+            raise ValueError(f"epoch {latest:g} came twice; give a step where there are several")
+        return given.step
+
+    # What is done with it.
+
+    def _new_monitor(self) -> Monitor:
+        return Monitor(self._thresholds, **self._options, unit=self._unit or "iteration")
+
+    def _end_row(self) -> None:
+        """The latest step is over."""
+        if self._row and self._step is not None:
+            self._write({self._step_name: self._step} | self._row)
+            self._rows.append((self._step, self._row))
+            self._row = {}
+            if self._unit != "iteration" or len(self._rows) >= _ROWS_AT_ONCE:
+                self._give()
+
+    def _give(self) -> None:
+        """Give the monitor its rows, and look at the verdict where they may have changed it."""
+        rows, self._rows = self._rows, []
+        alarms = _add(self._monitor, rows)
+        for alarm in alarms:
+            _LOGGER.warning("%s at %s %.10g", alarm.words, self._step_name, alarm.step)
+        self._unlooked += len(rows)
+        broken = any(not math.isfinite(row.get(name, 0.0)) for _, row in rows for name in LOSSES)
+        if alarms or broken or self._ending or self._unlooked >= _ROWS_TO_LOOK:
+            self._tell(self._monitor.verdict(), len(rows))
+            self._flush()
+
+    def _evaluate(self, step: float, epoch: float | None, measures: dict[str, float]) -> None:
+        named = {self._step_name: step}
+        if epoch is not None:
+            named["epoch"] = epoch
+        self._write(named | measures)
+        self._evaluated = step
+        self._tell(self._monitor.add_evaluation(step, self._named(measures), epoch))
+        self.is_best = self._counts in measures and self.verdict.best_step == step
+        self._save()
+
+    def _named(self, measures: Mapping[str, float]) -> dict[str, float]:
+        """Measures as the monitor calls them: the deviation by the name of what counts."""
+        if self._counts is None or not self._counts.startswith("fd"):
+            return dict(measures)
+        deviation = f"{self._counts}_sigma"
+        return {deviation if name == "fd_sigma" else name: v for name, v in measures.items()}
+
+    def _choose_metric(self, measures: Mapping[str, float]) -> None:
+        """Settle which measure counts; the monitor begins anew under its name."""
+        if self._counts is None and (found := self._metric_of(measures)):
+            self._counts = self._options["metric"] = found
+            self._replay()
+
+    def _metric_of(self, measures: Mapping[str, float]) -> str | None:
+        """The measure that counts, of those of an evaluation."""
+        if self._metric is not None:
+            names = (self._metric, role(self._metric).name)
+            return next((name for name in names if name in measures), None)
+        ranks = sorted((rank, name) for name in measures if (rank := metric_rank(name)) is not None)
+        found = [name for rank, name in ranks if rank == ranks[0][0]]
+        if len(found) > 1:
+            named = " and ".join(map(repr, found))
+            raise ValueError(f"{named} may each count; say which: metric={found[0]!r}")
+        return found[0] if found else None
+
+    def _tell(self, verdict: Verdict, new: int = 0) -> None:
+        """Take a verdict; `new` rows came since the one before."""
+        self._unlooked = 0
+        before, self.verdict = self.verdict, verdict
+        diverged = verdict.ends_training and verdict.status == "diverged"
+        self._ending = self._ending + new if diverged else 0
+        wanted = _ROWS_TO_END if self._unit == "iteration" else 3
+        self.should_end = verdict.ends_training and (not diverged or self._ending >= wanted)
+        if verdict.went_wrong and verdict.status != before.status:
+            _LOGGER.warning("%s: %s", verdict.status, verdict.reason)
+
+    # What is kept.
+
+    @property
+    def _step_name(self) -> str:
+        return _STEPS[self._unit or "iteration"]
+
+    def _begin(self, resume_from: float | None) -> None:
+        """Open the log: empty, or as it was at a step."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / LOG_FILE
+        if resume_from is None or not path.is_file():
+            self._file = path.open("w", encoding="utf-8")
+            return
+        end = 0
+        for record, offset in _records(path):
+            if self._unit is None:
+                self._unit = next((unit for unit, key in _STEPS.items() if key in record), None)
+            if record.get(self._step_name, math.inf) > resume_from:
+                break
+            end = offset
+        os.truncate(path, end)
+        self._file = path.open("a", encoding="utf-8")
+        evaluations = (record for record, _ in _records(path) if not record.keys() & {*SIGNALS})
+        self._counts = next(filter(None, map(self._metric_of, evaluations)), None)
+        if self._counts is not None:
+            self._options["metric"] = self._counts
+        self._replay()
+        self._tell(self._monitor.verdict())
+
+    def _replay(self) -> None:
+        """Give a new monitor what the log holds."""
+        self._monitor = self._new_monitor()
+        self._flush()
+        if self._file is None:
+            return
+        rows: list[Row] = []
+        for record, _ in _records(self.folder / LOG_FILE):
+            step = self._step = record.pop(self._step_name)
+            epoch = step if self._unit == "epoch" else record.pop("epoch", None)
+            if record.keys() & {*SIGNALS}:
+                rows.append((step, record))
+            if len(rows) == _ROWS_TO_LOOK or not record.keys() & {*SIGNALS}:
+                _add(self._monitor, rows)
+                rows = []
+            if not record.keys() & {*SIGNALS}:
+                self._evaluated = step
+                self._monitor.add_evaluation(step, self._named(record), epoch)
+        _add(self._monitor, rows)
+
+    def _write(self, record: Mapping[str, float]) -> None:
+        self._with_file(lambda file: file.write(json.dumps(record) + "\n"))
+
+    def _flush(self) -> None:
+        self._with_file(lambda file: file.flush())
+
+    def _with_file(self, do: Callable[[IO[str]], object]) -> None:
+        """Training is not ended by a full disk: the verdict goes on without its log."""
+        if self._file is None:
+            return
+        try:
+            do(self._file)
+        except OSError as error:
+            _LOGGER.warning("%s: %s; nothing more is written there", self.folder / LOG_FILE, error)
+            self._file = None
+
+    def _save(self) -> None:
+        """Write the verdict as `python -m ganverdict --json` gives it."""
+        self._flush()
+        path = self.folder / LOG_FILE
+        log = Log(
+            name=str(self.folder),
+            kind="recorder",
+            unit=self._unit or "iteration",
+            pairs={},
+            evaluations={},
+            metric=self._counts,
+            steps_per_epoch=self._options["steps_per_epoch"],
+            loss=None,
+            notes=(),
+            files=(str(path),),
+        )
+        found = Assessment(log, "", self.verdict, {"": self.verdict})
+        self._write_file(VERDICT_FILE, json.dumps(found.to_json(), indent=2).encode() + b"\n")
+
+    def _draw(self) -> None:
+        try:
+            from ganverdict.plot import draw
+        except ImportError:
+            return  # matplotlib is an extra
+        try:
+            (log,) = read([self.folder / LOG_FILE], metric=self._counts)
+            found = Assessment(log, "", self.verdict, {"": self.verdict})
+            self._write_file(PLOT_FILE, draw(found, "png"))
+        except (ReadError, ValueError) as error:
+            _LOGGER.warning("no plot: %s", error)
+
+    def _write_file(self, name: str, content: bytes) -> None:
+        try:
+            write_whole(self.folder / name, content)
+        except OSError as error:
+            _LOGGER.warning("%s: %s", self.folder / name, error)
+
+
+def _add(monitor: Monitor, rows: Sequence[Row]) -> list[Alarm]:
+    """Give a monitor rows; a signal that a row does not have is missing in it."""
+    if not rows:
+        return []
+    columns: dict[str, np.ma.MaskedArray[Any, Any]] = {}
+    for name in {name for _, row in rows for name in row}:
+        values = [row.get(name, math.nan) for _, row in rows]
+        columns[name] = np.ma.array(values, mask=[name not in row for _, row in rows])
+    return monitor.add_steps([step for step, _ in rows], columns)
+
+
+def _records(path: Path) -> Iterator[tuple[dict[str, float], int]]:
+    """The records of a log, and where each ends; up to the first line that is none."""
+    end = 0
+    with path.open("rb") as file:
+        for line in file:
+            end += len(line)
+            try:
+                record = json.loads(line)
+            except ValueError:
+                return
+            if not isinstance(record, dict) or not line.endswith(b"\n"):
+                return
+            if not all(isinstance(value, float) for value in record.values()):
+                return
+            yield record, end
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name}: {type(value).__name__} is not one number") from None

@@ -1,0 +1,99 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ganverdict.failures import Failures
+from ganverdict.signals import LOSSES, SIGNALS
+
+Array = NDArray[np.float64]
+
+
+def fed(missing: tuple[int, ...] = (), **signals: list[float]) -> Failures:
+    """Rows at steps 1, 2, ...; `missing` rows have no values."""
+    count = len(next(iter(signals.values())))
+    rows = np.zeros((count, len(SIGNALS)))
+    gone = np.ones(rows.shape, dtype=np.bool_)
+    for name, values in signals.items():
+        rows[:, SIGNALS.index(name)] = values
+        gone[:, SIGNALS.index(name)] = False
+    gone[list(missing)] = True
+    failures = Failures()
+    failures.add(np.arange(1.0, count + 1), rows, gone)
+    return failures
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+@pytest.mark.parametrize("signal", LOSSES)
+def test_a_loss_that_is_not_finite_is_a_failure_from_its_step_on(signal: str, value: float) -> None:
+    failure = fed(**{signal: [1.0, 1.0, value, value]}).lasting
+    assert failure is not None
+    assert (failure.signal, failure.step, failure.rows) == (signal, 3, 2)
+
+
+def test_what_training_overcomes_is_told_and_not_lasting() -> None:
+    failures = fed(d_loss=[1.0, NAN, 1.0, 1.0, 1.0, 1.0, 1.0])
+    assert failures.lasting is None
+    assert [(f.signal, f.step, f.rows) for f in failures.overcome] == [("d_loss", 2, 1)]
+    assert fed(d_loss=[1.0, NAN, 1.0, 1.0, 1.0, 1.0]).lasting is not None  # not yet
+
+
+def test_as_many_finite_rows_as_there_were_others_overcome_them() -> None:
+    assert fed(g_loss=[NAN] * 10 + [1.0] * 9).lasting is not None
+    assert fed(g_loss=[NAN] * 10 + [1.0] * 10).lasting is None
+
+
+def test_losses_that_are_finite_now_and_then_have_not_been_overcome() -> None:
+    failure = fed(d_loss=[1.0, NAN, 1.0, NAN, 1.0, 1.0, NAN, 1.0]).lasting
+    assert failure is not None
+    assert (failure.step, failure.rows) == (2, 3)
+
+
+def test_the_earliest_of_several_counts() -> None:
+    failure = fed(d_loss=[1.0, 1.0, NAN], g_loss=[1.0, NAN, NAN]).lasting
+    assert failure is not None
+    assert (failure.signal, failure.step) == ("g_loss", 2)
+
+
+def test_norms_that_mixed_precision_skips_are_no_failure_beside_finite_losses() -> None:
+    now_and_then = [INF if i % 50 == 0 else 1.0 for i in range(500)]
+    failures = fed(d_loss=[1.0] * 500, g_grad_norm=now_and_then)
+    assert failures.lasting is None
+    for_ever = fed(d_loss=[1.0] * 50, g_grad_norm=[INF] * 50)
+    assert for_ever.lasting is None  # a norm that is never one is not believed
+
+
+def test_norms_that_stay_infinite_for_some_rows_are_a_failure_until_then() -> None:
+    failure = fed(d_loss=[1.0] * 10, d_grad_norm=[1.0] * 5 + [INF] * 5).lasting
+    assert failure is not None
+    assert (failure.signal, failure.step) == ("d_grad_norm", 6)
+
+
+def test_missing_rows_are_neither_finite_nor_not() -> None:
+    failures = fed(missing=(2, 3, 4), d_loss=[1.0, NAN, 1.0, 1.0, 1.0, 1.0, 1.0])
+    assert failures.lasting is not None
+    assert failures.lasting.finite_rows == 2
+    assert fed(missing=(1,), d_loss=[1.0, NAN, 1.0]).lasting is None
+
+
+@given(
+    st.lists(st.sampled_from([1.0, NAN, INF]), min_size=1, max_size=40),
+    st.lists(st.integers(0, 40), max_size=5),
+)
+def test_failures_are_the_same_however_rows_are_cut(values: list[float], cuts: list[int]) -> None:
+    whole = fed(d_loss=values)
+    rows = np.full((len(values), len(SIGNALS)), np.nan)
+    rows[:, SIGNALS.index("d_loss")] = values
+    gone = np.ones(rows.shape, dtype=np.bool_)
+    gone[:, SIGNALS.index("d_loss")] = False
+    failures, steps = Failures(), np.arange(1.0, len(values) + 1)
+    places = sorted({min(cut, len(values)) for cut in cuts} | {0, len(values)})
+    for start, end in pairwise(places):
+        failures.add(steps[start:end], rows[start:end], gone[start:end])
+    assert failures == whole

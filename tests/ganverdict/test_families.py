@@ -1,0 +1,87 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganverdict.families import CHANCE, FAMILIES, Family, infer
+from ganverdict.signals import SIGNALS
+
+
+def constant_answer_loss(family: str) -> float:
+    """The least that D pays, over its answers, where it gives the same to everything."""
+    logits = np.linspace(-20, 20, 400_001)
+    real = np.logaddexp(0, -logits)  # cross-entropy of the answer "real"
+    fake = np.logaddexp(0, logits)
+    halves = {
+        "bce_mean": (real + fake) / 2,
+        "bce_sum": real + fake,
+        "hinge": np.maximum(0, 1 - logits) + np.maximum(0, 1 + logits),
+        "lsgan_mean": ((logits - 1) ** 2 + logits**2) / 2,
+        "lsgan_sum": (logits - 1) ** 2 + logits**2,
+        "relativistic": np.full(1, np.logaddexp(0, 0)),  # of a difference of nothing
+    }
+    return float(halves[family].min())
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "wasserstein"])
+def test_chance_is_the_least_that_a_constant_answer_costs(family: str) -> None:
+    assert CHANCE[family] == pytest.approx(constant_answer_loss(family), abs=1e-4)
+    assert Family(family, "given").chance == CHANCE[family]
+
+
+def test_a_critic_has_no_level() -> None:
+    assert Family("wasserstein", "given").chance is None
+
+
+def cross_entropies(share: float) -> dict[str, np.ndarray]:
+    """Windows of a healthy D whose loss is `share` of the sum of both halves."""
+    rng = np.random.default_rng(0)
+    real, fake = rng.uniform(0.6, 0.9, 50), rng.uniform(0.1, 0.4, 50)
+    # Means of D's answers tell the loss by Jensen's inequality from below.
+    loss = -share * (np.log(real) + np.log1p(-fake)) * rng.uniform(1, 1.3, 50)
+    return {"d_loss": loss, "g_loss": -np.log(fake), "d_real": real, "d_fake": fake}
+
+
+def name(medians: dict[str, np.ndarray]) -> str | None:
+    family = infer(medians)
+    assert family is None or family.source == "inferred"
+    return family.name if family else None
+
+
+def test_families_that_the_numbers_prove_are_inferred() -> None:
+    rng = np.random.default_rng(0)
+    assert name(cross_entropies(0.5)) == "bce_mean"
+    assert name(cross_entropies(1.0)) == "bce_sum"
+    assert name({"d_loss": -np.abs(rng.standard_normal(50))}) == "wasserstein"
+    scores = {"d_loss": 1 + rng.random(50), "g_loss": rng.standard_normal(50)}
+    assert name(scores) == "hinge"
+
+
+def test_positive_losses_without_answers_may_be_any_of_several() -> None:
+    rng = np.random.default_rng(0)
+    assert name({"d_loss": 0.5 + rng.random(50), "g_loss": 1 + rng.random(50)}) is None
+
+
+def test_a_loss_that_is_below_zero_once_proves_nothing() -> None:
+    losses = np.ones(50)
+    losses[7] = -0.1
+    assert name({"d_loss": losses}) is None
+
+
+def test_too_few_windows_prove_nothing() -> None:
+    assert infer({"d_loss": np.array([-1.0, -1.0])}) is None
+    assert infer({}) is None
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(SIGNALS[:4]),
+        st.lists(st.floats(allow_nan=True, allow_infinity=False), min_size=5, max_size=5),
+    )
+)
+def test_any_numbers_are_a_family_or_none(values: dict[str, list[float]]) -> None:
+    family = infer({key: np.array(column) for key, column in values.items()})
+    assert family is None or family.name in FAMILIES
+    assert family is None or family.chance is None or math.isfinite(family.chance)

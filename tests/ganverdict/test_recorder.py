@@ -1,0 +1,238 @@
+import json
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganverdict import cli
+from ganverdict.formats import read
+from ganverdict.monitor import assess
+from ganverdict.recorder import Recorder
+
+EVERY = 100  # steps between two evaluations
+
+
+def losses(seed: int = 0) -> Iterator[dict[str, float]]:
+    """A healthy run's losses."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield {"d_loss": rng.normal(0.55, 0.03), "g_loss": rng.normal(1.0, 0.05)}
+
+
+def fids(count: int, best: int, then: float) -> list[float]:
+    """FIDs that fall until `best`, and then grow by `then` each time."""
+    falling = [100 * 0.8**k + 10 for k in range(best + 1)]
+    return falling + [falling[-1] * (1 + then * (k + 1)) for k in range(count - best - 1)]
+
+
+def train(record: Recorder, evaluations: list[float], first: int = 0) -> int | None:
+    """Give a run step by step; return the step at which it was told to end."""
+    rows = losses(first)
+    for number, fid in enumerate(evaluations):
+        for step in range(first + number * EVERY + 1, first + (number + 1) * EVERY + 1):
+            record({"step": step, **next(rows)})
+            if record.should_end:
+                return step
+        record({"step": step, "epoch": number + 1, "fid": fid})
+        if record.should_end:
+            return step
+    return None
+
+
+def test_a_run_that_declines_ends_with_its_best_kept(tmp_path: Path) -> None:
+    kept: list[float] = []
+    with Recorder(tmp_path) as record:
+        rows = losses()
+        for number, fid in enumerate(fids(40, 10, 0.3)):
+            for _ in range(EVERY):
+                record(next(rows))
+            record({"fid": fid, "epoch": number + 1})
+            if record.is_best:
+                kept.append(number)
+            if record.should_end:
+                break
+    assert kept[-1] == 10
+    assert 11 < number < 16
+    written = json.loads((tmp_path / "verdict.json").read_text())
+    assert written["status"] in ("silent", "onset")
+    assert written["best_step"] == 11 * EVERY
+    assert written["best_epoch"] == 11
+    assert written["metric"] == "fid"
+    assert written["ends_training"] is True
+    schema = json.loads(cli.schema())
+    assert {*written} >= {*schema["required"]}
+    assert (tmp_path / "verdict.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_healthy_run_does_not_end_and_its_log_gives_the_same_verdict(tmp_path: Path) -> None:
+    with Recorder(tmp_path, steps_per_epoch=EVERY) as record:
+        assert train(record, fids(25, 24, 0)) is None
+    assert record.verdict.status == "stable"
+    (log,) = read([tmp_path / "log.jsonl"])
+    again = assess(
+        log.pairs[""], log.evaluations, steps_per_epoch=EVERY, unit=log.unit, metric="fid"
+    )
+    assert again == record.verdict
+
+
+def test_without_a_metric_a_loss_that_is_not_a_number_ends_a_run_but_not_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = losses()
+    with Recorder(tmp_path) as record, caplog.at_level(logging.WARNING, "ganverdict"):
+        for step in range(3000):
+            row = next(rows)
+            if step == 500 or step >= 2000:
+                row["g_loss"] = math.nan
+            record(row)
+            if record.should_end:
+                break
+    assert 2000 + 40 <= step <= 2000 + 100
+    assert record.verdict.status == "diverged"
+    assert any("diverged: the loss of G is not finite" in message for message in caplog.messages)
+
+
+def test_without_a_metric_there_are_alarms(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = losses()
+    with Recorder(tmp_path) as record, caplog.at_level(logging.WARNING, "ganverdict"):
+        for step in range(8000):
+            row = next(rows)
+            if step >= 5000:
+                row = {"d_loss": 0.001, "g_loss": 9.0}
+            record(row)
+    assert record.verdict.status in ("transient", "stall")
+    assert any(message.startswith("the loss of D fell") for message in caplog.messages)
+
+
+def test_the_signals_of_a_step_may_come_apart_and_under_the_names_of_loops(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as record:
+        for step in range(1, 301):
+            record({"global_step": step, "errD": 0.5, "lr": 1e-4, "note": "so far so good"})
+            record({"global_step": step, "train/loss_G": np.float32(1.5), "D(x)": None})
+        record({"global_step": 300, "FID": 30.0})
+    (log,) = read([tmp_path / "log.jsonl"])
+    assert {*log.pairs[""]} == {"step", "d_loss", "g_loss"}
+    assert log.pairs[""]["step"].tolist() == list(range(1, 301))
+    assert record.verdict.metric == "FID"
+    assert record.verdict.watched.rows == 300
+
+
+def test_steps_are_counted_where_there_are_none(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as record:
+        for _ in range(30):
+            record({"d_loss": 0.5})
+            record({"g_loss": 1.5})
+        record({"kid": 0.1})
+        record({"d_loss": 0.5, "g_loss": 1.0, "kid": 0.05})
+    assert record.verdict.best_step == 31
+    assert record.verdict.watched.rows == 31
+
+
+def test_epochs_are_steps_where_nothing_else_is(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as record:
+        for epoch, fid in enumerate(fids(20, 12, 0.02)):
+            record({"epoch": epoch, "d_loss": 0.5, "g_loss": 1.0, "fid": fid})
+        record({"epoch": 20, "d_loss": 0.5})
+        with pytest.raises(ValueError, match="came twice"):
+            record({"epoch": 20, "d_loss": 0.6})
+    assert record.verdict.best_epoch == 12
+    (log,) = read([tmp_path / "log.jsonl"])
+    assert log.unit == "epoch"
+
+
+def test_kimg_are_a_unit_and_scores_are_no_probabilities(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as record:
+        for tick in range(40):
+            record({"Progress/kimg": 4 * tick, "Loss/D/loss": 1.0, "D(x)": tick / 10})
+    assert record.verdict.watched.windows["d_score_real"] > 20
+    assert read([tmp_path / "log.jsonl"])[0].unit == "kimg"
+
+
+def test_halves_of_a_loss_are_added(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as record:
+        for _ in range(60):
+            record({"d_loss_real": 0.25, "d_loss_fake": 0.5, "g_loss": 1.0})
+    (log,) = read([tmp_path / "log.jsonl"])
+    assert set(log.pairs[""]["d_loss"].tolist()) == {0.75}
+
+
+@pytest.mark.parametrize("at", [1200, 1150])
+def test_a_run_that_goes_on_has_the_verdict_of_one_that_was_not_interrupted(
+    tmp_path: Path, at: int
+) -> None:
+    curve = fids(40, 10, 0.05)
+    whole = Recorder(tmp_path / "whole")
+    ended = train(whole, curve)
+    whole.close()
+
+    record = Recorder(tmp_path / "again")
+    rows = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").open()]
+    for row in rows:
+        if row["step"] <= 1300:
+            record(row)
+    # Killed after an evaluation: it was not closed.
+    with (tmp_path / "again/log.jsonl").open("a") as file:
+        file.write('{"step": 1300.0, "d_lo')
+
+    second = Recorder(tmp_path / "again", resume_from=at)
+    assert second.verdict.best_step == 1100
+    for row in rows:
+        if row["step"] > at:
+            second(row)
+    second.close()
+    assert ended is not None
+    assert second.should_end
+    assert second.verdict == whole.verdict
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "again")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ([{"step": 5, "d_loss": 1.0}, {"step": 4, "d_loss": 1.0}], "4 came after 5"),
+        ([{"step": 5, "fid": 30.0}, {"step": 5, "d_loss": 1.0}], "came after its evaluation"),
+        ([{"step": 5, "fid": 30.0}, {"step": 5, "kid": 1.0}], "was evaluated already"),
+        ([{"d_loss": "low"}], "d_loss: str is not one number"),
+        ([{"d_loss": np.zeros(2)}], "d_loss: ndarray is not one number"),
+        ([{"step": math.nan, "d_loss": 1.0}], "must be a finite number"),
+        ([{"loss_D": 1.0, "errD": 1.0}], "may each be d_loss"),
+        ([{"loss_D_A": 1.0, "loss_D_B": 1.0}], "one of several pairs"),
+        ([{"fid_a": 1.0, "fid_b": 1.0}], "say which"),
+    ],
+)
+def test_what_cannot_be_understood_is_said(
+    tmp_path: Path, records: list[dict[str, Any]], message: str
+) -> None:
+    record = Recorder(tmp_path)
+    for given in records[:-1]:
+        record(given)
+    with pytest.raises(ValueError, match=message):
+        record(records[-1])
+
+
+def test_names_say_what_cannot_be_seen(tmp_path: Path) -> None:
+    names = {"d_loss": "loss_D_A", "g_loss": "foo"}
+    with Recorder(tmp_path, names=names, metric="distance to the sea") as record:
+        for _ in range(99):
+            record({"loss_D_A": 0.5, "loss_D_B": 7.0, "foo": 1.0, "distance to the sea": 3.0})
+    (log,) = read([tmp_path / "log.jsonl"], metric="distance to the sea")
+    assert set(log.pairs[""]["d_loss"].tolist()) == {0.5}
+    assert set(log.pairs[""]["g_loss"].tolist()) == {1.0}
+    assert record.verdict.best_value == 3.0
+
+
+def test_a_disk_that_is_full_ends_the_log_and_not_the_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    record = Recorder(tmp_path)
+    assert train(record, fids(40, 10, 0.3)) is not None
+    assert record.verdict.status == "silent"
+    assert any("nothing more is written" in message for message in caplog.messages)

@@ -1,0 +1,274 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ganverdict.families import CHANCE, Family
+from ganverdict.signals import SIGNALS
+from ganverdict.states import WORDS, Evidence, States
+from ganverdict.thresholds import Thresholds
+from ganverdict.windows import Window
+from tests.synthetic_runs import PARAMS
+
+BURN_IN = 45  # windows
+BCE = Family("bce_mean", "given")
+
+# For each state: a family, what it is to be in it and what it is not to be, and the share of
+# windows that may be bad by accident.
+Medians = dict[str, float]
+CASES: dict[str, tuple[Family | None, Medians, Medians, float]] = {
+    "at_chance": (BCE, {"d_loss": 0.70}, {"d_loss": 0.69}, 0.5),
+    "saturated": (
+        None,
+        {"d_real": 0.995, "d_fake": 0.005},
+        {"d_real": 0.995, "d_fake": 0.02},
+        0.1,
+    ),
+    "fooled": (None, {"d_real": 0.995, "d_fake": 0.995}, {"d_real": 0.995, "d_fake": 0.98}, 0.1),
+    "vanished": (BCE, {"d_loss": 0.03}, {"d_loss": 0.04}, 0.1),
+    "dead": (None, {"d_loss": 50.0, "g_loss": 0.0}, {"d_loss": 0.5, "g_loss": 0.7}, 0.1),
+    "exploding": (None, {"g_loss": 101.0}, {"g_loss": 1.0}, 0.1),
+    "memorising": (None, {"d_sign_real": 0.95}, {"d_sign_real": 0.6}, 0.1),
+}
+
+
+def window(number: int, constant: bool = False, **medians: float) -> Window:
+    """Window `number` of 52 steps."""
+    values = np.array([medians.get(name, np.nan) for name in SIGNALS])
+    return Window(
+        52 * number + 1, 52 * number + 52, values, np.isfinite(values) & np.bool_(constant), 52
+    )
+
+
+def least(share: float, limit: float) -> int:
+    """How many bad windows running make a state certain."""
+    return math.ceil(math.log(limit) / math.log(0.5 + 0.5 / share))
+
+
+def run(
+    states: States, family: Family | None, count: int, start: int = 0, **medians: float
+) -> int | None:
+    """Feed `count` equal windows; return which of them raised a state, counted from 1."""
+    for index in range(count):
+        if states.add(window(start + index, **medians), family):
+            return index + 1
+    return None
+
+
+# Evidence.
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_evidence_begins_holds_and_is_over(share: float) -> None:
+    evidence, needed = Evidence(share, 1e5), least(share, 1e5)
+    assert not any(evidence.add(False, step) for step in range(10))
+    assert [evidence.add(True, 10 + i) for i in range(needed)] == [False] * (needed - 1) + [True]
+    assert (evidence.since, evidence.windows, evidence.holds) == (10, needed, True)
+    # It is at the limit and no higher, so it lets go as soon as it had to be sure.
+    released = next(
+        i for i in range(1000) if not evidence.add(False, 100 + i) and not evidence.holds
+    )
+    assert 2.0**-released >= 1e-6
+    assert released + 1 == math.ceil(math.log2(1e5))
+    assert not evidence.add(True, 200)
+    assert evidence.since == 200
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_evidence_is_a_fair_bet_where_its_share_is_bad(share: float) -> None:
+    """The step of the theorem: given the past, evidence over 1 does not grow in the mean."""
+    grown, fallen = (Evidence(share, 1e5) for _ in range(2))
+    for evidence in (grown, fallen):
+        evidence.add(True, 0)
+        evidence.add(True, 1)
+    value = grown._value
+    grown.add(True, 2)
+    fallen.add(False, 2)
+    assert share * grown._value + (1 - share) * fallen._value == pytest.approx(value)
+
+
+def independent(share: float, rng: np.random.Generator) -> Callable[[bool], bool]:
+    return lambda _: bool(rng.random() < share)
+
+
+def sticky(share: float, rng: np.random.Generator) -> Callable[[bool], bool]:
+    """Bad windows come in clusters, but never with more than their share given the past."""
+    return lambda bad: bool(rng.random() < (share if bad else share / 3))
+
+
+def spiteful(share: float, rng: np.random.Generator) -> Callable[[bool], bool]:
+    """After a good window a bad one is as likely as allowed, after a bad one less so."""
+    return lambda bad: bool(rng.random() < (share / 2 if bad else share))
+
+
+@pytest.mark.parametrize("kind", [independent, sticky, spiteful])
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_noise_raises_a_state_once_in_its_limit_of_windows_at_most(
+    share: float,
+    kind: Callable[[float, np.random.Generator], Callable[[bool], bool]],
+) -> None:
+    limit, rng = 100.0, np.random.default_rng(0)
+    lengths = []
+    for _ in range(200):
+        evidence, bad, count = Evidence(share, limit), False, 0
+        following = kind(share, rng)
+        while True:
+            count += 1
+            bad = following(bad)
+            if evidence.add(bad, count) or count > 20 * limit:
+                break
+        lengths.append(count)
+    # Four standard errors of the mean below what the theorem promises.
+    assert np.mean(lengths) >= limit * (1 - 4 / math.sqrt(200))
+
+
+# Each state.
+
+
+def test_every_state_has_a_case() -> None:
+    assert set(CASES) == set(WORDS)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_state_is_raised_when_it_is_certain_and_released_when_it_has_passed(name: str) -> None:
+    family, bad, good, share = CASES[name]
+    states, needed = States(PARAMS, BURN_IN), least(share, PARAMS.state_limit)
+    assert run(states, family, 100, **good) is None
+    assert run(states, family, 200, start=100, **bad) == needed
+    (state,) = states.all
+    assert states.holding == {name: state}
+    assert (state.name, state.since, state.until) == (name, 52 * 100 + 1, None)
+    assert (state.raised, state.early) == (52 * (100 + needed), False)
+    assert state.windows == needed
+    run(states, family, 30, start=100 + needed, **good)
+    assert not states.holding
+    assert state.until == 52 * (100 + needed + math.ceil(math.log2(PARAMS.state_limit)))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_noise_within_its_share_raises_no_state(name: str) -> None:
+    family, bad, good, share = CASES[name]
+    rng = np.random.default_rng(1)
+    states = States(PARAMS, BURN_IN)
+    for index in range(3000):
+        medians = bad if rng.random() < share / 2 else good
+        assert not states.add(window(index, **medians), family)
+
+
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"exploding"}))
+def test_a_state_from_the_first_step_on_is_told_as_such(name: str) -> None:
+    family, bad, _, share = CASES[name]
+    states = States(PARAMS, BURN_IN)
+    assert run(states, family, 60, **bad) == least(share, PARAMS.state_limit)
+    (state,) = states.all
+    assert (state.since, state.early) == (1, True)
+
+
+@pytest.mark.parametrize("name", [name for name, level in CHANCE.items() if level])
+def test_chance_is_at_the_level_of_the_family(name: str) -> None:
+    level = CHANCE[name] or 0.0
+    for times, raised in ((1.005, True), (0.995, False), (1.2, True), (1.3, False)):
+        states = States(PARAMS, BURN_IN)
+        found = run(states, Family(name, "given"), 60, d_loss=times * level)
+        assert (found is not None) is raised
+        assert not raised or list(states.holding) == ["at_chance"]
+
+
+@pytest.mark.parametrize("family", [None, Family("wasserstein", "given")])
+def test_without_a_level_nothing_is_at_chance(family: Family | None) -> None:
+    states = States(PARAMS, BURN_IN)
+    assert run(states, family, 60, d_loss=math.log(2) + 0.01) is None
+
+
+@pytest.mark.parametrize("name", list(CHANCE))
+def test_a_loss_at_nothing_tells_of_families_that_have_a_level_for_it(name: str) -> None:
+    states = States(PARAMS, BURN_IN)
+    found = run(states, Family(name, "given"), 60, d_loss=1e-3)
+    assert (found is None) is (name in ("wasserstein", "relativistic"))
+
+
+def test_a_share_of_one_half_is_needed_for_chance_alone() -> None:
+    """D whose loss is above in a third of the windows is not at chance, for ever."""
+    states = States(PARAMS, BURN_IN)
+    for index in range(3000):
+        level = 0.70 if index % 3 == 0 else 0.68
+        assert not states.add(window(index, d_loss=level), BCE)
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "dead"),
+    [
+        ("d_loss", 16.118, True),
+        ("g_loss", 0.6931472, True),
+        ("g_loss", 0.0, True),
+        ("d_loss", 0.7, False),  # that may be how the log was printed
+        ("d_loss", 0.69, False),
+    ],
+)
+def test_a_loss_that_is_one_number_to_the_last_digit_is_dead(
+    signal: str, value: float, dead: bool
+) -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(60):
+        states.add(window(index, constant=True, **{signal: value}), None)
+    assert ("dead" in states.holding) is dead
+
+
+def test_windows_that_are_constant_but_differ_are_not_dead() -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(60):
+        states.add(window(index, constant=True, d_loss=1.2345 + index / 1000), None)
+    assert "dead" not in states.holding
+
+
+def test_d_s_loss_at_exactly_nothing_is_vanished_and_not_dead() -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(60):
+        states.add(window(index, constant=True, d_loss=0.0, g_loss=5.0 + 0.01 * index), None)
+    assert list(states.holding) == ["vanished"]
+
+
+@pytest.mark.parametrize("signal", ["d_loss", "g_loss", "d_grad_norm", "g_grad_norm"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_orders_of_magnitude_over_its_middle_are_an_explosion(signal: str, sign: int) -> None:
+    states = States(PARAMS, BURN_IN)
+    assert run(states, None, 100, **{signal: 1.0}) is None
+    for index in range(100, 160):
+        states.add(window(index, **{signal: sign * 2.0 ** (index - 99)}), None)
+    assert "exploding" in states.holding
+    assert "grew to" in states.all[-1].words
+
+
+def test_a_critic_that_runs_away_explodes_and_one_that_converges_does_not() -> None:
+    critic = Family("wasserstein", "inferred")
+    away = States(PARAMS, BURN_IN)
+    for index in range(200):
+        away.add(window(index, d_loss=-1.0 * max(index - 100, 1)), critic)
+    assert "exploding" in away.holding
+    settling = States(PARAMS, BURN_IN)
+    for index in range(200):
+        settling.add(window(index, d_loss=-20 * math.exp(-index / 40) - 1), critic)
+    assert not settling.all
+
+
+def test_growth_within_the_burn_in_is_no_explosion() -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(BURN_IN):
+        assert not states.add(window(index, g_loss=10.0 ** (index / 5)), None)
+
+
+def test_a_signal_that_is_missing_leaves_its_states_as_they_are() -> None:
+    family, bad, good, _ = CASES["at_chance"]
+    states = States(PARAMS, BURN_IN)
+    run(states, family, 100, **bad)
+    run(states, family, 100, start=100)
+    assert list(states.holding) == ["at_chance"]
+    run(states, family, 30, start=200, **good)
+    assert not states.holding
+
+
+def test_the_limit_is_a_threshold() -> None:
+    family, bad, _, share = CASES["at_chance"]
+    states = States(Thresholds(state_limit=100), BURN_IN)
+    assert run(states, family, 60, **bad) == least(share, 100)
