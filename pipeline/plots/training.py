@@ -173,6 +173,33 @@ def quality(course: Course, scale: Mapping[str, Mapping[str, float]]) -> Figure:
     return figure
 
 
+def discriminator(course: Course) -> Figure:
+    """What D knows, and how large its weights have grown, by epoch."""
+    epochs = course.epochs
+    figure, (upper, lower) = _panels(4.9, (1, 1))
+    for name, colour, label in (
+        ("d_loss_train", ORANGE, "training digits"),
+        ("d_loss_test", SKY, "held-out digits"),
+    ):
+        upper.plot(epochs["epoch"], _positive(epochs[name]), color=colour, label=label)
+    log_scale(upper)
+    upper.axhline(math.log(2), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+    _note(upper, math.log(2), "ln 2")
+    upper.set_ylabel("loss of D (nats)")
+    layers = [name for name in epochs if name.startswith("d_singular_")]
+    for place, name in enumerate(layers):
+        shade = 0.35 + 0.65 * place / max(len(layers) - 1, 1)
+        values, label = _positive(epochs[name]), name.removeprefix("d_singular_")
+        lower.plot(epochs["epoch"], values, color=BLUE, alpha=shade, label=label)
+    norms = _positive(epochs["d_weight_norm"])
+    lower.plot(epochs["epoch"], norms, color="black", label="norm of all weights")
+    log_scale(lower)
+    lower.set_ylabel("singular value, norm")
+    lower.legend(ncols=6, loc="lower left", bbox_to_anchor=(-0.01, 0.96), borderpad=0, fontsize=9)
+    _by_epoch(figure, course)
+    return figure
+
+
 def side_by_side(pictures: Mapping[str, Grid], columns: int = 8) -> Figure:
     """Grids of images, uint8 [N, 28, 28] under a title each."""
     height = WIDTH / len(pictures) + 0.27

@@ -26,6 +26,7 @@ from dcgan.runtime import precision_of
 from dcgan.training import SIGNALS, GanState, Report, fit
 from ganverdict import Monitor, Verdict
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from pipeline.base.params import Params
 from pipeline.base.paths import DATA
 from pipeline.base.tiles import tile
@@ -145,7 +146,9 @@ class TrainingRun:
             "epoch": report.epoch,
             "step": report.step,
             "images_seen": report.step * self.params.train.batch_size,
-            **measure_epoch(self.meter, self.state, self.data, self.params.runtime),
+            **measure_epoch(
+                self.meter, self.state, self.data, self.params.train.loss, self.params.runtime
+            ),
         }
         save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, metrics)
         return metrics
@@ -234,7 +237,7 @@ def flat(params: Params) -> dict[str, object]:
 
 def _measures(metrics: Mapping[str, float]) -> dict[str, float]:
     """What the verdict looks at."""
-    return {name: metrics[name] for name in MEASURES}
+    return {name: metrics[name] for name in (*MEASURES, *HELD_OUT)}
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
