@@ -25,7 +25,7 @@ def run(memorises_from: int | None, until: int = 99) -> tuple[Columns, Columns]:
 
 
 def verdict(last: int = EPOCHS, **options: int) -> Verdict:
-    steps, evaluations = run(**{"memorises_from": None, **options})
+    steps, evaluations = run(options.get("memorises_from"), options.get("until", 999))
     steps = {name: values[: last * EPOCH] for name, values in steps.items()}
     evaluations = {name: values[:last] for name, values in evaluations.items()}
     return assess(steps, evaluations, PARAMS, steps_per_epoch=EPOCH, loss="bce_mean")

@@ -40,9 +40,7 @@ def height(assessment: Assessment) -> int:
 
 
 @pytest.mark.parametrize("kind", BEGINNINGS)
-def test_a_picture_is_of_the_kind_of_its_name(
-    tmp_path: Path, command: Command, kind: str
-) -> None:
+def test_a_picture_is_of_the_kind_of_its_name(tmp_path: Path, command: Command, kind: str) -> None:
     wrong(tmp_path)
     picture = tmp_path / "new" / f"stop.{kind.upper()}"
     assert command(tmp_path / "steps.csv", "--plot", picture)[0] == 0

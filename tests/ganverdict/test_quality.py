@@ -38,8 +38,7 @@ def noisy(seed: int, level: float, count: int, wobble: float) -> list[float]:
 
 
 def best(fds: list[float], sigma: float | None = None) -> float | None:
-    sigmas = {} if sigma is None else {"fd_sigma": [sigma] * len(fds)}
-    found = fed(fd=fds, **sigmas).best
+    found = (fed(fd=fds) if sigma is None else fed(fd=fds, fd_sigma=[sigma] * len(fds))).best
     return found.epoch if found else None
 
 

@@ -86,7 +86,9 @@ def test_every_evaluation_can_be_read_without_eyes_for_curves(tmp_path: Path) ->
     assert "190.3" in parsed.shown or "fd" in parsed.shown
 
 
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;{{ 7*7 }}$$x$$ --> <!--"
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;{{ 7*7 }}$$x$$ --> <!--"
+)
 
 
 def test_what_strangers_wrote_is_text(tmp_path: Path) -> None:
