@@ -118,6 +118,7 @@ def pictures(
         best["epoch"],
         outcome.verdict["alarm_step"],
         outcome.verdict["onset_step"],
+        [begun["step"] for begun in outcome.verdict.get("branches", ())],
     )
     yield "losses", plots.losses(course)
     yield "gradients", plots.gradients(course)

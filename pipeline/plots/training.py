@@ -61,6 +61,7 @@ class Course:
         epochs: "epoch", "step" and the metrics of samples, [m] each, at least one.
         best_epoch: whose generator was kept.
         alarm_step, onset_step: when it began to go wrong, by the verdict; None: it did not.
+        returns: the steps at which it went back to an earlier state.
     """
 
     steps: Mapping[str, Numbers]
@@ -68,6 +69,7 @@ class Course:
     best_epoch: float
     alarm_step: int | None = None
     onset_step: int | None = None
+    returns: Sequence[float] = ()
 
     @property
     def steps_per_epoch(self) -> float:
@@ -316,6 +318,9 @@ def _by_epoch(figure: Figure, course: Course) -> None:
         for (mark, style), place in places.items():
             label = f"{mark}: epoch {math.ceil(place)}"
             axis.axvline(place, color="black", linestyle=style, linewidth=1.2, label=label)
+        for step in course.returns:
+            label = f"rolled back: epoch {math.ceil(step / length)}"
+            axis.axvline(step / length, color=GREY, linestyle="-.", linewidth=1.2, label=label)
     lower.set_xlabel(f"epoch (of {length:,.0f} iterations)")
     last = max(float(course.epochs["epoch"][-1]), float(course.steps["step"][-1]) / length)
     lower.set_xlim(0, last * 1.01)
