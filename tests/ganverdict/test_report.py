@@ -1,19 +1,20 @@
 """The page: one file that holds everything, and in which strangers' names are text."""
 
-import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bokeh.resources import Resources
 
+from ganverdict import report
 from ganverdict.assessment import Assessment, assess_log
 from ganverdict.formats import read
-from ganverdict.report import MAX_POINTS, chart, document, page, slot, text_of
-from tests.ganverdict.logs import Command, healthy, reference, write
+from ganverdict.report import document, page, slot, text_of
+from tests.ganverdict.logs import Columns, Command, healthy, reference, write
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
+LIBRARY = Resources(mode="inline", components=["bokeh"]).render_js()
 LOADS = {"src", "href", "action", "data", "poster", "srcset"}
 
 
@@ -24,16 +25,21 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.loaded: list[str] = []
+        self.targets: list[str] = []
         self.handlers: list[str] = []
         self.shown = ""
         self.scripts: list[str] = []
         self._open: list[str] = []
-        self.feed(content.decode())
+        # What it says is Bokeh's, and Python's parser takes minutes to find where it ends.
+        text, parts = content.decode(), LIBRARY.count("<script")
+        assert text.count(LIBRARY) <= 1
+        self.feed(text.replace(LIBRARY, "<script></script>" * parts))
         assert self._open == []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.loaded += [value or "" for name, value in attributes if name in LOADS]
+        self.targets += [value or "" for name, value in attributes if tag == "a"]
         self.handlers += [name for name, _ in attributes if name.startswith("on")]
         if tag not in VOID:
             self._open.append(tag)
@@ -83,7 +89,8 @@ def test_the_page_tells_the_verdict_and_loads_nothing(tmp_path: Path, command: C
 def test_every_evaluation_can_be_read_without_eyes_for_curves(tmp_path: Path) -> None:
     parsed = Page(page([wrong(tmp_path)]))
     assert parsed.tags.count("tr") == 21
-    assert "190.3" in parsed.shown or "fd" in parsed.shown
+    for value in reference()[1]["fd"].tolist():
+        assert f"{value:.7g}" in parsed.shown
 
 
 HOSTILE = (
@@ -92,7 +99,6 @@ HOSTILE = (
 
 
 def test_what_strangers_wrote_is_text(tmp_path: Path) -> None:
-    steps, epochs = healthy()
     found = wrong(tmp_path)
     benign = Page(page([found, found]))
     log = found.log
@@ -118,7 +124,6 @@ def test_what_strangers_wrote_is_text(tmp_path: Path) -> None:
     assert parsed.handlers == []
     assert parsed.loaded == benign.loaded
     assert parsed.shown.count(HOSTILE) >= 6
-    assert steps.keys() | epochs.keys()
 
 
 def test_a_slot_cannot_be_made_of_text() -> None:
@@ -126,33 +131,36 @@ def test_a_slot_cannot_be_made_of_text() -> None:
     assert slot("run-1") not in body
 
 
-def test_several_runs_share_a_page(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    found = wrong(tmp_path / "a")
-    one, many = page([found]), page([found] * 30)
-    assert len(many) < 3_000_000
-    parsed = Page(many)
-    assert parsed.tags.count("h2") == 30
-    assert [f"#run-{number}" in parsed.loaded for number in range(1, 31)] == [True] * 30
-    assert len(one) < len(many)
+def test_several_runs_share_a_page_and_the_worst_have_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_MOST_FIGURES", 2)
+    for name, run in {"well": healthy(), "wrong": reference()}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        write(folder / "steps.csv", run[0])
+        write(folder / "epochs.csv", run[1])
+    well, wrong = assessed(tmp_path / "well"), assessed(tmp_path / "wrong")
+    parsed = Page(page([well, wrong, well, wrong]))
+    assert parsed.tags.count("h2") == 4
+    assert parsed.targets == [f"#run-{number}" for number in (1, 2, 3, 4)]
+    assert [part.count("confirmed") for part in parsed.shown.split("loss family")[1:]] == [
+        0,
+        1,
+        0,
+        1,
+    ]
 
 
 def test_a_long_log_is_a_small_page(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    columns = {"step": np.arange(60_000)}
-    names = ("d_loss", "g_loss", "d_real", "d_fake", "d_grad_norm", "g_grad_norm", "fid")
-    columns |= {name: rng.random(60_000).round(3) for name in names}
+    columns: Columns = {"step": np.arange(20_000)}
+    names = ("d_loss", "g_loss", "d_real", "d_fake", "d_grad_norm", "g_grad_norm")
+    columns |= {name: rng.random(20_000).round(3) for name in names}
+    columns["fid"] = [9.0 if row % 30 == 0 else None for row in range(20_000)]
     content = page([assessed(write(tmp_path / "log.csv", columns))])
     assert len(content) < 3_000_000
     assert Page(content).tags.count("tr") <= 501
-
-
-def test_the_curves_are_few_points_with_their_extremes(tmp_path: Path) -> None:
-    found = wrong(tmp_path)
-    content = page([found]).decode()
-    (data,) = re.findall(r"const docs_json = '(.*?)';\n", content) or [""]
-    assert chart(found, MAX_POINTS) is not None
-    assert data == "" or json.loads(data)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
