@@ -48,8 +48,10 @@ def on_branch(train: TrainParams, branches: list[Branch]) -> TrainParams:
     """The parameters that a run trains with after so many returns."""
     if not branches:
         return train
-    changed = {name: branches[-1][name] for name in ("lr_d", "lr_g", "r1_gamma")}
-    return dataclasses.replace(train, **changed)
+    begun = branches[-1]
+    return dataclasses.replace(
+        train, lr_d=begun["lr_d"], lr_g=begun["lr_g"], r1_gamma=begun["r1_gamma"]
+    )
 
 
 def in_words(begun: Branch) -> str:

@@ -107,7 +107,7 @@ def test_the_losses_part_where_d_has_learned_its_digits_by_heart() -> None:
     samples = to_unit(digits(1300, 1, seed=5).train_images)
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
     real = to_unit(data.train_images)
-    for batch in samples[300:].split(10):
+    for batch in torch.split(samples[300:], 10):
         loss = discriminator_loss("bce", network(real), network(batch))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

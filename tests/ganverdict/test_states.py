@@ -332,9 +332,9 @@ def test_false_alarms_of_memorising_are_as_rare_as_three_running() -> None:
 def test_memorising_holds_while_any_of_its_evidence_does() -> None:
     states = States(PARAMS, BURN_IN)
     needed = least(0.1, PARAMS.state_limit)
-    assert run(states, BCE, 20, d_sign_real=0.95) == needed
+    assert run(states, BCE, 20, {"d_sign_real": 0.95}) == needed
     assert held_out(states, [True] * 3, 52 * 20 + 1) == []  # it is known already
-    run(states, BCE, 40, start=21, d_sign_real=0.5)
+    run(states, BCE, 40, {"d_sign_real": 0.5}, start=21)
     assert list(states.holding) == ["memorising"]
     held_out(states, [False] * 3, 52 * 61)
     assert not states.holding
@@ -344,8 +344,8 @@ def test_memorising_holds_while_any_of_its_evidence_does() -> None:
 def test_losses_in_a_log_of_signals_tell_as_those_of_evaluations_do() -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(4):
-        states.add(window(index, d_loss_train=0.5, d_loss_test=0.8), BCE)
-        run(states, BCE, 8, start=100 + 10 * index)  # windows that hold no evaluation
+        states.add(window(index, {"d_loss_train": 0.5, "d_loss_test": 0.8}), BCE)
+        run(states, BCE, 8, {}, start=100 + 10 * index)  # windows that hold no evaluation
     (state,) = states.all
     assert (state.name, state.since, state.raised) == ("memorising", 52, 52 * 3)
 
