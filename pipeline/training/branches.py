@@ -48,9 +48,9 @@ def on_branch(train: TrainParams, branches: list[Branch]) -> TrainParams:
     """The parameters that a run trains with after so many returns."""
     if not branches:
         return train
-    latest = branches[-1]
+    begun = branches[-1]
     return dataclasses.replace(
-        train, lr_d=latest["lr_d"], lr_g=latest["lr_g"], r1_gamma=latest["r1_gamma"]
+        train, lr_d=begun["lr_d"], lr_g=begun["lr_g"], r1_gamma=begun["r1_gamma"]
     )
 
 

@@ -39,8 +39,9 @@ def probe(
     parts.append(samples[:PROBE_IMAGES])
     with torch.no_grad(), autocast(runtime, device):
         discriminator.eval()
-        answers = torch.cat([discriminator(some) for some in torch.split(torch.cat(parts), _BATCH)])
-    train, test, fake = torch.split(answers.double().cpu(), [len(part) for part in parts])
+        batches = torch.split(torch.cat(parts), _BATCH)
+        answers = torch.cat([discriminator(batch) for batch in batches]).double().cpu()
+    train, test, fake = torch.split(answers, [len(part) for part in parts])
     weights = [weight.detach().double() for weight in discriminator.parameters()]
     norm = torch.stack([weight.square().sum() for weight in weights]).sum().sqrt()
     losses = [best_loss(loss, real, fake) for real in (train, test)]

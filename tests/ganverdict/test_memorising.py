@@ -24,8 +24,8 @@ def run(memorises_from: int | None, until: int = 99) -> tuple[Columns, Columns]:
     return {"step": step, **losses}, {"step": epoch * EPOCH, "epoch": epoch, **measures}
 
 
-def verdict(last: int = EPOCHS, **options: int) -> Verdict:
-    steps, evaluations = run(options.get("memorises_from"), options.get("until", 999))
+def verdict(last: int = EPOCHS, memorises_from: int | None = None, until: int = 99) -> Verdict:
+    steps, evaluations = run(memorises_from, until)
     steps = {name: values[: last * EPOCH] for name, values in steps.items()}
     evaluations = {name: values[:last] for name, values in evaluations.items()}
     return assess(steps, evaluations, PARAMS, steps_per_epoch=EPOCH, loss="bce_mean")
