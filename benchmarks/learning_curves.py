@@ -130,7 +130,7 @@ def record(training: Training) -> list[Row]:
         epoch = -(-report.step // STEPS_PER_EPOCH)
         measures: dict[str, float] = {}
         if report.failed_step is None:
-            metrics = measure_epoch(meter, state, data, params.runtime)
+            metrics = measure_epoch(meter, state, data, train.loss, params.runtime)
             measures = {name: metrics[name] for name in MEASURES}
         row = {**training._asdict(), "epoch": epoch, **measures}
         rows.append({name: _cell(row.get(name)) for name in COLUMNS})

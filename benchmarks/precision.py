@@ -52,7 +52,7 @@ def train(task: Task) -> Curve:
     data, meter, state = load_data(), load_meter(params.measure, device), GanState(wanted, device)
     curve = Curve(task.precision, task.seed, [])
     for _ in fit(state, data.train_images, wanted, runtime):
-        metrics = measure_epoch(meter, state, data, runtime)
+        metrics = measure_epoch(meter, state, data, wanted.loss, runtime)
         curve.fds.append(metrics["fd"])
     return curve
 

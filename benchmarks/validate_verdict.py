@@ -109,7 +109,9 @@ class _Trainer:
             last = report.step if report.failed_step is None else report.failed_step
             signals.append(report.signals[: last - report.first_step + 1].double().numpy())
             if report.failed_step is None and report.epoch is not None:
-                metrics = measure_epoch(self.meter, state, self.data, self.params.runtime)
+                metrics = measure_epoch(
+                    self.meter, state, self.data, train.loss, self.params.runtime
+                )
                 epochs.append({"epoch": report.epoch, "step": report.step, **metrics})
         return Record(np.concatenate(signals), epochs)
 

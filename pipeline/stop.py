@@ -17,9 +17,11 @@ from ganverdict.command import CallError
 from ganverdict.formats import ReadError
 from ganverdict.log import SIGNALS, Log
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from pipeline.base.cli import Parser, UserError, load_params, run
 from pipeline.store.columns import from_histories
 
+_FAMILIES = {"bce": "bce_mean", "relativistic": "relativistic"}  # of the project's losses
 PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"  # from whatever folder one calls
 
 
@@ -75,9 +77,11 @@ def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
     from pipeline.tracking import server as tracking  # importing mlflow takes seconds
 
     keys = {name: renamed.get(name, f"train/{name}") for name in SIGNALS}
-    keys |= {name: renamed.get(name, f"eval/{name}") for name in (*MEASURES, "fd_ema")}
+    evaluated = (*MEASURES, "fd_ema", *HELD_OUT)
+    keys |= {name: renamed.get(name, f"eval/{name}") for name in evaluated}
     try:
         histories = tracking.read_history(run_id, keys.values())
+        loss = tracking.read_params(run_id).get("train.loss", "")
     except tracking.FAILURES as error:
         raise UserError(f"run {run_id}: {tracking.brief(error)}") from None
     found = {name: histories[key] for name, key in keys.items() if key in histories}
@@ -89,8 +93,12 @@ def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
     signals = {name: pair for name, pair in found.items() if name in SIGNALS}
     measures = {name: pair for name, pair in found.items() if name not in SIGNALS}
     evaluations = from_histories(measures) if measures else {}
+    length = None
     if measures:
-        evaluations["epoch"] = np.ma.asarray(np.arange(1.0, len(evaluations["step"]) + 1))
+        number = np.arange(1.0, len(evaluations["step"]) + 1)
+        evaluations["epoch"] = np.ma.asarray(number)
+        length = float(evaluations["step"][0])
+        length = length if np.array_equal(evaluations["step"], length * number) else None
     averaged = "fd_ema" in measures and "fd" not in renamed
     return Log(
         name=f"run {run_id}",
@@ -99,8 +107,8 @@ def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
         pairs={"": from_histories(signals)} if signals else {},
         evaluations=evaluations,
         metric="fd_ema" if averaged else "fd" if "fd" in measures else None,
-        steps_per_epoch=None,
-        loss=None,
+        steps_per_epoch=length,
+        loss=_FAMILIES.get(loss),
         notes=(),
         files=(),
     )

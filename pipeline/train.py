@@ -37,6 +37,7 @@ from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
 from pipeline.tracking.server import close_dead_runs
+from pipeline.training.branches import in_words
 from pipeline.training.run import TrainingRun
 
 
@@ -83,6 +84,8 @@ def _train(training: TrainingRun, interrupt: Interrupt) -> None:
 def _finish(training: TrainingRun) -> None:
     """Write the outputs of the stage and close the tracked run."""
     verdict, history, checkpoints = training.verdict, training.history, training.checkpoints
+    for branch in history.branches:
+        print(in_words(branch))
     print(f"verdict: {verdict.status}: {verdict.reason}")
     if verdict.best_epoch is None:
         training.close("FAILED")
@@ -94,7 +97,7 @@ def _finish(training: TrainingRun) -> None:
     _copy(checkpoints.generator(int(verdict.best_epoch)), GENERATOR_BEST)
     _copy(checkpoints.generator(last_epoch), GENERATOR_LAST)
     history.write()
-    write_json(STOP, verdict.to_json())
+    write_json(STOP, training.answer)
     write_json(RUN, {"key": checkpoints.key, "config_hash": checkpoints.name})
     print(
         f"best stopping point: epoch {verdict.best_epoch} of {last_epoch}, "

@@ -41,6 +41,7 @@ _TRAIN = TrainParams(
     r1_every=1,
     average_images=0,
     stop="never",
+    rollbacks=2,
 )
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ganverdict.curves import BLUE, GREEN, GREY, ORANGE, SKY, Bands, Masked, Numbers, bands
 from ganverdict.plot import STYLE, WIDTH, log_scale, plain_ticks
-from pipeline.base.pictures import tile
+from pipeline.base.tiles import tile
 
 MAX_FRAMES = 40  # of an animation
 
@@ -34,6 +34,7 @@ class Course:
         epochs: "epoch", "step" and the metrics of samples, [m] each, at least one.
         best_epoch: whose generator was kept.
         alarm_step, onset_step: when it began to go wrong, by the verdict; None: it did not.
+        returns: the steps at which it went back to an earlier state.
     """
 
     steps: Mapping[str, Numbers]
@@ -41,6 +42,7 @@ class Course:
     best_epoch: float
     alarm_step: int | None = None
     onset_step: int | None = None
+    returns: Sequence[float] = ()
 
     @property
     def steps_per_epoch(self) -> float:
@@ -117,6 +119,33 @@ def quality(course: Course, scale: Mapping[str, Mapping[str, float]]) -> Figure:
     for axis, metric in ((upper, "fd"), (lower, "class_kl")):
         log_scale(axis)
         _scale_lines(axis, {known: metrics[metric] for known, metrics in scale.items()})
+    _by_epoch(figure, course)
+    return figure
+
+
+def discriminator(course: Course) -> Figure:
+    """What D knows, and how large its weights have grown, by epoch."""
+    epochs = course.epochs
+    figure, (upper, lower) = _panels(4.9, (1, 1))
+    for name, colour, label in (
+        ("d_loss_train", ORANGE, "training digits"),
+        ("d_loss_test", SKY, "held-out digits"),
+    ):
+        upper.plot(epochs["epoch"], _positive(epochs[name]), color=colour, label=label)
+    log_scale(upper)
+    upper.axhline(math.log(2), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+    _note(upper, math.log(2), "ln 2")
+    upper.set_ylabel("loss of D (nats)")
+    layers = [name for name in epochs if name.startswith("d_singular_")]
+    for place, name in enumerate(layers):
+        shade = 0.35 + 0.65 * place / max(len(layers) - 1, 1)
+        values, label = _positive(epochs[name]), name.removeprefix("d_singular_")
+        lower.plot(epochs["epoch"], values, color=BLUE, alpha=shade, label=label)
+    norms = _positive(epochs["d_weight_norm"])
+    lower.plot(epochs["epoch"], norms, color="black", label="norm of all weights")
+    log_scale(lower)
+    lower.set_ylabel("singular value, norm")
+    lower.legend(ncols=6, loc="lower left", bbox_to_anchor=(-0.01, 0.96), borderpad=0, fontsize=9)
     _by_epoch(figure, course)
     return figure
 
@@ -237,6 +266,9 @@ def _by_epoch(figure: Figure, course: Course) -> None:
         for (mark, style), place in places.items():
             label = f"{mark}: epoch {math.ceil(place)}"
             axis.axvline(place, color="black", linestyle=style, linewidth=1.2, label=label)
+        for step in course.returns:
+            label = f"rolled back: epoch {math.ceil(step / length)}"
+            axis.axvline(step / length, color=GREY, linestyle="-.", linewidth=1.2, label=label)
     lower.set_xlabel(f"epoch (of {length:,.0f} iterations)")
     last = max(float(course.epochs["epoch"][-1]), float(course.steps["step"][-1]) / length)
     lower.set_xlim(0, last * 1.01)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dcgan.training import SIGNALS
 from pipeline.base.cli import UserError, write_json, write_whole
-from pipeline.base.pictures import tile
+from pipeline.base.tiles import tile
 from pipeline.store.history import History, write_csv
 
 GRID_EPOCHS = (1, 10, 30, 32, 60, 100, 150)

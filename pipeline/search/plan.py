@@ -85,7 +85,7 @@ def print_estimate(params: Params, data: Mnist, meter: Meter, device: torch.devi
             pass
         durations.append((time.monotonic() - started) / steps)
     started = time.monotonic()
-    measure_epoch(meter, state, data, params.runtime)
+    measure_epoch(meter, state, data, params.train.loss, params.runtime)
     epoch = min(durations) * train.steps_per_epoch + time.monotonic() - started
     for name, epochs in zip(("search", "confirmation"), most_epochs(params), strict=True):
         minutes = epochs * epoch / params.tune.workers / 60

@@ -23,6 +23,7 @@ class History:
         signals: float32 [steps, 8]; row i is step i + 1.
         epochs: a row of metrics for each epoch's end.
         reports: the last step of each report.
+        branches: the returns to an earlier state, see `pipeline.training.branches`.
         grid_steps, grids: the pictures from the fixed noise, uint8 [k, 64, 28, 28].
         time_ms: when the newest report was made, since 1970.
         seconds: spent training and measuring.
@@ -33,6 +34,7 @@ class History:
     reports: list[int] = field(default_factory=list)
     grid_steps: list[int] = field(default_factory=list)
     grids: Tensor = field(default_factory=lambda: torch.empty(0, 64, 28, 28, dtype=torch.uint8))
+    branches: list[dict[str, float]] = field(default_factory=list)
     time_ms: int = 0
     seconds: float = 0.0
 
@@ -43,8 +45,17 @@ class History:
 
     @property
     def failed(self) -> bool:
-        """Whether the last step gave a signal that is not finite; nothing comes after it."""
-        return len(self.signals) > 0 and not bool(self.signals[-1].isfinite().all())
+        """Whether the last step gave a signal that is not finite, and the run did not go back."""
+        broken = len(self.signals) > 0 and not bool(self.signals[-1].isfinite().all())
+        return broken and self.branch_at(self.saved_step) is None
+
+    def branch_at(self, step: int) -> dict[str, float] | None:
+        """The return made after `step`, if there was one."""
+        return next((branch for branch in self.branches if branch["step"] == step), None)
+
+    def row(self, step: float | None) -> dict[str, float]:
+        """The metrics of the epoch that ended with `step`."""
+        return next(row for row in self.epochs if row["step"] == step)
 
     def add(self, report: Report, metrics: dict[str, float], time_ms: int, seconds: float) -> None:
         """Append a report and the metrics of its epoch, if it ends one.
@@ -79,6 +90,7 @@ class History:
             reports=self.reports[:report],
             grid_steps=self.grid_steps[:pictures],
             grids=self.grids[:pictures],
+            branches=[branch for branch in self.branches if branch["step"] < last_step],
         )
 
     def write(self) -> None:

@@ -11,14 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan.networks import Generator
+from dcgan.probing import PROBED
 from dcgan.training import SIGNALS
 from pipeline.base.cli import UserError, corrupt, missing, read_json
 from pipeline.base.paths import EPOCHS, GENERATOR_BEST, GENERATOR_LAST, RUN, SAMPLES, STEPS, STOP
 from pipeline.store.columns import Columns, read_csv
 from pipeline.store.weights import load_generator
 
-_OF_THE_VERDICT = ("status", "reason", "best_epoch", "best_step", "alarm_step", "onset_epoch")
-_OF_THE_VERDICT += ("onset_step", "recovered", "remedies")
+_OF_THE_VERDICT = (
+    "status",
+    "reason",
+    "best_epoch",
+    "best_step",
+    "alarm_step",
+    "onset_epoch",
+    "onset_step",
+    "recovered",
+    "remedies",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +63,9 @@ def read_outcome() -> Outcome:
         best=load_generator(GENERATOR_BEST),
         last=load_generator(GENERATOR_LAST, may_be_broken=True),
         steps=_read_columns(STEPS, ("step", *SIGNALS)),
-        epochs=_read_columns(EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_raw",)),
+        epochs=_read_columns(
+            EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_raw", *PROBED)
+        ),
         grid_steps=grid_steps,
         grids=grids,
         verdict=verdict,

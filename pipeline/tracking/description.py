@@ -43,6 +43,9 @@ def _verdict(verdict: Mapping[str, Any]) -> str:
     if verdict["onset_epoch"] is not None:
         after = ", but samples recovered later" if verdict["recovered"] else ""
         parts.append(f"Onset: {_place(verdict, 'onset')}{after}")
+    for begun in verdict.get("branches", ()):
+        back = f"epoch {begun['best_epoch']:,.10g}, step {begun['best_step']:,.10g}"
+        parts.append(f"Rolled back: at step {begun['step']:,.10g} to {back}")
     if verdict["remedies"]:
         tries = (f"- {remedy['words']} ({remedy['source']})" for remedy in verdict["remedies"])
         parts.append("What to try:\n\n" + "\n".join(tries))

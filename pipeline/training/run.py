@@ -16,7 +16,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -26,19 +26,21 @@ from dcgan.runtime import precision_of
 from dcgan.training import SIGNALS, GanState, Report, fit
 from ganverdict import Monitor, Verdict
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from pipeline.base.params import Params
 from pipeline.base.paths import DATA
-from pipeline.base.pictures import tile
+from pipeline.base.tiles import tile
 from pipeline.store.checkpoints import Checkpoints
 from pipeline.store.history import History
 from pipeline.store.weights import save_generator
 from pipeline.tracking.description import description
 from pipeline.tracking.run import TrackedRun, now_ms, system_metrics
+from pipeline.training.branches import Branch, branch, in_words, on_branch
 
 Ended = Literal["complete", "onset", "diverged", "paused"]
 """complete: all epochs are done. onset: the verdict says that the run went wrong, and `train.stop`
-that such a run ends. diverged: a signal was not finite, whatever went wrong before. paused: none of
-these; it can go on."""
+that such a run ends, if only after so many returns. diverged: a signal was not finite, whatever
+went wrong before. paused: none of these; it can go on."""
 
 
 class TrainingRun:
@@ -82,7 +84,9 @@ class TrainingRun:
         """
         for report, (first_step, last_step, metrics) in enumerate(self.history.pieces(), start=1):
             self._assess(first_step, last_step, metrics)
-            if self._stops_at_onset:
+            if (begun := self.history.branch_at(last_step)) is not None:
+                self._assess_from(begun)
+            elif self._stops_at_onset:
                 self.history = self.history.until(report)
                 break
 
@@ -93,6 +97,7 @@ class TrainingRun:
         tags = {**tags, "data_hash": data_hash, "config_hash": self.checkpoints.name}
         tags["precision"] = precision_of(self.params.runtime, self.images.device)
         self.tracked.begin(title, flat(self.params), tags, parent)
+        self._tag_branches()
         counts = {"train": len(self.data.train_images), "test": len(self.data.test_images)}
         self.tracked.dataset("mnist", data_hash, str(DATA), counts)
         if self.history.reports and self.history.saved_step == self.state.step:
@@ -108,20 +113,58 @@ class TrainingRun:
         Yields the metrics of each report, {} between two epochs' ends, once all is saved.
         """
         started = time.monotonic() - self.history.seconds
-        reports = fit(self.state, self.images, self.params.train, self.params.runtime, before_step)
+        reports = self._fit(before_step)
         while self.ended == "paused" and (report := next(reports, None)) is not None:
             metrics = self._measure(report)
             self.history.add(report, metrics, now_ms(), time.monotonic() - started)
             self._assess(report.first_step, self.history.saved_step, metrics)
-            if report.failed_step is None:
+            if metrics and self.verdict.best_step == report.step and self._may_roll_back:
+                self.checkpoints.save_best(self.state.state_dict())
+            if rolls_back := self._may_roll_back and self._stops_at_onset:
+                self._roll_back()
+                reports = self._fit(before_step)
+            if report.failed_step is None or rolls_back:
                 saved = {"state": self.state.state_dict(), "history": vars(self.history)}
                 self.checkpoints.save(saved)
             self._track()
+            if rolls_back:
+                self._tag_branches()
             machine = system_metrics()
             rows = [[*machine.values()]]
             self.tracked.metrics(machine, [report.step], rows, self.history.time_ms)
             self.tracked.flush()
             yield metrics
+
+    def _fit(self, before_step: Callable[[int], bool]) -> Iterator[Report]:
+        train = on_branch(self.params.train, self.history.branches)
+        return fit(self.state, self.images, train, self.params.runtime, before_step)
+
+    def _roll_back(self) -> None:
+        """Go back to the best state and begin a branch; iterations trained go on counting."""
+        train = on_branch(self.params.train, self.history.branches)
+        step, best = self.history.saved_step, self.history.row(self.verdict.best_step)
+        self.state.load_state_dict(self.checkpoints.load_best(best["step"]))
+        self.state.step = step
+        begun = branch(train, self.verdict.states, step, best)
+        self.history.branches.append(begun)
+        self._assess_from(begun)
+
+    def _assess_from(self, begun: Branch) -> None:
+        """Assess anew from a return on, with the evaluation that it went back to as the first."""
+        self.monitor = monitor_for(self.params)
+        best = self.history.row(begun["best_step"])
+        self.verdict = self.monitor.add_evaluation(best["step"], _measures(best), best["epoch"])
+
+    @property
+    def _may_roll_back(self) -> bool:
+        """Whether an onset is a reason to go back, and there is something to go back to."""
+        train, last_step = self.params.train, self.history.saved_step
+        return (
+            train.stop == "rollback"
+            and self.verdict.best_step is not None
+            and len(self.history.branches) < train.rollbacks
+            and last_step < train.epochs * train.steps_per_epoch
+        )
 
     @property
     def ended(self) -> Ended:
@@ -135,7 +178,7 @@ class TrainingRun:
 
     @property
     def _stops_at_onset(self) -> bool:
-        return self.params.train.stop == "at_onset" and self.verdict.ends_training
+        return self.params.train.stop != "never" and self.verdict.ends_training
 
     def _measure(self, report: Report) -> dict[str, float]:
         """The metrics of an epoch's end, whose generator is kept; nothing between two epochs."""
@@ -145,8 +188,12 @@ class TrainingRun:
             "epoch": report.epoch,
             "step": report.step,
             "images_seen": report.step * self.params.train.batch_size,
-            **measure_epoch(self.meter, self.state, self.data, self.params.runtime),
+            **measure_epoch(
+                self.meter, self.state, self.data, self.params.train.loss, self.params.runtime
+            ),
         }
+        if self.params.train.stop == "rollback":
+            metrics["branch"] = len(self.history.branches)
         save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, metrics)
         return metrics
 
@@ -170,9 +217,21 @@ class TrainingRun:
             names = [f"eval/{name}" for name in metrics if name not in ("epoch", "step")]
             values = [value for name, value in metrics.items() if name not in ("epoch", "step")]
             self.tracked.metrics(names, [last_step], [values], time_ms)
-        if not self.history.failed:
+        if self.history.grid_steps[-1:] == [last_step]:  # there is none of a failed step
             picture = tile(self.history.grids[-1].numpy())
             self.tracked.image("samples", last_step, picture, time_ms)
+
+    def _tag_branches(self) -> None:
+        """Tell of every return; told again after a kill, it counts once."""
+        if self.history.branches:
+            told = map(in_words, self.history.branches)
+            self.tracked.tags({f"branch/{i}": words for i, words in enumerate(told, start=1)})
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """The verdict, and the returns of a run that may roll back; the content of stop.json."""
+        returns = {"branches": self.history.branches}
+        return self.verdict.to_json() | (returns if self.params.train.stop == "rollback" else {})
 
     def best(self, first_epoch: int = 1, last_epoch: float = math.inf) -> dict[str, float] | None:
         """The row of the epoch to keep, of those that are allowed; None: none was measured."""
@@ -208,7 +267,7 @@ class TrainingRun:
         """What the run's page tells until the stage `evaluate` knows more."""
         best = [row for row in self.history.epochs if row["epoch"] == self.verdict.best_epoch]
         return description(
-            self.verdict.to_json(),
+            self.answer,
             f"{self.params.measure.num_training_samples:,} samples",
             _finite(best[0]) if best else {},
             {},
@@ -234,7 +293,7 @@ def flat(params: Params) -> dict[str, object]:
 
 def _measures(metrics: Mapping[str, float]) -> dict[str, float]:
     """What the verdict looks at."""
-    return {name: metrics[name] for name in MEASURES}
+    return {name: metrics[name] for name in (*MEASURES, *HELD_OUT)}
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

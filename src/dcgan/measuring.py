@@ -21,11 +21,10 @@ from dcgan.metrics import (
 from dcgan.mnist import Mnist, to_unit
 from dcgan.networks import Generator
 from dcgan.params import MeasureParams, RuntimeParams
+from dcgan.probing import probe
 from dcgan.runtime import autocast, random_generator
 from dcgan.sampling import generate, noise_bank
 from dcgan.training import GanState
-
-_PROBE_IMAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -181,35 +180,23 @@ def scale(meter: Meter, data: Mnist) -> dict[str, dict[str, float]]:
 
 
 def measure_epoch(
-    meter: Meter, state: GanState, data: Mnist, runtime: RuntimeParams
+    meter: Meter, state: GanState, data: Mnist, loss: str, runtime: RuntimeParams
 ) -> dict[str, float]:
-    """The metrics of an epoch's end, for `num_training_samples` images.
+    """The metrics of an epoch's end, for `num_training_samples` images, and what D knows.
 
     They are of the averaged weights where there are such; `fd_raw` is then of the weights as
-    trained. `d_probe_train` and `d_probe_test` are mean D(x) in inference mode on fixed
-    training and test digits: when they part, the discriminator has memorised. Both networks compute
-    in the precision of training, the judge in float32.
+    trained. D's signals, see `dcgan.probing`, are of samples from the weights as trained, against
+    which it plays; `loss` is its kind. Both networks compute in the precision of training, the
+    judge in float32.
     """
 
     def samples(generator: Generator) -> Tensor:
         with autocast(runtime, next(generator.parameters()).device):
             return meter.samples(generator, meter.params.num_training_samples)
 
-    metrics = meter.quick(samples(state.sampler))
+    images = samples(state.sampler)
+    metrics = meter.quick(images)
     if state.averaged is not None:
-        metrics["fd_raw"] = meter.fd(samples(state.generator))
-    probes = {"d_probe_train": data.train_images, "d_probe_test": data.test_images}
-    return {
-        **metrics,
-        **{name: _mean_answer(state, images, runtime) for name, images in probes.items()},
-    }
-
-
-@torch.no_grad()
-def _mean_answer(state: GanState, images: Tensor, runtime: RuntimeParams) -> float:
-    device = next(state.discriminator.parameters()).device
-    # Evenly from the whole set: the first digits of MNIST's test set are not like its last.
-    probe = images[:: -(-len(images) // _PROBE_IMAGES)]
-    with autocast(runtime, device):
-        logits = state.discriminator.eval()(to_unit(probe).to(device)).float()
-    return float(logits.sigmoid().mean())
+        images = samples(state.generator)
+        metrics["fd_raw"] = meter.fd(images)
+    return {**metrics, **probe(state.discriminator, images, data, loss, runtime)}

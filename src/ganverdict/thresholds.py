@@ -53,6 +53,7 @@ class Thresholds:
     vanished_share: Share = 0.05
     exploding_factor: Factor = 100
     memorising_sign: Share = 0.9
+    memorising_evaluations: Count = 3
     stall_windows: Count = 12
     stall_evaluations: Count = 3
     flat_change: Share = 0.05

@@ -6,7 +6,7 @@ import pytest
 
 from ganverdict.families import CHANCE, Family
 from ganverdict.signals import SIGNALS
-from ganverdict.states import WORDS, Evidence, States
+from ganverdict.states import WORDS, Evidence, Running, States
 from ganverdict.thresholds import Thresholds
 from ganverdict.windows import Window
 from tests.synthetic_runs import PARAMS
@@ -258,6 +258,96 @@ def test_growth_within_the_burn_in_is_no_explosion() -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(BURN_IN):
         assert not states.add(window(index, {"g_loss": 10.0 ** (index / 5)}), None)
+
+
+LEVELS = {name: level for name, level in CHANCE.items() if level}
+
+
+def held_out(
+    states: States, places: list[bool], start: int = 1, name: str = "bce_mean"
+) -> list[int]:
+    """Evaluate D at steps `start` and on; return those at which a state was raised.
+
+    At each place its loss on training images is below chance; on held-out ones above, if true.
+    """
+    level, raised = LEVELS[name], []
+    for step, above in enumerate(places, start):
+        test = (1.05 if above else 0.9) * level
+        if states.add_held_out(step, 0.8 * level, test, Family(name, "given")):
+            raised.append(step)
+    return raised
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_d_memorises_where_its_held_out_loss_is_above_chance_at_three_running(name: str) -> None:
+    states = States(PARAMS, BURN_IN)
+    assert held_out(states, [True, True, False, True, True, False], 1, name) == []
+    assert held_out(states, [True] * 5, 7, name) == [9]
+    (state,) = states.all
+    assert states.holding == {"memorising": state}
+    assert (state.since, state.raised, state.until) == (7, 9, None)
+    # It holds until it was not so at three running.
+    assert held_out(states, [False, False, True, False, False], 12, name) == []
+    assert states.holding
+    held_out(states, [False], 17, name)
+    assert not states.holding
+    assert state.until == 17
+    assert held_out(states, [True] * 3, 18, name) == [20]
+    assert states.all[1].since == 18
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (0.70, 0.80),  # D is at chance on its own images, too: that is another state
+        (0.60, 0.692),  # it generalises, if little
+        (0.692, 0.697),  # a thousand images tell no more
+        (math.nan, 0.80),
+        (0.60, math.nan),
+    ],
+)
+def test_a_gap_by_itself_is_no_memorising(train: float, test: float) -> None:
+    states = States(PARAMS, BURN_IN)
+    assert not any(states.add_held_out(step, train, test, BCE) for step in range(100))
+
+
+@pytest.mark.parametrize("family", [None, Family("wasserstein", "given")])
+def test_without_a_level_no_loss_tells_of_memorising(family: Family | None) -> None:
+    states = States(PARAMS, BURN_IN)
+    assert not any(states.add_held_out(step, 0.0, 5.0, family) for step in range(100))
+
+
+def test_false_alarms_of_memorising_are_as_rare_as_three_running() -> None:
+    """An independent evaluation is above with probability p: an alarm takes p ** -3 at least."""
+    rng, lengths, p = np.random.default_rng(0), [], 0.1
+    for _ in range(200):
+        evidence, count = Running(3), 0
+        while not evidence.holds:
+            count += 1
+            evidence.add(bool(rng.random() < p), count)
+        lengths.append(count)
+    assert np.mean(lengths) >= p**-3 * (1 - 4 / math.sqrt(200))
+
+
+def test_memorising_holds_while_any_of_its_evidence_does() -> None:
+    states = States(PARAMS, BURN_IN)
+    needed = least(0.1, PARAMS.state_limit)
+    assert run(states, BCE, 20, {"d_sign_real": 0.95}) == needed
+    assert held_out(states, [True] * 3, 52 * 20 + 1) == []  # it is known already
+    run(states, BCE, 40, {"d_sign_real": 0.5}, start=21)
+    assert list(states.holding) == ["memorising"]
+    held_out(states, [False] * 3, 52 * 61)
+    assert not states.holding
+    assert len(states.all) == 1
+
+
+def test_losses_in_a_log_of_signals_tell_as_those_of_evaluations_do() -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(4):
+        states.add(window(index, {"d_loss_train": 0.5, "d_loss_test": 0.8}), BCE)
+        run(states, BCE, 8, {}, start=100 + 10 * index)  # windows that hold no evaluation
+    (state,) = states.all
+    assert (state.name, state.since, state.raised) == ("memorising", 52, 52 * 3)
 
 
 def test_a_signal_that_is_missing_leaves_its_states_as_they_are() -> None:

@@ -90,6 +90,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, fds: list[float]) -> None:
     def measured(_: Meter, state: Any, *__: object) -> dict[str, float]:
         epoch = state.step // train_params().steps_per_epoch
         rest = {"fd_sigma": 0.0, "class_kl": 0.0, "coverage": 1.0, "min_share": 1.0}
+        rest |= {"d_loss_train": 0.5, "d_loss_test": 0.5}
         return {"fd": fds[epoch - 1], **rest}
 
     monkeypatch.setattr(training_run, "measure_epoch", measured)
@@ -102,8 +103,8 @@ def onset_from(monkeypatch: pytest.MonkeyPatch, step: int, known_at: int) -> Non
     def verdict(self: Monitor) -> Verdict:
         plain = judged(self)
         if self._quality.evaluations and self._quality.evaluations[-1].step >= known_at:
-            changes = {"status": "onset", "onset_step": step, "onset_epoch": 3, "reason": "bad"}
-            return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+            onset = {"status": "onset", "end": "end", "onset_step": step, "onset_epoch": 3}
+            return dataclasses.replace(plain, **onset, reason="bad")  # type: ignore[arg-type]
         return plain
 
     monkeypatch.setattr(Monitor, "verdict", verdict)
