@@ -41,7 +41,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = Parser("stop", __doc__)
-    parser.add_argument("logs", nargs="*", metavar="LOG", help="steps.csv, epochs.csv")
+    parser.add_argument("steps", nargs="?", metavar="steps.csv", help="or another log")
+    parser.add_argument("epochs", nargs="?", metavar="epochs.csv")
     parser.add_argument("--run", metavar="RUN_ID", help="read a run of MLflow instead of files")
     parser.add_argument("--out", metavar="stop.json", help="write the verdict here")
     parser.add_argument("--plot", metavar="stop.png", help="draw logs and verdict here")
@@ -58,7 +59,7 @@ def _arguments() -> argparse.Namespace:
         help="iterations per epoch, if the evaluations do not tell",
     )
     arguments = parser.parse_args()
-    if bool(arguments.run) == bool(arguments.logs):
+    if bool(arguments.run) == bool(arguments.steps):
         raise UserError("give either steps.csv or --run RUN_ID", 2)
     return arguments
 
@@ -69,7 +70,8 @@ def _translated(arguments: argparse.Namespace) -> list[str]:
     for name in ("out", "plot", "steps_per_epoch"):
         if (value := getattr(arguments, name)) is not None:
             words.append(f"--{name.replace('_', '-')}={value}")
-    return [*words, "--", *(arguments.logs or [f"mlflow:{arguments.run}"])]
+    logs = [arguments.steps or f"mlflow:{arguments.run}", arguments.epochs]
+    return [*words, "--", *filter(None, logs)]
 
 
 def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
