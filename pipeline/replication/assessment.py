@@ -37,7 +37,7 @@ class Record:
         is_whole: whether it has come to its end.
         signals: "step" and medians of the signals over windows, [n].
         epochs: "epoch", "step" and what was measured, [m], m > 0; `fd` is the one that counts.
-        alarms: by step, those that nothing confirmed too.
+        alarms: by step, those that nothing confirmed too; not of states that passed early.
     """
 
     recipe: str
@@ -122,7 +122,7 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
         epochs=epochs,
         grids={epoch: file for epoch, file in grids.items() if file.exists()},
         verdict=monitor.verdict(),
-        alarms=monitor.alarms,
+        alarms=tuple(alarm for alarm in monitor.alarms if not alarm.passed_early),
     )
 
 
