@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ganverdict.assessment import Assessment, assess_log
-from ganverdict.curves import bands, marks, panels, span
+from ganverdict.curves import marks, panels, span
 from ganverdict.formats import read
 from ganverdict.plot import draw
 from tests.ganverdict.logs import Columns, Command, reference, write
@@ -139,15 +139,3 @@ def test_a_backend_that_is_not_installed_does_not_matter(tmp_path: Path) -> None
     )
     assert (done.returncode, done.stderr) == (1, "")
     assert (tmp_path / "stop.png").is_file()
-
-
-def test_bands_keep_extremes_and_leave_gaps() -> None:
-    values = np.ones(1_000)
-    values[500], values[700:] = 9, np.nan
-    found = bands(np.arange(1_000), values, 100)
-    assert len(found.x) == 100
-    assert found.high.max() == 9
-    assert found.middle.max() == 1
-    assert found.middle.mask[70:].all()
-    assert not found.middle.mask[:70].any()
-    assert (found.x[0], found.x[-1]) == (4.5, 994.5)
