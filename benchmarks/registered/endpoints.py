@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from benchmarks.intervals import CONFIDENCE, share_interval
 from benchmarks.registered.old_rule import earliest_within_one_error
 from benchmarks.registered.registration import Endpoint, Registration
 from benchmarks.registered.runs import Run
@@ -20,7 +20,6 @@ from pipeline.store.columns import read_csv
 Array = NDArray[np.float64]
 Row = dict[str, object]
 
-CONFIDENCE = 0.90
 RESAMPLES = 2000
 
 
@@ -190,15 +189,11 @@ def _statistic(endpoint: Endpoint, values: Array) -> float:
 
 
 def _interval(endpoint: Endpoint, values: Array) -> tuple[float, float]:
-    """Of a share exact (Clopper and Pearson 1934), since resampling none of n says nothing; of all
-    else by a bootstrap over runs."""
-    count, tail = len(values), (1 - CONFIDENCE) / 2
+    """Exact for a share, else by a bootstrap over runs."""
     if endpoint.statistic == "share":
-        hits = int(values.sum())
-        low = stats.beta.ppf(tail, hits, count - hits + 1) if hits else 0.0
-        high = stats.beta.ppf(1 - tail, hits + 1, count - hits) if hits < count else 1.0
-        return float(low), float(high)
-    drawn = np.random.default_rng(0).choice(values, (RESAMPLES, count))
+        return share_interval(int(values.sum()), len(values))
+    tail = (1 - CONFIDENCE) / 2
+    drawn = np.random.default_rng(0).choice(values, (RESAMPLES, len(values)))
     each = np.median(drawn, axis=1) if endpoint.statistic == "median" else drawn.mean(axis=1)
     low, high = np.quantile(each, (tail, 1 - tail), method="inverted_cdf")
     return float(low), float(high)
