@@ -27,6 +27,7 @@ from torch import Tensor
 from dcgan.measuring import Meter
 from dcgan.mnist import NUM_CLASSES, Mnist
 from dcgan.networks import Generator
+from dcgan.probing import PROBED
 from dcgan.sampling import to_bytes
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
@@ -121,6 +122,8 @@ def pictures(
     yield "losses", plots.losses(course)
     yield "gradients", plots.gradients(course)
     yield "fd", plots.quality(course, scale)
+    if course.epochs.keys() >= {*PROBED}:  # records of before have none of them
+        yield "discriminator", plots.discriminator(course)
     shown = (*_SHOWN_EPOCHS, outcome.epochs["epoch"][-1])
     steps = [epoch * course.steps_per_epoch for epoch in shown]
     indices = plots.nearest(outcome.grid_steps, steps)

@@ -131,7 +131,7 @@ def parity(generator: Generator, folder: Path) -> dict[str, float]:
         for name, images in drawn.items():
             same = images.shape == wanted.shape
             errors[name].append(float((images - wanted).abs().max()) if same else inf)
-    return {name: float(np.max(found)) for name, found in errors.items()}  # nan stays nan
+    return {name: float(np.max(values)) for name, values in errors.items()}  # nan stays nan
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def _sources_to_ask(params: DataParams) -> dict[str, Callable[[Path], mnist_sour
     """The sources by name, in order. Each takes an empty folder to work in."""
     sources: dict[str, Callable[[Path], mnist_sources.Files]] = {}
     if params.path is not None:
-        sources["path"] = partial(_from_given_folder, params.path)
+        sources["path"] = partial(_from_given_folder, params)
     if not params.verify:
         return sources  # nobody else has the user's own data set
     sources["torchvision"] = mnist_sources.from_torchvision
@@ -156,8 +156,9 @@ def _in_project(path: str | Path) -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")) / Path(path).expanduser()
 
 
-def _from_given_folder(given: str, work: Path) -> mnist_sources.Files:
-    return mnist_sources.from_folder(_in_project(given), work)
+def _from_given_folder(params: DataParams, work: Path) -> mnist_sources.Files:
+    # A link may lead anywhere as long as MNIST's checksums tell what is there.
+    return mnist_sources.from_folder(_in_project(str(params.path)), work, params.verify)
 
 
 def _lies_in_output(given: str) -> bool:

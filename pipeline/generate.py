@@ -204,8 +204,8 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def _grid(text: str) -> tuple[int, int | None]:
-    found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
-    columns, rows = (int(found[1]), int(found[2] or 1)) if found else (0, 0)
+    layout = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    columns, rows = (int(layout[1]), int(layout[2] or 1)) if layout else (0, 0)
     if not 1 <= columns * rows <= MAX_NUM:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not allowed; it must be COLUMNSxROWS, such as 8x8, of at most "

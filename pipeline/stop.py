@@ -17,6 +17,7 @@ from ganverdict.command import CallError
 from ganverdict.formats import ReadError
 from ganverdict.log import SIGNALS, Log
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from pipeline.base.cli import Parser, UserError, load_params, run
 from pipeline.store.columns import from_histories
 
@@ -75,7 +76,8 @@ def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
     from pipeline.tracking import server as tracking  # importing mlflow takes seconds
 
     keys = {name: renamed.get(name, f"train/{name}") for name in SIGNALS}
-    keys |= {name: renamed.get(name, f"eval/{name}") for name in (*MEASURES, "fd_ema")}
+    evaluated = (*MEASURES, "fd_ema", *HELD_OUT)
+    keys |= {name: renamed.get(name, f"eval/{name}") for name in evaluated}
     try:
         histories = tracking.read_history(run_id, keys.values())
     except tracking.FAILURES as error:

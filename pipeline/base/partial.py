@@ -19,8 +19,8 @@ def partial_name(name: str) -> str:
 def clear_abandoned(folder: Path) -> None:
     """Remove what processes of this machine were writing into `folder` when they were killed."""
     for path in folder.glob(f".*{_SUFFIX}"):
-        found = re.search(rf"\.{re.escape(_process(''))}(\d+)\.\w+\{_SUFFIX}$", path.name)
-        if found is None or psutil.pid_exists(int(found[1])):
+        maker = re.search(rf"\.{re.escape(_process(''))}(\d+)\.\w+\{_SUFFIX}$", path.name)
+        if maker is None or psutil.pid_exists(int(maker[1])):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

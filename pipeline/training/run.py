@@ -26,6 +26,7 @@ from dcgan.runtime import precision_of
 from dcgan.training import SIGNALS, GanState, Report, fit
 from ganverdict import Monitor, Verdict
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from pipeline.base.params import Params
 from pipeline.base.paths import DATA
 from pipeline.base.pictures import tile
@@ -236,7 +237,7 @@ def flat(params: Params) -> dict[str, object]:
 
 def _measures(metrics: Mapping[str, float]) -> dict[str, float]:
     """What the verdict looks at."""
-    return {name: metrics[name] for name in MEASURES}
+    return {name: metrics[name] for name in (*MEASURES, *HELD_OUT)}
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

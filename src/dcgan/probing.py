@@ -6,7 +6,7 @@ its training digits from all others and teaches G to copy them.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dcgan.losses import discriminator_loss
 from dcgan.mnist import Mnist, to_unit
@@ -16,6 +16,10 @@ from dcgan.runtime import autocast
 
 PROBE_IMAGES = 1000
 """Digits of either kind and samples that the losses are means over, or as many as there are."""
+
+_LAYERS = ("conv1", "conv2", "conv3", "conv4", "score")
+PROBED = ("d_loss_train", "d_loss_test", "d_weight_norm", *(f"d_singular_{n}" for n in _LAYERS))
+"""The names of the signals."""
 
 _BATCH = 250  # more would need more memory, and be no faster
 _HALVINGS = 60  # of an interval of logits, after which it is as short as float64 can tell
@@ -39,16 +43,9 @@ def probe(
     train, test, fake = answers.double().cpu().split([len(part) for part in parts])
     weights = [weight.detach().double() for weight in discriminator.parameters()]
     norm = torch.stack([weight.square().sum() for weight in weights]).sum().sqrt()
-    return {
-        "d_loss_train": best_loss(loss, train, fake),
-        "d_loss_test": best_loss(loss, test, fake),
-        "d_weight_norm": float(norm),
-        **{
-            f"d_singular_{name}": largest_singular_value(layer.weight)
-            for name, layer in discriminator.named_children()
-            if isinstance(layer, nn.Conv2d | nn.Linear)
-        },
-    }
+    losses = [best_loss(loss, real, fake) for real in (train, test)]
+    layers = [largest_singular_value(getattr(discriminator, name).weight) for name in _LAYERS]
+    return dict(zip(PROBED, [*losses, float(norm), *layers], strict=True))
 
 
 def best_loss(kind: str, real: Tensor, fake: Tensor) -> float:

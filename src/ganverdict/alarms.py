@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ganverdict.charts import Chart
 from ganverdict.failures import Failures
 from ganverdict.families import Family, infer
-from ganverdict.signals import CHARTED, SIGNALS, TABLE
+from ganverdict.signals import CHARTED, HELD_OUT, SIGNALS, TABLE
 from ganverdict.states import State, States
 from ganverdict.thresholds import Thresholds
 from ganverdict.windows import Window, Windows
@@ -102,6 +102,11 @@ class Alarms:
         self.raised += raised
         return raised
 
+    def add_held_out(self, step: float, measures: Mapping[str, float]) -> None:
+        """Take what an evaluation at `step` measured of D on training and held-out images."""
+        train, test = (measures.get(name, math.nan) for name in HELD_OUT)
+        self.raised += _alarms(self.states.add_held_out(step, train, test, self.family))
+
     @property
     def seen(self) -> tuple[str, ...]:
         """The signals that have had a window."""
@@ -134,9 +139,7 @@ class Alarms:
             self.charted += 1
             self.charted_from = window.start if self.charted_from is None else self.charted_from
         raised = [alarm for _, alarm in sorted(found, key=lambda pair: -pair[0])]
-        for state in self.states.add(window, self.family):
-            raised.append(Alarm(state.raised, state.name, state.words, state))
-        return raised
+        return raised + _alarms(self.states.add(window, self.family))
 
     def _tell_family(self, window: Window) -> None:
         if self.family is not None or len(self._medians) > 1000:
@@ -155,6 +158,10 @@ class Alarms:
         if signal.warning < 0:
             change = f"fell {amount} deviations below"
         return f"{signal.words} {change} the last {self._params.history_epochs:g} epochs"
+
+
+def _alarms(states: list[State]) -> list[Alarm]:
+    return [Alarm(state.raised, state.name, state.words, state) for state in states]
 
 
 def _table(signals: Mapping[str, ArrayLike], length: int) -> tuple[Array, NDArray[np.bool_]]:

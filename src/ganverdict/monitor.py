@@ -115,6 +115,7 @@ class Monitor:
             raise ValueError(f"steps of evaluations must increase, and {step:g} does not")
         if step < self._alarms.last_step:
             raise ValueError(f"the evaluation of step {step:g} came after later steps")
+        self._alarms.add_held_out(float(step), measures)
         held = bool(self._alarms.states.holding)
         self._quality.add(float(step), epoch, measures, held)
         decline = self._quality.decline

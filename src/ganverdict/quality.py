@@ -25,6 +25,7 @@ ASSUMED_NOISE = 0.01
 """The relative deviation of a metric that comes without one."""
 
 _SOME_COVERAGE = 0.1  # of less, a share says nothing
+_EVALUATIONS_TO_SEE_WAVES = 30  # what neighbours share, their differences do not show
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 _NOISE_LEVELS = {"fd": 100.0, "fid": 100.0, "kid": 0.1}  # of samples that are little but noise
 
@@ -236,7 +237,8 @@ class Quality:
         )
         if self.decline is not None or since < wanted or self.best is None:
             return
-        recent = float(np.median([e.value for e in self._known[-5:]]))
+        lately = 5 if held else max(5, since // 2)
+        recent = float(np.median([e.value for e in self._known[-lately:]]))
         # Where a state explains it, little evidence is enough.
         excess = params.wobbles * self.wobble if held else self._luck()
         least = max(excess, params.plateau_change)
@@ -262,8 +264,11 @@ class Quality:
 
         The lowest of n values without a trend is about sqrt(2 ln n) deviations under their level.
         """
-        count = max(len(self._known), 2)
-        return (self._params.wobbles + math.sqrt(2 * math.log(count))) * self.wobble
+        values = [e.value for e in self._known if e.value is not None]
+        count, wobble = max(len(values), 2), self.wobble
+        if count >= _EVALUATIONS_TO_SEE_WAVES:
+            wobble = max(wobble, relative_wobble(values, 5))
+        return math.expm1((self._params.wobbles + math.sqrt(2 * math.log(count))) * wobble)
 
     def _base(self) -> float:
         """The best value; where it is next to nothing, a hundredth of the start."""
@@ -288,8 +293,8 @@ class Quality:
                 params.worse_factor: max(5.0, params.patience_share * best),
             }
             for factor, wanted in waits.items():
-                # Only what is little worse may be a wobble.
-                least = max(measured, wobbled) if factor == params.worse_factor else measured
+                # What is several times worse is no wobble.
+                least = measured if factor == params.collapse_factor else max(measured, wobbled)
                 if value > max(factor * base, least):
                     found[self.metric, str(factor)] = _Rule(self.metric, wanted, words)
         for measure, judge in _OTHERS.items():
@@ -350,13 +355,15 @@ def _trailing_median(values: Array) -> Array:
     return np.asarray(np.median([values[:-2], values[1:-1], values[2:]], axis=0))
 
 
-def relative_wobble(values: list[float] | Array) -> float:
-    """Relative deviation of single values from their neighbours' line; 0 if there are too few.
+def relative_wobble(values: list[float] | Array, apart: int = 1) -> float:
+    """Relative deviation of values from the line of those `apart`; 0 if there are too few.
 
     From second differences of logarithms, which a steady fall leaves at zero; their variance is
     six times that of one value. The median makes it deaf to a few jumps.
     """
     positive = np.array([value for value in values if value > 0])
-    if len(positive) < 3:
+    if len(positive) < 2 * apart + 1:
         return 0.0
-    return float(1.4826 * np.median(np.abs(np.diff(np.log(positive), n=2))) / math.sqrt(6))
+    logs = np.log(positive)
+    bends = logs[2 * apart :] - 2 * logs[apart:-apart] + logs[: -2 * apart]
+    return float(1.4826 * np.median(np.abs(bends)) / math.sqrt(6))

@@ -32,5 +32,8 @@ SIGNALS = tuple(TABLE)
 CHARTED = tuple(name for name, signal in TABLE.items() if signal.warning)
 """The signals whose change is a warning."""
 
+HELD_OUT = ("d_loss_train", "d_loss_test")
+"""What tells whether D knows its training images by heart; may come with evaluations."""
+
 LOSSES = ("d_loss", "g_loss")
 """The signals that must be finite: mixed precision skips steps whose gradient norm is not."""

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 
 from ganverdict.families import Family
-from ganverdict.signals import LOSSES, SIGNALS, TABLE
+from ganverdict.signals import HELD_OUT, LOSSES, SIGNALS, TABLE
 from ganverdict.thresholds import Thresholds
 from ganverdict.windows import Window
 
@@ -20,7 +20,7 @@ WORDS = {
     "vanished": "D's loss was at nothing, so that G learns from it no more",
     "dead": "nothing moved: {signal} was the same to the last digit",
     "exploding": "{signal} grew to {times:.3g} times what it was",
-    "memorising": "D told its training images from held-out ones",
+    "memorising": "D knew its training images by heart ({evidence})",
 }
 """Every state, and what it says of a run."""
 
@@ -53,6 +53,30 @@ class Evidence:
         self._value = min(grown, self._limit)
         held, self.holds = self.holds, self._value >= (1 if self.holds else self._limit)
         return self.holds and not held
+
+
+class Running:
+    """A state told by few and dear measurements: so many bad ones running, until as many are not.
+
+    Where a measurement is bad with probability p given the past, the average number of them to a
+    false alarm is at least p ** -wanted.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        self._wanted, self._count = wanted, 0  # running ones that speak against what is told
+        self.holds = False
+        self.since = math.nan
+
+    def add(self, bad: bool, step: float) -> None:
+        """Take a measurement made at `step`."""
+        if bad is self.holds:
+            self._count = 0
+            return
+        if not self._count and bad:
+            self.since = step
+        self._count += 1
+        if self._count == self._wanted:
+            self.holds, self._count = bad, 0
 
 
 @dataclass
@@ -98,6 +122,8 @@ class States:
         self.holding: dict[str, State] = {}
         self._params, self._burn_in = params, burn_in
         self._evidence = {name: Evidence(_SHARES[name], params.state_limit) for name in WORDS}
+        self._held_out = Running(params.memorising_evaluations)
+        self._told_by: dict[str, set[object]] = {name: set() for name in WORDS}
         self._middles = {
             name: _Middle() for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
         }
@@ -113,18 +139,45 @@ class States:
             if name not in found:
                 continue
             words = found[name]
-            if evidence.add(words is not None, window.start):
-                early = self._count <= self._burn_in
-                state = State(name, words or "", evidence.since, window.end, early=early)
-                self.holding[name] = state
-                self.all.append(state)
-                raised.append(state)
-            elif not evidence.holds and name in self.holding:
-                self.holding.pop(name).until = window.end
-            if name in self.holding:
+            evidence.add(words is not None, window.start)
+            raised += self._settle(name, evidence, window.end, words or "")
+            if evidence.holds:
                 self.holding[name].windows = evidence.windows
         self._before = window
-        return raised
+        train, test = (window.median(name) for name in HELD_OUT)
+        return raised + self.add_held_out(window.end, train, test, family)
+
+    def add_held_out(
+        self, step: float, train: float, test: float, family: Family | None
+    ) -> list[State]:
+        """Take D's losses on training and on held-out images, at `step`; NaN: not measured.
+
+        Returns the state that they make certain. They are in the unit of the family's loss.
+        """
+        chance = family.chance if family else None
+        if chance is None or not math.isfinite(test + train):
+            return []
+        self._held_out.add(train < chance and test > (1 + _LUCK) * chance, step)
+        evidence = f"its loss on held-out ones stood above {chance:.3g}, on these below"
+        words = WORDS["memorising"].format(evidence=evidence)
+        return self._settle("memorising", self._held_out, step, words)
+
+    def _settle(
+        self, name: str, evidence: Evidence | Running, step: float, words: str
+    ) -> list[State]:
+        """Begin or end a state, which holds while any of its evidence does."""
+        told_by = self._told_by[name]
+        held = bool(told_by)
+        (told_by.add if evidence.holds else told_by.discard)(evidence)
+        if told_by and not held:
+            early = 0 < self._count <= self._burn_in
+            state = State(name, words, evidence.since, step, early=early)
+            self.holding[name] = state
+            self.all.append(state)
+            return [state]
+        if held and not told_by:
+            self.holding.pop(name).until = step
+        return []
 
     def _found(self, window: Window, family: Family | None) -> dict[str, str | None]:
         """For each state that this window can tell: in words that it is so, or None."""
@@ -150,7 +203,9 @@ class States:
         sign = window.median("d_sign_real")
         if not math.isnan(sign):
             memorises = sign > params.memorising_sign
-            found["memorising"] = WORDS["memorising"] if memorises else None
+            evidence = f"r_t, the mean sign of its answers to them, over {params.memorising_sign:g}"
+            words = WORDS["memorising"].format(evidence=evidence)
+            found["memorising"] = words if memorises else None
         return found
 
     def _dead(self, window: Window, chance: float | None) -> str | None:
@@ -185,6 +240,9 @@ class States:
         return WORDS["exploding"].format(signal=TABLE[worst[1]].words, times=worst[0])
 
 
+# How far over chance, relatively, a loss may be found that is just under it: a D near chance
+# answers nearly the same to everything, so that a mean over 1,000 images is off by a fifth of this.
+_LUCK = 0.01
 # A critic's loss has no level; a relativistic D may be sure of every pair while G learns.
 _NEVER_VANISHED = ("wasserstein", "relativistic")
 _WASSERSTEIN_FACTOR = 3.0

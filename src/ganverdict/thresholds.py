@@ -44,7 +44,7 @@ class Thresholds:
     max_deviations: Annotated[float, Between(0.1, 1_000_000)] = 5
     # The alarm of a chart: a one-sided CUSUM of the deviations.
     cusum_slack: Positive = 1.0
-    cusum_limit: Positive = 10
+    cusum_limit: Positive = 14
     # States that hold: windows that are bad multiply the evidence, windows that are not halve it.
     state_limit: Annotated[float, Between(1, 1_000_000_000)] = 100_000
     chance_range: Factor = 1.25
@@ -53,6 +53,7 @@ class Thresholds:
     vanished_share: Share = 0.05
     exploding_factor: Factor = 100
     memorising_sign: Share = 0.9
+    memorising_evaluations: Count = 3
     stall_windows: Count = 12
     stall_evaluations: Count = 3
     flat_change: Share = 0.05

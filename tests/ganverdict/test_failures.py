@@ -12,15 +12,15 @@ from ganverdict.signals import LOSSES, SIGNALS
 Array = NDArray[np.float64]
 
 
-def fed(missing: tuple[int, ...] = (), **signals: list[float]) -> Failures:
-    """Rows at steps 1, 2, ...; `missing` rows have no values."""
+def fed(gaps: tuple[int, ...] = (), **signals: list[float]) -> Failures:
+    """Rows at steps 1, 2, ...; `gaps`, rows by index, have no values."""
     count = len(next(iter(signals.values())))
     rows = np.zeros((count, len(SIGNALS)))
     gone = np.ones(rows.shape, dtype=np.bool_)
     for name, values in signals.items():
         rows[:, SIGNALS.index(name)] = values
         gone[:, SIGNALS.index(name)] = False
-    gone[list(missing)] = True
+    gone[list(gaps)] = True
     failures = Failures()
     failures.add(np.arange(1.0, count + 1), rows, gone)
     return failures
@@ -32,7 +32,7 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
 @pytest.mark.parametrize("signal", LOSSES)
 def test_a_loss_that_is_not_finite_is_a_failure_from_its_step_on(signal: str, value: float) -> None:
-    failure = fed(**{signal: [1.0, 1.0, value, value]}).lasting
+    failure = fed((), **{signal: [1.0, 1.0, value, value]}).lasting
     assert failure is not None
     assert (failure.signal, failure.step, failure.rows) == (signal, 3, 2)
 
@@ -76,10 +76,10 @@ def test_norms_that_stay_infinite_for_some_rows_are_a_failure_until_then() -> No
 
 
 def test_missing_rows_are_neither_finite_nor_not() -> None:
-    failures = fed(missing=(2, 3, 4), d_loss=[1.0, NAN, 1.0, 1.0, 1.0, 1.0, 1.0])
+    failures = fed(gaps=(2, 3, 4), d_loss=[1.0, NAN, 1.0, 1.0, 1.0, 1.0, 1.0])
     assert failures.lasting is not None
     assert failures.lasting.finite_rows == 2
-    assert fed(missing=(1,), d_loss=[1.0, NAN, 1.0]).lasting is None
+    assert fed(gaps=(1,), d_loss=[1.0, NAN, 1.0]).lasting is None
 
 
 @given(

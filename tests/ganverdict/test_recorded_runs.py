@@ -21,8 +21,8 @@ INJECTED = 8 * EPOCH
 
 
 def verdict(kind: str, alone: tuple[str, ...] = SIGNALS) -> Verdict:
-    files = (RECORDED / f"{kind}_{table}.csv" for table in ("steps", "epochs"))
-    return assess(*read_run(*files, alone), steps_per_epoch=EPOCH)
+    steps, epochs = read_run(RECORDED / f"{kind}_steps.csv", RECORDED / f"{kind}_epochs.csv", alone)
+    return assess(steps, epochs, steps_per_epoch=EPOCH)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_the_joint_update_turns_for_the_worse_and_the_frozen_one_does_not() -> N
 
 
 def test_losses_alone_with_their_family_announce_the_joint_update_too() -> None:
-    files = (RECORDED / f"joint_{table}.csv" for table in ("steps", "epochs"))
-    steps, epochs = read_run(*files, ("d_loss", "g_loss"))
+    alone = ("d_loss", "g_loss")
+    steps, epochs = read_run(RECORDED / "joint_steps.csv", RECORDED / "joint_epochs.csv", alone)
     found = assess(steps, epochs, steps_per_epoch=EPOCH, loss="bce_mean")
     assert (found.status, found.signal) == ("onset", "at_chance")
     # Positive losses without D's answers may be of several families.

@@ -6,7 +6,7 @@ import pytest
 
 from ganverdict.families import CHANCE, Family
 from ganverdict.signals import SIGNALS
-from ganverdict.states import WORDS, Evidence, States
+from ganverdict.states import WORDS, Evidence, Running, States
 from ganverdict.thresholds import Thresholds
 from ganverdict.windows import Window
 from tests.synthetic_runs import PARAMS
@@ -33,7 +33,7 @@ CASES: dict[str, tuple[Family | None, Medians, Medians, float]] = {
 }
 
 
-def window(number: int, constant: bool = False, **medians: float) -> Window:
+def window(number: int, medians: Medians, constant: bool = False) -> Window:
     """Window `number` of 52 steps."""
     values = np.array([medians.get(name, np.nan) for name in SIGNALS])
     return Window(
@@ -47,11 +47,11 @@ def least(share: float, limit: float) -> int:
 
 
 def run(
-    states: States, family: Family | None, count: int, start: int = 0, **medians: float
+    states: States, family: Family | None, count: int, medians: Medians, start: int = 0
 ) -> int | None:
     """Feed `count` equal windows; return which of them raised a state, counted from 1."""
     for index in range(count):
-        if states.add(window(start + index, **medians), family):
+        if states.add(window(start + index, medians), family):
             return index + 1
     return None
 
@@ -134,14 +134,14 @@ def test_every_state_has_a_case() -> None:
 def test_a_state_is_raised_when_it_is_certain_and_released_when_it_has_passed(name: str) -> None:
     family, bad, good, share = CASES[name]
     states, needed = States(PARAMS, BURN_IN), least(share, PARAMS.state_limit)
-    assert run(states, family, 100, **good) is None
-    assert run(states, family, 200, start=100, **bad) == needed
+    assert run(states, family, 100, good) is None
+    assert run(states, family, 200, bad, start=100) == needed
     (state,) = states.all
     assert states.holding == {name: state}
     assert (state.name, state.since, state.until) == (name, 52 * 100 + 1, None)
     assert (state.raised, state.early) == (52 * (100 + needed), False)
     assert state.windows == needed
-    run(states, family, 30, start=100 + needed, **good)
+    run(states, family, 30, good, start=100 + needed)
     assert not states.holding
     assert state.until == 52 * (100 + needed + math.ceil(math.log2(PARAMS.state_limit)))
 
@@ -153,14 +153,14 @@ def test_noise_within_its_share_raises_no_state(name: str) -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(3000):
         medians = bad if rng.random() < share / 2 else good
-        assert not states.add(window(index, **medians), family)
+        assert not states.add(window(index, medians), family)
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"exploding"}))
 def test_a_state_from_the_first_step_on_is_told_as_such(name: str) -> None:
     family, bad, _, share = CASES[name]
     states = States(PARAMS, BURN_IN)
-    assert run(states, family, 60, **bad) == least(share, PARAMS.state_limit)
+    assert run(states, family, 60, bad) == least(share, PARAMS.state_limit)
     (state,) = states.all
     assert (state.since, state.early) == (1, True)
 
@@ -170,7 +170,7 @@ def test_chance_is_at_the_level_of_the_family(name: str) -> None:
     level = CHANCE[name] or 0.0
     for times, raised in ((1.005, True), (0.995, False), (1.2, True), (1.3, False)):
         states = States(PARAMS, BURN_IN)
-        found = run(states, Family(name, "given"), 60, d_loss=times * level)
+        found = run(states, Family(name, "given"), 60, {"d_loss": times * level})
         assert (found is not None) is raised
         assert not raised or list(states.holding) == ["at_chance"]
 
@@ -178,13 +178,13 @@ def test_chance_is_at_the_level_of_the_family(name: str) -> None:
 @pytest.mark.parametrize("family", [None, Family("wasserstein", "given")])
 def test_without_a_level_nothing_is_at_chance(family: Family | None) -> None:
     states = States(PARAMS, BURN_IN)
-    assert run(states, family, 60, d_loss=math.log(2) + 0.01) is None
+    assert run(states, family, 60, {"d_loss": math.log(2) + 0.01}) is None
 
 
 @pytest.mark.parametrize("name", list(CHANCE))
 def test_a_loss_at_nothing_tells_of_families_that_have_a_level_for_it(name: str) -> None:
     states = States(PARAMS, BURN_IN)
-    found = run(states, Family(name, "given"), 60, d_loss=1e-3)
+    found = run(states, Family(name, "given"), 60, {"d_loss": 1e-3})
     assert (found is None) is (name in ("wasserstein", "relativistic"))
 
 
@@ -193,7 +193,7 @@ def test_a_share_of_one_half_is_needed_for_chance_alone() -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(3000):
         level = 0.70 if index % 3 == 0 else 0.68
-        assert not states.add(window(index, d_loss=level), BCE)
+        assert not states.add(window(index, {"d_loss": level}), BCE)
 
 
 @pytest.mark.parametrize(
@@ -211,21 +211,23 @@ def test_a_loss_that_is_one_number_to_the_last_digit_is_dead(
 ) -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(60):
-        states.add(window(index, constant=True, **{signal: value}), None)
+        states.add(window(index, {signal: value}, constant=True), None)
     assert ("dead" in states.holding) is dead
 
 
 def test_windows_that_are_constant_but_differ_are_not_dead() -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(60):
-        states.add(window(index, constant=True, d_loss=1.2345 + index / 1000), None)
+        states.add(window(index, {"d_loss": 1.2345 + index / 1000}, constant=True), None)
     assert "dead" not in states.holding
 
 
 def test_d_s_loss_at_exactly_nothing_is_vanished_and_not_dead() -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(60):
-        states.add(window(index, constant=True, d_loss=0.0, g_loss=5.0 + 0.01 * index), None)
+        states.add(
+            window(index, {"d_loss": 0.0, "g_loss": 5.0 + 0.01 * index}, constant=True), None
+        )
     assert list(states.holding) == ["vanished"]
 
 
@@ -233,9 +235,9 @@ def test_d_s_loss_at_exactly_nothing_is_vanished_and_not_dead() -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_orders_of_magnitude_over_its_middle_are_an_explosion(signal: str, sign: int) -> None:
     states = States(PARAMS, BURN_IN)
-    assert run(states, None, 100, **{signal: 1.0}) is None
+    assert run(states, None, 100, {signal: 1.0}) is None
     for index in range(100, 160):
-        states.add(window(index, **{signal: sign * 2.0 ** (index - 99)}), None)
+        states.add(window(index, {signal: sign * 2.0 ** (index - 99)}), None)
     assert "exploding" in states.holding
     assert "grew to" in states.all[-1].words
 
@@ -244,31 +246,121 @@ def test_a_critic_that_runs_away_explodes_and_one_that_converges_does_not() -> N
     critic = Family("wasserstein", "inferred")
     away = States(PARAMS, BURN_IN)
     for index in range(200):
-        away.add(window(index, d_loss=-1.0 * max(index - 100, 1)), critic)
+        away.add(window(index, {"d_loss": -1.0 * max(index - 100, 1)}), critic)
     assert "exploding" in away.holding
     settling = States(PARAMS, BURN_IN)
     for index in range(200):
-        settling.add(window(index, d_loss=-20 * math.exp(-index / 40) - 1), critic)
+        settling.add(window(index, {"d_loss": -20 * math.exp(-index / 40) - 1}), critic)
     assert not settling.all
 
 
 def test_growth_within_the_burn_in_is_no_explosion() -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(BURN_IN):
-        assert not states.add(window(index, g_loss=10.0 ** (index / 5)), None)
+        assert not states.add(window(index, {"g_loss": 10.0 ** (index / 5)}), None)
+
+
+LEVELS = {name: level for name, level in CHANCE.items() if level}
+
+
+def held_out(
+    states: States, places: list[bool], start: int = 1, name: str = "bce_mean"
+) -> list[int]:
+    """Evaluate D at steps `start` and on; return those at which a state was raised.
+
+    At each place its loss on training images is below chance; on held-out ones above, if true.
+    """
+    level, raised = LEVELS[name], []
+    for step, above in enumerate(places, start):
+        test = (1.05 if above else 0.9) * level
+        if states.add_held_out(step, 0.8 * level, test, Family(name, "given")):
+            raised.append(step)
+    return raised
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_d_memorises_where_its_held_out_loss_is_above_chance_at_three_running(name: str) -> None:
+    states = States(PARAMS, BURN_IN)
+    assert held_out(states, [True, True, False, True, True, False], 1, name) == []
+    assert held_out(states, [True] * 5, 7, name) == [9]
+    (state,) = states.all
+    assert states.holding == {"memorising": state}
+    assert (state.since, state.raised, state.until) == (7, 9, None)
+    # It holds until it was not so at three running.
+    assert held_out(states, [False, False, True, False, False], 12, name) == []
+    assert states.holding
+    held_out(states, [False], 17, name)
+    assert not states.holding
+    assert state.until == 17
+    assert held_out(states, [True] * 3, 18, name) == [20]
+    assert states.all[1].since == 18
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (0.70, 0.80),  # D is at chance on its own images, too: that is another state
+        (0.60, 0.692),  # it generalises, if little
+        (0.692, 0.697),  # a thousand images tell no more
+        (math.nan, 0.80),
+        (0.60, math.nan),
+    ],
+)
+def test_a_gap_by_itself_is_no_memorising(train: float, test: float) -> None:
+    states = States(PARAMS, BURN_IN)
+    assert not any(states.add_held_out(step, train, test, BCE) for step in range(100))
+
+
+@pytest.mark.parametrize("family", [None, Family("wasserstein", "given")])
+def test_without_a_level_no_loss_tells_of_memorising(family: Family | None) -> None:
+    states = States(PARAMS, BURN_IN)
+    assert not any(states.add_held_out(step, 0.0, 5.0, family) for step in range(100))
+
+
+def test_false_alarms_of_memorising_are_as_rare_as_three_running() -> None:
+    """An independent evaluation is above with probability p: an alarm takes p ** -3 at least."""
+    rng, lengths, p = np.random.default_rng(0), [], 0.1
+    for _ in range(200):
+        evidence, count = Running(3), 0
+        while not evidence.holds:
+            count += 1
+            evidence.add(bool(rng.random() < p), count)
+        lengths.append(count)
+    assert np.mean(lengths) >= p**-3 * (1 - 4 / math.sqrt(200))
+
+
+def test_memorising_holds_while_any_of_its_evidence_does() -> None:
+    states = States(PARAMS, BURN_IN)
+    needed = least(0.1, PARAMS.state_limit)
+    assert run(states, BCE, 20, d_sign_real=0.95) == needed
+    assert held_out(states, [True] * 3, 52 * 20 + 1) == []  # it is known already
+    run(states, BCE, 40, start=21, d_sign_real=0.5)
+    assert list(states.holding) == ["memorising"]
+    held_out(states, [False] * 3, 52 * 61)
+    assert not states.holding
+    assert len(states.all) == 1
+
+
+def test_losses_in_a_log_of_signals_tell_as_those_of_evaluations_do() -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(4):
+        states.add(window(index, d_loss_train=0.5, d_loss_test=0.8), BCE)
+        run(states, BCE, 8, start=100 + 10 * index)  # windows that hold no evaluation
+    (state,) = states.all
+    assert (state.name, state.since, state.raised) == ("memorising", 52, 52 * 3)
 
 
 def test_a_signal_that_is_missing_leaves_its_states_as_they_are() -> None:
     family, bad, good, _ = CASES["at_chance"]
     states = States(PARAMS, BURN_IN)
-    run(states, family, 100, **bad)
-    run(states, family, 100, start=100)
+    run(states, family, 100, bad)
+    run(states, family, 100, {}, start=100)
     assert list(states.holding) == ["at_chance"]
-    run(states, family, 30, start=200, **good)
+    run(states, family, 30, good, start=200)
     assert not states.holding
 
 
 def test_the_limit_is_a_threshold() -> None:
     family, bad, _, share = CASES["at_chance"]
     states = States(Thresholds(state_limit=100), BURN_IN)
-    assert run(states, family, 60, **bad) == least(share, 100)
+    assert run(states, family, 60, bad) == least(share, 100)

@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
+from dcgan.probing import PROBED
 from dcgan.training import SIGNALS
 from pipeline.plots import training as plots
 from pipeline.plots.training import Course
@@ -40,6 +41,7 @@ def course(epochs: int, steps_per_epoch: int, averaged: bool = False) -> Course:
     signals = {name: np.exp(rng.normal(0, 0.3, len(step))) for name in SIGNALS}
     epoch = np.arange(1, epochs + 1)
     metrics = {"fd": 50.0 / epoch, "fd_sigma": 1.0 / epoch, "class_kl": 0.5 / epoch}
+    metrics |= {name: np.exp(rng.normal(0, 0.1, epochs)) for name in PROBED}
     if averaged:
         metrics["fd_raw"] = 60.0 / epoch
     return Course(
@@ -60,12 +62,15 @@ def damaged() -> Course:
     whole.steps["d_loss"][5] = 0.0
     whole.epochs["fd"][-1] = np.nan
     whole.epochs["class_kl"][:] = 0.0
+    whole.epochs["d_loss_train"][:] = 0.0
+    whole.epochs["d_singular_conv1"][:] = np.nan
     return whole
 
 
 DRAWN: dict[str, Callable[[Course], plots.Figure]] = {
     "losses": plots.losses,
     "gradients": plots.gradients,
+    "discriminator": plots.discriminator,
     "quality": lambda run: plots.quality(run, SCALE),
 }
 COURSES = {

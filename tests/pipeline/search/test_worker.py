@@ -160,11 +160,11 @@ def test_a_cut_trial_ends_at_once_and_keeps_the_best_it_had(
     assert Silent.runs[0].kept["end"] == "FINISHED"
 
 
-def test_a_confirmed_onset_ends_a_trial_with_its_best_before_it(
+def test_a_confirmed_onset_ends_a_trial_with_the_best_that_it_had(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     length = train_params().steps_per_epoch
-    scripted(monkeypatch, [9.0, 5.0, 1.0, 1.0])
+    scripted(monkeypatch, [9.0, 5.0, 6.0, 1.0])
     onset_from(monkeypatch, step=2 * length + 1, known_at=3 * length)
     request, best_so_far = requested()
     result = trainer.train(request)

@@ -54,7 +54,7 @@ def test_what_is_concluded_from_a_run_or_done_with_it_does_not_change_its_name(j
     """A word of the verdict or one of its thresholds trains nothing anew."""
     before = run_hash(SHIPPED, CPU, "data", judge)
     for params in (
-        changed("stability", fd_factor=3.0, window=20),
+        changed("stability", window=20),
         changed("tune", trials=3),
         changed("judge", epochs=9),  # its weights count, not how they came about
         changed("data", path="elsewhere"),

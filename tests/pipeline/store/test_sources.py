@@ -94,6 +94,29 @@ def test_links_inside_the_folder_and_to_the_folder_are_followed(folder: Path, wo
     assert sources.from_folder(work / "link", work) == whole
 
 
+def test_links_out_of_the_folder_are_followed_where_checksums_tell_what_is_there(
+    folder: Path, work: Path
+) -> None:
+    for name in mnist.FILES:
+        (work / name).symlink_to(folder / name)
+    assert sources.from_folder(work, work, follow_links=True) == contents(folder)
+    (folder / TRAIN_LABELS).unlink()
+    with pytest.raises(ValueError, match=f"{TRAIN_LABELS} is not a regular file"):
+        sources.from_folder(work, work, follow_links=True)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_dot_in_place_of_the_dash_before_idx_is_read_too(
+    folder: Path, work: Path, zipped: bool
+) -> None:
+    whole = contents(folder)
+    for name in mnist.FILES:
+        (folder / name).rename(folder / name.replace("-idx", ".idx"))
+        if zipped:
+            gzip_in_place(folder / name.replace("-idx", ".idx"))
+    assert sources.from_folder(folder, work) == whole
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("nowhere")])
 def test_what_is_not_a_regular_file_is_refused_without_waiting(
     folder: Path, work: Path, make: Callable[[Path], None]

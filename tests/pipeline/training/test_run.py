@@ -23,6 +23,8 @@ from tests.searches import SHIPPED
 from tests.small import CPU, FP32, MEASURE, digits, same, train_params
 
 DATA = digits(train=200, test=120)
+JUDGE = Judge().eval()
+METER = Meter(JUDGE, reference(JUDGE, DATA, MEASURE), MEASURE)
 EPOCHS, LENGTH = 4, train_params().steps_per_epoch
 STEPS = EPOCHS * LENGTH
 
@@ -53,9 +55,7 @@ def params(**changes: Any) -> Params:
 
 
 def training(name: str = "a", **changes: Any) -> TrainingRun:
-    judge = Judge().eval()
-    meter = Meter(judge, reference(judge, DATA, MEASURE), MEASURE)
-    return TrainingRun(params(**changes), DATA, meter, Checkpoints(name), CPU)
+    return TrainingRun(params(**changes), DATA, METER, Checkpoints(name), CPU)
 
 
 def trained(before_step: Callable[[int], bool] = lambda _: True, **changes: Any) -> TrainingRun:
