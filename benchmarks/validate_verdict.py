@@ -37,6 +37,7 @@ from dcgan.training import SIGNALS, GanState, fit
 from ganverdict import Monitor, Verdict
 from ganverdict.monitor import fed_monitor
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from pipeline.base.cli import load_params, progress_bar, run, write_whole
 from pipeline.base.params import Params
 from pipeline.base.paths import REPLICATION
@@ -52,6 +53,8 @@ CSV_STRIDE = 13  # four iterations a window: small files, the same medians but f
 BLOCKS = 300  # series resampled from healthy runs
 
 Array = NDArray[np.float64]
+
+_NAMES = ("epoch", "step", *MEASURES)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Record:
         """The monitor that has seen all of it."""
         steps = {"step": np.arange(1, len(self.signals) + 1)}
         signals = dict(zip(SIGNALS, self.signals.T, strict=True))
-        names = [name for name in ("epoch", "step", *MEASURES) if name in self.epochs[0]]
+        names = [name for name in (*_NAMES, *HELD_OUT) if name in self.epochs[0]]
         epochs = {name: np.array([row[name] for row in self.epochs]) for name in names}
         length = len(self.signals) // max(len(self.epochs), 1)
         return fed_monitor(
@@ -448,7 +451,7 @@ def write_csvs(folder: Path, seed: int) -> None:
             last = record.signals[-1]
             rows.append([f"{len(record.signals)}", *(f"{value:.5g}" for value in last)])
         _write_csv(folder / f"{kind}_steps.csv", ["step", *SIGNALS], rows)
-        names = ["epoch", "step", *MEASURES]
+        names = [*_NAMES, *HELD_OUT]
         rows = [[f"{row[name]:.5g}" for name in names] for row in record.epochs]
         _write_csv(folder / f"{kind}_epochs.csv", names, rows)
 

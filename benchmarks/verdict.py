@@ -32,6 +32,7 @@ from benchmarks.learning_curves import STEPS_PER_EPOCH, Training, read_table
 from dcgan.training import SIGNALS
 from ganverdict import Monitor, Verdict
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from pipeline.base.cli import progress_bar, run
 from pipeline.base.paths import REPLICATION
 from tests.synthetic_runs import EPOCH, synthetic_run
@@ -104,13 +105,12 @@ def main() -> None:
 
 def synthetic_log(seed: int, epochs: int = SYNTHETIC_EPOCHS) -> Log:
     """A made-up healthy run, as tests/synthetic_runs.py makes them."""
-    signals, evaluations = synthetic_run(seed, epochs=epochs)
-    floats = [
+    signals, evaluations = (
         {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
-        for columns in (signals, evaluations)
-    ]
+        for columns in synthetic_run(seed, epochs=epochs)
+    )
     options = {"metric": "fd", "steps_per_epoch": float(EPOCH), "loss": "bce_mean"}
-    return Log(f"synthetic {seed}", "fine", *floats, options)
+    return Log(f"synthetic {seed}", "fine", signals, evaluations, options)
 
 
 def false_alarms(logs: Iterable[Log]) -> dict[str, object]:
@@ -322,7 +322,8 @@ def _own(name: str, kind: str, signals: dict[str, Array], epochs: dict[str, Arra
     length = float(epochs["step"][0] / epochs["epoch"][0])
     options = {"metric": "fd", "steps_per_epoch": length, "loss": "bce_mean"}
     kept = {name: v for name, v in signals.items() if name in ("step", *SIGNALS)}
-    measures = {name: v for name, v in epochs.items() if name in ("step", "epoch", *MEASURES)}
+    measured = ("step", "epoch", *MEASURES, *HELD_OUT)
+    measures = {name: v for name, v in epochs.items() if name in measured}
     return Log(name, kind, kept, measures, options)
 
 

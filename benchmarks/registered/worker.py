@@ -56,9 +56,8 @@ def work(job: Job, may_go_on: MayGoOn) -> None:
         facts = run.facts(registration, params)
         write_facts(run.folder, facts)
         window = params.stability.window
-        for report in fit(
-            training.state, data.train_images, params.train, params.runtime, may_go_on
-        ):
+        train, runtime = params.train, params.runtime
+        for report in fit(training.state, data.train_images, train, runtime, may_go_on):
             training.take(report)
             write_series(run.folder, training.history, window)
         if not training.is_over:
