@@ -12,6 +12,7 @@ from dcgan.training import SIGNALS
 from ganverdict.alarms import Alarm
 from ganverdict.monitor import fed_monitor
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import Verdict
 from pipeline.replication.records import (
@@ -108,7 +109,7 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
     if not epochs_done(folder):
         return None
     recipe, _, seed = folder.name.rpartition("-")
-    names = ("epoch", "step", *MEASURES)
+    names = ("epoch", "step", *MEASURES, *HELD_OUT)
     epochs = read_csv(folder / "epochs.csv", names, {})
     signals = read_csv(folder / "signals.csv", ("step", *SIGNALS), {})
     grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
