@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def run(seed: int, failure: Failure) -> tuple[Columns, Columns]:
     return synthetic_run(seed, failure, epochs=25, at_epoch=BEGUN)
 
 
-def judged(steps: Columns | None, epochs: Columns | None, **options: object) -> Verdict:
+def judged(steps: Columns | None, epochs: Columns | None, **options: Any) -> Verdict:
     return assess(steps, epochs, **{"steps_per_epoch": EPOCH, **options})
 
 
@@ -313,10 +314,14 @@ def test_a_confirmed_decline_stays_until_a_new_best() -> None:
 @pytest.mark.parametrize("factor", [1e-3, 784.0])
 def test_units_of_gradients_steps_and_fd_do_not_matter(failure: Failure, factor: float) -> None:
     steps, epochs = run(2, failure)
-    scaled = {n: v * factor if n.endswith(("norm", "ratio")) else v for n, v in steps.items()}
+    scaled: Columns = {
+        n: np.asarray(v * factor) if n.endswith(("norm", "ratio")) else v for n, v in steps.items()
+    }
     before = judged(steps, epochs)
     # By a name of its own: of fd, FID and KID it is known what little but noise comes to.
-    after = judged(scaled, {**without(epochs, "fd"), "m": epochs["fd"] * factor}, metric="m")
+    after = judged(
+        scaled, {**without(epochs, "fd"), "m": np.asarray(epochs["fd"] * factor)}, metric="m"
+    )
     told = ("status", "end", "onset_step", "confirm_step", "best_step", "length_step", "signal")
     assert [getattr(after, name) for name in told] == [getattr(before, name) for name in told]
 
@@ -325,7 +330,9 @@ def test_units_of_gradients_steps_and_fd_do_not_matter(failure: Failure, factor:
 def test_units_of_a_critic_s_loss_do_not_matter(factor: float) -> None:
     jump = np.where(np.arange(20 * WINDOWS) < 15 * WINDOWS, 1.0, 2.0)
     critic = series(20, d_loss=-jump, g_loss=jump)
-    scaled = {name: v * factor if name in LOSSES else v for name, v in critic.items()}
+    scaled: Columns = {
+        name: np.asarray(v * factor) if name in LOSSES else v for name, v in critic.items()
+    }
     one, other = (judged(steps, None, loss="wasserstein") for steps in (critic, scaled))
     assert (one.status, one.alarm_step) == (other.status, other.alarm_step)
     assert one.status == "transient"

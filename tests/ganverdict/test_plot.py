@@ -17,9 +17,9 @@ from tests.project import REPOSITORY
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 
-def assessed(path: Path, **options: str) -> Assessment:
+def assessed(path: Path, loss: str | None = None) -> Assessment:
     (log,) = read([path])
-    return assess_log(log, **options)
+    return assess_log(log, loss=loss)
 
 
 def wrong(folder: Path) -> Assessment:
