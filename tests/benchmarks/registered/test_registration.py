@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import ganverdict
 from benchmarks.registered import registration as module
 from benchmarks.registered.endpoints import QUESTIONS
 from benchmarks.registered.registration import (
@@ -123,10 +124,10 @@ def test_another_threshold_or_another_word_of_code_is_another_verdict(
     present = verdict_digest(SHIPPED.stability)
     looser = dataclasses.replace(SHIPPED.stability, patience=SHIPPED.stability.patience + 1)
     assert verdict_digest(looser) != present
-    source = Path(module.ganverdict.__file__).parent
+    source = Path(str(ganverdict.__file__)).parent
     for file in source.glob("*.py"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(module.ganverdict, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(ganverdict, "__file__", str(tmp_path / "__init__.py"))
     assert verdict_digest(SHIPPED.stability) == present
     states = tmp_path / "states.py"
     states.write_text(states.read_text() + "\n")
