@@ -124,7 +124,7 @@ def test_another_threshold_or_another_word_of_code_is_another_verdict(
     present = verdict_digest(SHIPPED.stability)
     looser = dataclasses.replace(SHIPPED.stability, patience=SHIPPED.stability.patience + 1)
     assert verdict_digest(looser) != present
-    source = Path(ganverdict.__file__ or "").parent
+    source = Path(str(ganverdict.__file__)).parent
     for file in source.glob("*.py"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(ganverdict, "__file__", str(tmp_path / "__init__.py"))
