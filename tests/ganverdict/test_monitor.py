@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def run(seed: int, failure: Failure) -> tuple[Columns, Columns]:
     return synthetic_run(seed, failure, epochs=25, at_epoch=BEGUN)
 
 
-def judged(steps: Columns | None, epochs: Columns | None, **options: object) -> Verdict:
+def judged(steps: Columns | None, epochs: Columns | None, **options: Any) -> Verdict:
     return assess(steps, epochs, **{"steps_per_epoch": EPOCH, **options})
 
 
