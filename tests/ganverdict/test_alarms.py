@@ -64,17 +64,13 @@ def test_what_was_watched_is_counted() -> None:
 
 
 def test_the_family_is_told_by_the_numbers_where_none_is_given() -> None:
-    real, fake = np.full(270, 0.7), np.full(270, 0.3)
+    answers = {"d_real": np.full(270, 0.7), "d_fake": np.full(270, 0.3)}
     cross_entropy = -math.log(0.7) * quiet(0)
-    assert watch(d_loss=cross_entropy, d_real=real, d_fake=fake).family == Family(
-        "bce_mean", "inferred"
-    )
-    assert watch(d_loss=2 * cross_entropy, d_real=real, d_fake=fake).family == Family(
-        "bce_sum", "inferred"
-    )
+    assert watch(None, d_loss=cross_entropy, **answers).family == Family("bce_mean", "inferred")
+    assert watch(None, d_loss=2 * cross_entropy, **answers).family == Family("bce_sum", "inferred")
     assert watch(d_loss=cross_entropy).family is None
     given = Family("hinge", "given")
-    assert watch(given, d_loss=cross_entropy, d_real=real, d_fake=fake).family is given
+    assert watch(given, d_loss=cross_entropy, **answers).family is given
 
 
 def test_a_state_is_a_warning_beside_the_charts() -> None:

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ganverdict.families import CHANCE, FAMILIES, Family, infer
 from ganverdict.signals import SIGNALS
+
+Array = NDArray[np.float64]
 
 
 def constant_answer_loss(family: str) -> float:
@@ -35,7 +38,7 @@ def test_a_critic_has_no_level() -> None:
     assert Family("wasserstein", "given").chance is None
 
 
-def cross_entropies(share: float) -> dict[str, np.ndarray]:
+def cross_entropies(share: float) -> dict[str, Array]:
     """Windows of a healthy D whose loss is `share` of the sum of both halves."""
     rng = np.random.default_rng(0)
     real, fake = rng.uniform(0.6, 0.9, 50), rng.uniform(0.1, 0.4, 50)
@@ -44,7 +47,7 @@ def cross_entropies(share: float) -> dict[str, np.ndarray]:
     return {"d_loss": loss, "g_loss": -np.log(fake), "d_real": real, "d_fake": fake}
 
 
-def name(medians: dict[str, np.ndarray]) -> str | None:
+def name(medians: dict[str, Array]) -> str | None:
     family = infer(medians)
     assert family is None or family.source == "inferred"
     return family.name if family else None
