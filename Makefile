@@ -63,8 +63,13 @@ audit: .venv/ready  ## are there known vulnerabilities in the pinned packages? (
 benchmark-verdict: .venv/ready  ## is the verdict right on other people's trainings? (two minutes)
 	python -m benchmarks.verdict
 
+.PHONY: held-out-verdict
+held-out-verdict: .venv/ready  ## is it right on trainings registered before they ran? (resumable, hours)
+	dvc repro judge
+	python -m benchmarks.held_out
+
 .PHONY: validate-verdict
-validate-verdict: .venv/ready  ## does the verdict tell what happened? (resumable, tens of minutes)
+validate-verdict: .venv/ready  ## does the verdict tell what happened? (resumable, hours)
 	dvc repro judge
 	python -m benchmarks.validate_verdict
 

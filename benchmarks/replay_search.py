@@ -29,10 +29,12 @@ from matplotlib.ticker import NullFormatter
 
 from benchmarks.learning_curves import EPOCHS, RECIPES, STEPS_PER_EPOCH, TABLE, Training, read_table
 from ganverdict import Monitor
+from ganverdict.curves import BLUE, GREY, ORANGE
+from ganverdict.plot import WIDTH
 from ganverdict.quality import MEASURES
 from pipeline.base.cli import UserError, load_params, progress_bar, run
 from pipeline.base.params import TuneParams
-from pipeline.plots.training import BLUE, GREY, ORANGE, WIDTH, save
+from pipeline.plots.training import save
 from pipeline.search.study import pruner_of
 
 PICTURE = Path("docs/images/tuning.png")

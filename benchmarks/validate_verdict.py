@@ -3,10 +3,15 @@
     make validate-verdict            (or: python -m benchmarks.validate_verdict --help)
 
 Needs the judge (`dvc repro judge`). Every training is recorded in .validation/ as it ends, so an
-interrupted command goes on where it was; judging the records takes seconds and is done anew each
+interrupted command goes on where it was; assessing the records takes seconds and is done anew each
 time. Seeds below `--calibration` are for choosing thresholds and are left out of the table. Runs
 that nothing was done to are those of `make replicate`, as far as reports/replication/ has them.
-Prints one JSON line per row.
+
+All trainings of a seed share a healthy part of eight epochs. Then, in the rows that have a failure:
+`rate`, both rates times 30; `rate_g`, G's rate times 10 for good; `joint`, G's step moves D too;
+`digits_3000` and `digits_500`, so few training digits are left; `g_frozen`, G is not trained;
+`one_digit`, G draws one digit; `nan`, a weight is not a number. `spike` and `drift` are healthy
+runs whose signals were changed afterwards. Prints one JSON line per row.
 """
 
 import argparse
@@ -14,7 +19,7 @@ import dataclasses
 import functools
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +28,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.digits import few_digits
 from dcgan.measuring import measure_epoch
+from dcgan.mnist import Mnist
 from dcgan.params import TrainParams
 from dcgan.runtime import configure
 from dcgan.training import SIGNALS, GanState, fit
 from ganverdict import Monitor, Verdict
 from ganverdict.monitor import fed_monitor
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from pipeline.base.cli import load_params, progress_bar, run, write_whole
 from pipeline.base.params import Params
 from pipeline.base.paths import REPLICATION
@@ -40,10 +48,13 @@ from pipeline.store.weights import load_meter
 RECORDS = Path(".validation")
 INJECTED_EPOCH = 8  # the end of the healthy part that all failures of a seed share
 HEALTHY_EPOCHS = 20
+SLOW_EPOCHS = 32  # after the injection of what samples show slowly
 CSV_STRIDE = 13  # four iterations a window: small files, the same medians but for noise
 BLOCKS = 300  # series resampled from healthy runs
 
 Array = NDArray[np.float64]
+
+_NAMES = ("epoch", "step", *MEASURES)
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Record:
         """The monitor that has seen all of it."""
         steps = {"step": np.arange(1, len(self.signals) + 1)}
         signals = dict(zip(SIGNALS, self.signals.T, strict=True))
-        names = ["epoch", "step", *MEASURES]
+        names = [name for name in (*_NAMES, *HELD_OUT) if name in self.epochs[0]]
         epochs = {name: np.array([row[name] for row in self.epochs]) for name in names}
         length = len(self.signals) // max(len(self.epochs), 1)
         return fed_monitor(
@@ -101,17 +112,16 @@ class _Trainer:
         self,
         state: GanState,
         train: TrainParams,
+        data: Mnist,
         before_step: Callable[[int], bool] = lambda _: True,
     ) -> Record:
         signals, epochs = [], []
-        reports = fit(state, self.data.train_images, train, self.params.runtime, before_step)
+        reports = fit(state, data.train_images, train, self.params.runtime, before_step)
         for report in reports:
             last = report.step if report.failed_step is None else report.failed_step
             signals.append(report.signals[: last - report.first_step + 1].double().numpy())
             if report.failed_step is None and report.epoch is not None:
-                metrics = measure_epoch(
-                    self.meter, state, self.data, train.loss, self.params.runtime
-                )
+                metrics = measure_epoch(self.meter, state, data, train.loss, self.params.runtime)
                 epochs.append({"epoch": report.epoch, "step": report.step, **metrics})
         return Record(np.concatenate(signals), epochs)
 
@@ -121,18 +131,45 @@ class _Trainer:
         base = narrow(self.params.train, seed)
         if kind == "start":
             state = GanState(base, device)
-            record = self.train(state, dataclasses.replace(base, epochs=INJECTED_EPOCH))
+            healthy = dataclasses.replace(base, epochs=INJECTED_EPOCH)
+            record = self.train(state, healthy, self.data)
             with write_whole(_start(seed)) as file:
                 torch.save(state.state_dict(), file)
             record.save(_path(kind, seed))
         else:
             before = Record.load(_path("start", seed))
-            changed, inject = injections(base)[kind]
-            state = GanState(base, device)
-            state.load_state_dict(torch.load(_start(seed), weights_only=True))
-            after = self.train(state, changed, functools.partial(inject, state))
+            injected = injections(base)[kind]
+            state = continued(torch.load(_start(seed), weights_only=True), injected.train, device)
+            data = self.data
+            if injected.digits is not None:
+                data = few_digits(data, injected.digits, seed)
+            prepare = functools.partial(injected.before_step, state)
+            after = self.train(state, injected.train, data, prepare)
             signals = np.concatenate([before.signals, after.signals])
             Record(signals, [*before.epochs, *after.epochs]).save(_path(kind, seed))
+
+
+def continued(saved: dict[str, Any], train: TrainParams, device: torch.device) -> GanState:
+    """The state that was saved, under other parameters.
+
+    Where G's step comes to move D too, its optimiser gets D's weights, of which it knows nothing
+    yet, after its own, whose moments it keeps.
+    """
+    state = GanState(train, device)
+    (group,), (wanted,) = (
+        optimizer["param_groups"]
+        for optimizer in (saved["g_optimizer"], state.g_optimizer.state_dict())
+    )
+    state.load_state_dict(
+        {
+            **saved,
+            "g_optimizer": {
+                **saved["g_optimizer"],
+                "param_groups": [{**group, "params": wanted["params"]}],
+            },
+        }
+    )
+    return state
 
 
 def _path(kind: str, seed: int) -> Path:
@@ -149,14 +186,27 @@ def failing_step(seed: int, steps_per_epoch: int) -> int:
     return INJECTED_EPOCH * steps_per_epoch + 1 + (137 * seed) % steps_per_epoch
 
 
-Injection = Callable[[GanState, int], bool]
+def _nothing(_: GanState, __: int) -> bool:
+    return True
 
 
-def injections(base: TrainParams) -> dict[str, tuple[TrainParams, Injection]]:
-    """For each kind of run: the parameters after the injection, and what is done before a step."""
+@dataclass(frozen=True)
+class Injection:
+    """What is other after the healthy part.
 
-    def nothing(_: GanState, __: int) -> bool:
-        return True
+    Attributes:
+        train: the parameters.
+        before_step: called before each step with the state and the number of steps done.
+        digits: how many training digits are left; None: all.
+    """
+
+    train: TrainParams
+    before_step: Callable[[GanState, int], bool] = _nothing
+    digits: int | None = None
+
+
+def injections(base: TrainParams) -> dict[str, Injection]:
+    """For each kind of run what is injected."""
 
     def nan_weight(state: GanState, step: int) -> bool:
         if step + 1 == failing_step(base.seed, base.steps_per_epoch):
@@ -174,11 +224,15 @@ def injections(base: TrainParams) -> dict[str, tuple[TrainParams, Injection]]:
         return dataclasses.replace(base, epochs=INJECTED_EPOCH + epochs, **changes)
 
     return {
-        "healthy": (base, nothing),
-        "rate": (until(7, lr_d=30 * base.lr_d, lr_g=30 * base.lr_g), nothing),
-        "g_frozen": (until(7, lr_g=0.0), nothing),
-        "one_digit": (until(2, lr_g=0.0), one_digit),
-        "nan": (until(1), nan_weight),
+        "healthy": Injection(base),
+        "rate": Injection(until(7, lr_d=30 * base.lr_d, lr_g=30 * base.lr_g)),
+        "rate_g": Injection(until(12, lr_g=10 * base.lr_g)),
+        "joint": Injection(until(SLOW_EPOCHS, freeze_discriminator=False)),
+        "digits_3000": Injection(until(SLOW_EPOCHS), digits=3000),
+        "digits_500": Injection(until(12), digits=500),
+        "g_frozen": Injection(until(7, lr_g=0.0)),
+        "one_digit": Injection(until(2, lr_g=0.0), one_digit),
+        "nan": Injection(until(1), nan_weight),
     }
 
 
@@ -244,16 +298,22 @@ def chosen_by_rules(record: Record, verdict: Verdict) -> dict[str, int]:
     }
 
 
-INJECTED = ("healthy", "rate", "g_frozen", "one_digit", "nan")
 EXPECTED: dict[str, tuple[str, ...]] = {
     "healthy": ("stable", "transient"),
     "spike": ("stable", "transient"),
     "drift": ("stable", "transient"),
     "rate": ("onset", "diverged"),
+    "rate_g": ("onset", "diverged"),
+    "joint": ("onset",),
+    "digits_3000": ("onset",),
+    "digits_500": ("onset",),
     "g_frozen": ("stall",),
     "one_digit": ("onset", "silent"),
     "nan": ("diverged",),
 }
+GRADUAL = ("rate", "rate_g", "joint", "digits_3000", "digits_500")
+"""The kinds whose signals may warn before samples are bad."""
+INJECTED = tuple(kind for kind in EXPECTED if kind not in ("spike", "drift"))
 
 
 def assess_all(seeds: list[int], params: Params) -> None:
@@ -283,17 +343,19 @@ def assess_all(seeds: list[int], params: Params) -> None:
             "right": sum(right),
             "of": len(right),
             "statuses": {status: statuses.count(status) for status in sorted(set(statuses))},
+            "states": _holding(verdicts.values()),
             "median_delay_epochs": round(float(np.median(delays)), 3) if delays else None,
         }
         print(json.dumps(row), flush=True)
-    _print_lead_times(records["rate"], params, injected)
+    for kind in GRADUAL:
+        _print_lead_times(kind, records[kind], params, injected)
     again = [r.monitor(params).verdict() for r in resampled([*healthy.values()], length)]
     statuses = [verdict.status for verdict in again]
     row = {"row": "resampled healthy", "false_onsets": sum(v.went_wrong for v in again)}
     print(json.dumps(row | {"transient": statuses.count("transient"), "of": len(again)}))
     runs = [
         (record, record.monitor(params).verdict())
-        for kind in ("healthy", "rate", "one_digit")
+        for kind in ("healthy", "one_digit", *GRADUAL)
         for record in records[kind].values()
     ]
     for name, (record, verdict) in uninjected(params).items():
@@ -303,6 +365,12 @@ def assess_all(seeds: list[int], params: Params) -> None:
         row |= {"best_epoch": verdict.best_epoch, "of": len(fds)}
         print(json.dumps(row | {"fd_best": round(fds.min(), 2), "fd_last": round(fds[-1], 2)}))
     _print_regrets(runs)
+
+
+def _holding(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """In how many runs each state still held at the end."""
+    names = [{s.name for s in verdict.states if s.until is None} for verdict in verdicts]
+    return {name: sum(name in held for held in names) for name in sorted(set().union(*names))}
 
 
 def uninjected(params: Params) -> dict[str, tuple[Record, Verdict]]:
@@ -318,7 +386,7 @@ def uninjected(params: Params) -> dict[str, tuple[Record, Verdict]]:
     return found
 
 
-def _print_lead_times(records: dict[int, Record], params: Params, injected: int) -> None:
+def _print_lead_times(kind: str, records: dict[int, Record], params: Params, injected: int) -> None:
     """How long before the samples each signal alarms, in epochs; positive is earlier."""
     length = params.train.steps_per_epoch
     leads: dict[str, list[float]] = {}
@@ -331,7 +399,7 @@ def _print_lead_times(records: dict[int, Record], params: Params, injected: int)
         for signal, step in first.items():
             leads.setdefault(signal, []).append(confirm - step / length)
     for signal, values in sorted(leads.items()):
-        row = {"row": "lead over fd, rate x30", "signal": signal, "runs": len(values)}
+        row = {"row": f"lead over fd, {kind}", "signal": signal, "runs": len(values)}
         print(json.dumps(row | {"median_epochs": round(float(np.median(values)), 2)}))
 
 
@@ -383,7 +451,7 @@ def write_csvs(folder: Path, seed: int) -> None:
             last = record.signals[-1]
             rows.append([f"{len(record.signals)}", *(f"{value:.5g}" for value in last)])
         _write_csv(folder / f"{kind}_steps.csv", ["step", *SIGNALS], rows)
-        names = ["epoch", "step", *MEASURES]
+        names = [*_NAMES, *HELD_OUT]
         rows = [[f"{row[name]:.5g}" for name in names] for row in record.epochs]
         _write_csv(folder / f"{kind}_epochs.csv", names, rows)
 
@@ -399,23 +467,18 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--seeds", type=int, default=6, help="how many seeds (default 6)")
-    parser.add_argument("--full", action="store_true", help="24 seeds")
+    parser.add_argument("--seeds", type=int, default=10, help="seeds of a row (default 10)")
     parser.add_argument("--calibration", type=int, default=2, help="seeds kept out (default 2)")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument("--judge-calibration", action="store_true", help="judge those kept out")
+    parser.add_argument("--assess-calibration", action="store_true", help="assess those kept out")
     parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write one test seed's logs")
     arguments = parser.parse_args()
-    seeds = list(range(24 if arguments.full else arguments.seeds))
-    test_seeds = seeds[arguments.calibration :]
-    record_all(seeds, arguments.workers)
+    kept_out = list(range(arguments.calibration))
+    seeds = list(range(arguments.calibration, arguments.calibration + arguments.seeds))
+    record_all([*kept_out, *seeds], arguments.workers)
     if arguments.csv:
-        write_csvs(arguments.csv, test_seeds[0])
-    kept_out = arguments.judge_calibration
-    assess_all(
-        seeds[: arguments.calibration] if kept_out else test_seeds,
-        load_params(),
-    )
+        write_csvs(arguments.csv, seeds[0])
+    assess_all(kept_out if arguments.assess_calibration else seeds, load_params())
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ Collections: `public` are 31 trainings published by PyTorch-StudioGAN (benchmark
 source and licence), told apart in `calibration` (every second one of index.csv, from the first on;
 the thresholds of patience were chosen on these) and `report`, the others. `replication` is
 reports/replication, `recorded` is tests/recorded, `curves` is benchmarks/learning_curves.csv, whose
-runs have evaluations alone.
+runs have evaluations alone. With `--synthetic N` also N made-up healthy series of 150 epochs, which
+no decline is in (minutes of one core for 500): how many are ended as wrong, how many warn.
 """
 
 import argparse
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.intervals import share_interval
 from benchmarks.learning_curves import STEPS_PER_EPOCH, Training, read_table
 from dcgan.training import SIGNALS
 from ganverdict import Monitor, Verdict
 from ganverdict.quality import MEASURES
-from pipeline.base.cli import run
+from ganverdict.signals import HELD_OUT
+from pipeline.base.cli import progress_bar, run
 from pipeline.base.paths import REPLICATION
+from tests.synthetic_runs import EPOCH, synthetic_run
 
 Array = NDArray[np.float64]
 
@@ -39,6 +43,8 @@ PUBLIC = Path("benchmarks/public_logs")
 RECORDED = Path("tests/recorded")
 PATIENCES = (5, 10, 20)
 RESAMPLES = 2000
+SYNTHETIC_EPOCHS = 150
+MOST_ENDED, MOST_WARNED = 0.01, 0.05  # of healthy synthetic series
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,15 @@ class Ended:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m benchmarks.verdict",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
+    )
+    parser.add_argument(
+        "--synthetic", type=int, metavar="N", default=0, help="how many synthetic healthy series"
+    )
+    arguments = parser.parse_args()
     for collection, logs in collections().items():
         ends = [by_verdict(log) for log in logs]
         print(json.dumps({"collection": collection, **found(logs, ends)}), flush=True)
@@ -87,6 +97,52 @@ def main() -> None:
         for name, outcomes in rules.items():
             row = {"collection": collection, "rule": name, **scored(logs, outcomes)}
             print(json.dumps(row), flush=True)
+    if arguments.synthetic:
+        series = map(synthetic_log, range(arguments.synthetic))
+        bar = progress_bar(iterable=series, total=arguments.synthetic, desc="synthetic")
+        print(json.dumps({"collection": "synthetic, healthy", **false_alarms(bar)}))
+
+
+def synthetic_log(seed: int, epochs: int = SYNTHETIC_EPOCHS) -> Log:
+    """A made-up healthy run, as tests/synthetic_runs.py makes them."""
+    signals, evaluations = (
+        {name: np.asarray(values, dtype=np.float64) for name, values in columns.items()}
+        for columns in synthetic_run(seed, epochs=epochs)
+    )
+    options = {"metric": "fd", "steps_per_epoch": float(EPOCH), "loss": "bce_mean"}
+    return Log(f"synthetic {seed}", "fine", signals, evaluations, options)
+
+
+def false_alarms(logs: Iterable[Log]) -> dict[str, object]:
+    """How many healthy runs the verdict would have ended as wrong, and in how many one warned.
+
+    A state of the first epochs that is over by the end of the burn-in is no warning.
+    """
+    ended, on_plateau, warned, count = 0, 0, 0, 0
+    for log in logs:
+        end, monitor = fed(log)
+        count += 1
+        ended += end.verdict is not None and end.verdict.went_wrong
+        on_plateau += end.verdict is not None and not end.verdict.went_wrong
+        warned += any(
+            alarm.state is None or alarm.state.until is None or not alarm.state.early
+            for alarm in monitor.alarms
+        )
+    return {
+        "runs": count,
+        "ended_as_wrong": ended,
+        "ended_as_wrong_percent": _percent(ended, count),
+        "warned": warned,
+        "warned_percent": _percent(warned, count),
+        "wanted": f"ended at most {MOST_ENDED:.0%}, warned at most {MOST_WARNED:.0%}",
+        "met": ended <= MOST_ENDED * count and warned <= MOST_WARNED * count,
+        "ended_on_a_plateau": on_plateau,
+    }
+
+
+def _percent(hits: int, count: int) -> list[float]:
+    """The 90 % interval of a share."""
+    return [round(100 * bound, 2) for bound in share_interval(hits, count)]
 
 
 def collections() -> dict[str, list[Log]]:
@@ -104,6 +160,12 @@ def collections() -> dict[str, list[Log]]:
 
 def by_verdict(log: Log) -> tuple[Ended, Verdict]:
     """The run as the verdict ends it, and the verdict on all of it."""
+    end, monitor = fed(log)
+    return end, monitor.verdict()
+
+
+def fed(log: Log) -> tuple[Ended, Monitor]:
+    """The run as the verdict ends it, and the monitor that has seen all of it."""
     monitor, start = Monitor(**log.options), 0
     ended: Ended | None = None
     steps = log.signals.get("step", np.empty(0))
@@ -118,8 +180,7 @@ def by_verdict(log: Log) -> tuple[Ended, Verdict]:
         if ended is None and verdict.end != "go_on":
             ended = Ended(row + 1, _kept(log, verdict), verdict)
     _feed(monitor, log, start, len(steps))
-    last = monitor.verdict()
-    return ended or Ended(len(log.metric), _kept(log, last)), last
+    return ended or Ended(len(log.metric), _kept(log, monitor.verdict())), monitor
 
 
 _PLACES = ("step", "epoch")
@@ -261,7 +322,8 @@ def _own(name: str, kind: str, signals: dict[str, Array], epochs: dict[str, Arra
     length = float(epochs["step"][0] / epochs["epoch"][0])
     options = {"metric": "fd", "steps_per_epoch": length, "loss": "bce_mean"}
     kept = {name: v for name, v in signals.items() if name in ("step", *SIGNALS)}
-    measures = {name: v for name, v in epochs.items() if name in ("step", "epoch", *MEASURES)}
+    measured = ("step", "epoch", *MEASURES, *HELD_OUT)
+    measures = {name: v for name, v in epochs.items() if name in measured}
     return Log(name, kind, kept, measures, options)
 
 

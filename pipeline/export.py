@@ -31,7 +31,7 @@ from pipeline.base.paths import (
     REFERENCE,
     RUN,
 )
-from pipeline.base.pictures import tile
+from pipeline.base.tiles import tile
 from pipeline.store.model_card import Facts, model_card
 from pipeline.store.weights import load_generator, load_meter
 from pipeline.tracking.run import TrackedRun

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.base.cli import Parser, UserError, run, write_whole
 from pipeline.base.paths import EXPORT
-from pipeline.base.pictures import tile
+from pipeline.base.tiles import tile
 
 MODEL = EXPORT / "generator.onnx"
 FORMATS = ("png", "npz", "gif")

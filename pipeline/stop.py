@@ -21,6 +21,7 @@ from ganverdict.signals import HELD_OUT
 from pipeline.base.cli import Parser, UserError, load_params, run
 from pipeline.store.columns import from_histories
 
+_FAMILIES = {"bce": "bce_mean", "relativistic": "relativistic"}  # of the project's losses
 PARAMS = Path(__file__).resolve().parent.parent / "params.yaml"  # from whatever folder one calls
 
 
@@ -40,7 +41,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = Parser("stop", __doc__)
-    parser.add_argument("logs", nargs="*", metavar="LOG", help="steps.csv, epochs.csv")
+    parser.add_argument("steps", nargs="?", metavar="steps.csv", help="or another log")
+    parser.add_argument("epochs", nargs="?", metavar="epochs.csv")
     parser.add_argument("--run", metavar="RUN_ID", help="read a run of MLflow instead of files")
     parser.add_argument("--out", metavar="stop.json", help="write the verdict here")
     parser.add_argument("--plot", metavar="stop.png", help="draw logs and verdict here")
@@ -57,7 +59,7 @@ def _arguments() -> argparse.Namespace:
         help="iterations per epoch, if the evaluations do not tell",
     )
     arguments = parser.parse_args()
-    if bool(arguments.run) == bool(arguments.logs):
+    if bool(arguments.run) == bool(arguments.steps):
         raise UserError("give either steps.csv or --run RUN_ID", 2)
     return arguments
 
@@ -68,7 +70,8 @@ def _translated(arguments: argparse.Namespace) -> list[str]:
     for name in ("out", "plot", "steps_per_epoch"):
         if (value := getattr(arguments, name)) is not None:
             words.append(f"--{name.replace('_', '-')}={value}")
-    return [*words, "--", *(arguments.logs or [f"mlflow:{arguments.run}"])]
+    logs = [arguments.steps or f"mlflow:{arguments.run}", arguments.epochs]
+    return [*words, "--", *filter(None, logs)]
 
 
 def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
@@ -80,6 +83,7 @@ def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
     keys |= {name: renamed.get(name, f"eval/{name}") for name in evaluated}
     try:
         histories = tracking.read_history(run_id, keys.values())
+        loss = tracking.read_params(run_id).get("train.loss", "")
     except tracking.FAILURES as error:
         raise UserError(f"run {run_id}: {tracking.brief(error)}") from None
     found = {name: histories[key] for name, key in keys.items() if key in histories}
@@ -91,8 +95,12 @@ def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
     signals = {name: pair for name, pair in found.items() if name in SIGNALS}
     measures = {name: pair for name, pair in found.items() if name not in SIGNALS}
     evaluations = from_histories(measures) if measures else {}
+    length = None
     if measures:
-        evaluations["epoch"] = np.ma.asarray(np.arange(1.0, len(evaluations["step"]) + 1))
+        number = np.arange(1.0, len(evaluations["step"]) + 1)
+        evaluations["epoch"] = np.ma.asarray(number)
+        length = float(evaluations["step"][0])
+        length = length if np.array_equal(evaluations["step"], length * number) else None
     averaged = "fd_ema" in measures and "fd" not in renamed
     return Log(
         name=f"run {run_id}",
@@ -101,8 +109,8 @@ def _tracked(run_id: str, renamed: dict[str, str]) -> Log:
         pairs={"": from_histories(signals)} if signals else {},
         evaluations=evaluations,
         metric="fd_ema" if averaged else "fd" if "fd" in measures else None,
-        steps_per_epoch=None,
-        loss=None,
+        steps_per_epoch=length,
+        loss=_FAMILIES.get(loss),
         notes=(),
         files=(),
     )

@@ -18,8 +18,16 @@ from ganverdict.thresholds import Thresholds
 Array = NDArray[np.float64]
 Columns = dict[str, NDArray[np.float64] | NDArray[np.int64]]
 Failure = Literal[
-    *("none", "rate", "explosion", "frozen", "one_digit", "not_finite"),
-    *("spike", "drift", "silent", "chance"),
+    "none",
+    "rate",
+    "explosion",
+    "frozen",
+    "one_digit",
+    "not_finite",
+    "spike",
+    "drift",
+    "silent",
+    "chance",
 ]
 
 EPOCH = 468

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from pipeline.plots.training import BLUE, GREEN, GREY, ORANGE, WIDTH, Numbers, log_scale
+from ganverdict.curves import BLUE, GREEN, GREY, ORANGE, Numbers
+from ganverdict.plot import WIDTH, log_scale
 
 _COLOURS = {"joint": ORANGE, "frozen": BLUE, "stabilised": GREEN}
 _EPOCHS = "epoch (of 468 iterations)"

@@ -11,7 +11,9 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from pipeline.plots.training import BLUE, GREEN, GREY, ORANGE, SKY, WIDTH, log_scale, save
+from ganverdict.curves import BLUE, GREEN, GREY, ORANGE, SKY
+from ganverdict.plot import WIDTH, log_scale
+from pipeline.plots.training import save
 
 _WENT_WRONG = ("onset", "diverged")
 

@@ -1,55 +1,28 @@
-"""The pictures of a run, and the look of all pictures.
-
-Colours are Okabe and Ito's, which colour-blind eyes tell apart; blue is always the generator,
-orange the discriminator, green what is measured on samples.
-"""
+"""The pictures of a run, in the look of the verdict's plot, which all pictures have."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.base.pictures import tile
+from ganverdict.curves import BLUE, GREEN, GREY, ORANGE, SKY, Bands, Masked, Numbers, bands
+from ganverdict.plot import STYLE, WIDTH, log_scale, plain_ticks
+from pipeline.base.tiles import tile
 
-BLUE, ORANGE, GREEN, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#56B4E9", "#666666"
-WIDTH = 8.0  # inches; at 150 dots an inch a README shows it a little smaller than it is
-MAX_POINTS = 300  # of a curve
 MAX_FRAMES = 40  # of an animation
 
-mpl.rcParams.update(
-    {
-        "axes.axisbelow": True,
-        "axes.edgecolor": GREY,
-        "axes.grid": True,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlesize": 11,
-        "font.size": 11,
-        "grid.color": "#e8e8e8",
-        "image.cmap": "gray",
-        "legend.frameon": False,
-        "lines.linewidth": 1.6,
-        "savefig.dpi": 150,
-        "xtick.color": GREY,
-        "xtick.labelcolor": "black",
-        "ytick.color": GREY,
-        "ytick.labelcolor": "black",
-    }
-)
+mpl.rcParams.update({**STYLE, "image.cmap": "gray"})
 
 Floats = NDArray[np.float64]
-Numbers = NDArray[Any]  # float or int; missing ones may be masked
 Grid = NDArray[np.uint8]
-Masked = np.ma.MaskedArray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -75,31 +48,6 @@ class Course:
     def steps_per_epoch(self) -> float:
         """Iterations in an epoch."""
         return float(self.epochs["step"][0] / self.epochs["epoch"][0])
-
-
-@dataclass(frozen=True)
-class Bands:
-    """A long curve in few points: the middle and the extremes of each window, [k] each."""
-
-    x: Masked
-    low: Masked
-    middle: Masked
-    high: Masked
-
-
-def bands(x: Numbers, values: Numbers, points: int = MAX_POINTS) -> Bands:
-    """Cut [n] values into at most `points` windows. What is not finite is masked, and a gap."""
-    size = max(math.ceil(len(values) / points), 1)
-    padding = (0, -len(values) % size)
-    kept = np.pad(np.ma.filled(values, np.nan).astype(float), padding, constant_values=np.nan)
-    windows = np.ma.masked_invalid(kept.reshape(-1, size))
-    places = np.pad(x.astype(float), padding, mode="edge").reshape(-1, size)
-    return Bands(
-        np.ma.asarray(places.mean(1)),
-        windows.min(axis=1),
-        np.ma.median(windows, axis=1),  # type: ignore[no-untyped-call]
-        windows.max(axis=1),
-    )
 
 
 def nearest(available: NDArray[np.int64], wanted: Sequence[float]) -> list[int]:
@@ -336,37 +284,12 @@ def _by_epoch(figure: Figure, course: Course) -> None:
     )
 
 
-def log_scale(axis: Axes) -> None:
-    """A logarithmic axis whose ticks are plain numbers."""
-    axis.set_yscale("log")
-    low, high = axis.get_ylim()
-    if low <= 0:  # nothing to show, or nothing above zero
-        low, high = 0.1, 10
-        axis.set_ylim(low, high)
-    if high / low < 5:  # little happens, and should look so
-        middle = math.sqrt(low * high)
-        low, high = middle / math.sqrt(5), middle * math.sqrt(5)
-        axis.set_ylim(low, high)
-    _plain_ticks(axis)
-
-
-def _plain_ticks(axis: Axes) -> None:
-    low, high = axis.get_ylim()
-    decades = math.log10(high / low)
-    # More numbers where they stand far apart: the ticks within a decade, by decades in view.
-    ticks = {1.0: (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), 2.0: (1.0, 2.0, 5.0), 3.5: (1.0, 3.0)}
-    steps = next((subs for most, subs in ticks.items() if decades < most), (1.0,))
-    axis.yaxis.set_major_locator(LogLocator(subs=steps, numticks=12))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_locator(LogLocator(subs=()))
-
-
 def _scale_lines(axis: Axes, known: Mapping[str, float]) -> None:
     """Lines for the sets that lie within the axis, and always for the test digits."""
     low, high = axis.get_ylim()
     low = min([low, *(value / 1.5 for name, value in known.items() if name == "test" and value)])
     axis.set_ylim(low, high)
-    _plain_ticks(axis)
+    plain_ticks(axis)
     notes: list[tuple[float, str]] = []
     for name, value in sorted(known.items(), key=lambda item: item[1]):
         if not low < value < high:

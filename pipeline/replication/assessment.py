@@ -12,6 +12,7 @@ from dcgan.training import SIGNALS
 from ganverdict.alarms import Alarm
 from ganverdict.monitor import fed_monitor
 from ganverdict.quality import MEASURES
+from ganverdict.signals import HELD_OUT
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import Verdict
 from pipeline.replication.records import (
@@ -37,7 +38,7 @@ class Record:
         is_whole: whether it has come to its end.
         signals: "step" and medians of the signals over windows, [n].
         epochs: "epoch", "step" and what was measured, [m], m > 0; `fd` is the one that counts.
-        alarms: by step, those that nothing confirmed too.
+        alarms: by step, those that nothing confirmed too; not of states that passed early.
     """
 
     recipe: str
@@ -108,7 +109,7 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
     if not epochs_done(folder):
         return None
     recipe, _, seed = folder.name.rpartition("-")
-    names = ("epoch", "step", *MEASURES)
+    names = ("epoch", "step", *MEASURES, *HELD_OUT)
     epochs = read_csv(folder / "epochs.csv", names, {})
     signals = read_csv(folder / "signals.csv", ("step", *SIGNALS), {})
     grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
@@ -122,7 +123,7 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
         epochs=epochs,
         grids={epoch: file for epoch, file in grids.items() if file.exists()},
         verdict=monitor.verdict(),
-        alarms=monitor.alarms,
+        alarms=tuple(alarm for alarm in monitor.alarms if not alarm.passed_early),
     )
 
 

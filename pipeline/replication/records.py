@@ -10,7 +10,7 @@ from PIL import Image
 
 from dcgan.training import SIGNALS
 from pipeline.base.cli import UserError, write_json, write_whole
-from pipeline.base.pictures import tile
+from pipeline.base.tiles import tile
 from pipeline.store.history import History, write_csv
 
 GRID_EPOCHS = (1, 10, 30, 32, 60, 100, 150)
@@ -47,15 +47,21 @@ def write_facts(folder: Path, facts: Mapping[str, object]) -> None:
 
 
 def write_series(folder: Path, history: History, window: int) -> None:
-    """Write epochs.csv, signals.csv (medians over `window` iterations, all that the verdict looks
-    at) and the grids of `GRID_EPOCHS` that are not there."""
+    """Write epochs.csv and signals.csv: medians over `window` iterations, all that the verdict
+    looks at, and the iteration that failed, if one did."""
     history.write_epochs(folder / "epochs.csv")
     signals = history.signals.numpy()
     whole = len(signals) // window * window
     medians = np.median(signals[:whole].reshape(-1, window, len(SIGNALS)), axis=1)
     steps = range(window, whole + 1, window)
-    rows = ([step, *row] for step, row in zip(steps, medians.tolist(), strict=True))
+    rows = [[step, *row] for step, row in zip(steps, medians.tolist(), strict=True)]
+    if history.failed and whole < len(signals):
+        rows.append([len(signals), *signals[-1].tolist()])
     write_csv(folder / "signals.csv", ["step", *SIGNALS], rows)
+
+
+def write_grids(folder: Path, history: History) -> None:
+    """Write the grids of `GRID_EPOCHS` that are not there."""
     for row in history.epochs:
         picture = grid_file(folder, int(row["epoch"]))
         if row["epoch"] in GRID_EPOCHS and not picture.exists():

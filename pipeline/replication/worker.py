@@ -9,7 +9,7 @@ from pipeline.base.device import set_up
 from pipeline.base.params import Params
 from pipeline.base.paths import DATA, JUDGE
 from pipeline.base.pool import MayGoOn
-from pipeline.replication.records import epochs_done, write_facts, write_series
+from pipeline.replication.records import epochs_done, write_facts, write_grids, write_series
 from pipeline.replication.runs import Run
 from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.store.data import load_data
@@ -44,6 +44,7 @@ def work(job: Job, may_go_on: MayGoOn) -> None:
         for metrics in training.go_on(may_go_on):
             if metrics:
                 write_series(run.folder, training.history, params.stability.window)
+                write_grids(run.folder, training.history)
         if training.ended == "paused":
             training.pause()
             return

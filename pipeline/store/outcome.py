@@ -18,8 +18,17 @@ from pipeline.base.paths import EPOCHS, GENERATOR_BEST, GENERATOR_LAST, RUN, SAM
 from pipeline.store.columns import Columns, read_csv
 from pipeline.store.weights import load_generator
 
-_OF_THE_VERDICT = ("status", "reason", "best_epoch", "best_step", "alarm_step", "onset_epoch")
-_OF_THE_VERDICT += ("onset_step", "recovered", "remedies")
+_OF_THE_VERDICT = (
+    "status",
+    "reason",
+    "best_epoch",
+    "best_step",
+    "alarm_step",
+    "onset_epoch",
+    "onset_step",
+    "recovered",
+    "remedies",
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,6 +106,11 @@ def read_history(run_id: str, keys: Iterable[str]) -> dict[str, tuple[list[int],
     return histories
 
 
+def read_params(run_id: str) -> dict[str, str]:
+    """What a run was made with, as `section.key`. Raises as `read_history` does."""
+    return dict(MlflowClient(tracking_uri=tracking_uri()).get_run(run_id).data.params)
+
+
 def close_dead_runs() -> int:
     """Mark runs of this machine KILLED whose process is gone; returns how many there were."""
     closed = 0

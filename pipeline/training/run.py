@@ -29,7 +29,7 @@ from ganverdict.quality import MEASURES
 from ganverdict.signals import HELD_OUT
 from pipeline.base.params import Params
 from pipeline.base.paths import DATA
-from pipeline.base.pictures import tile
+from pipeline.base.tiles import tile
 from pipeline.store.checkpoints import Checkpoints
 from pipeline.store.history import History
 from pipeline.store.weights import save_generator

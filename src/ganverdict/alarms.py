@@ -32,10 +32,14 @@ class Alarm:
     def tells(self) -> bool:
         """Whether it is worth telling by itself, where nothing came of it.
 
-        Not a state that has passed by the end of the burn-in, where D is often far ahead for a
-        while; nor one that holds, which is told as what is, not as what was.
+        Not a state that holds, which is told as what is, not as what was.
         """
-        return self.state is None or (self.state.until is not None and not self.state.early)
+        return self.state is None or (self.state.until is not None and not self.passed_early)
+
+    @property
+    def passed_early(self) -> bool:
+        """Whether it is of a state of the burn-in, where D is often far ahead for a while."""
+        return self.state is not None and self.state.early and self.state.until is not None
 
     def waits(self, step: float, since: float) -> bool:
         """Whether it still waits at `step`: a state while it holds, a change from `since` on."""

@@ -112,12 +112,13 @@ def assess_log(
             unit=log.unit,
             metric=metric or "fd",
         )
-    worst = min(pairs, key=lambda label: _weight(pairs[label]))
+    worst = min(pairs, key=lambda label: severity(pairs[label]))
     seen = replace(log, metric=metric, notes=tuple(notes), steps_per_epoch=length)
     return Assessment(seen, worst, pairs[worst], pairs)
 
 
-def _weight(verdict: Verdict) -> tuple[int, float]:
+def severity(verdict: Verdict) -> tuple[int, float]:
+    """Lowest for the worst: by status, then by where it went wrong."""
     onset = np.inf if verdict.onset_step is None else verdict.onset_step
     return _BY_WEIGHT.index(verdict.status), onset
 

@@ -10,6 +10,14 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises OSError where that cannot be; nothing half-written is left.
     """
+    try:
+        _write(path, content)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say of what
+        raise
+
+
+def _write(path: Path, content: bytes) -> None:
     if path.exists() and not path.is_file():  # such as /dev/stdout, which must not be replaced
         path.write_bytes(content)
         return

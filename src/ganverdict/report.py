@@ -23,13 +23,13 @@ from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
-from ganverdict.assessment import Assessment
+from ganverdict.assessment import Assessment, severity
 from ganverdict.curves import GREEN, GREY, Panel, marks, panels, span
 from ganverdict.words import head, parts, plain
 
 MAX_POINTS = 1000  # of a curve, all runs of a page together
 _FEWEST_POINTS = 100
-_MOST_FIGURES = 60  # runs with curves, the worst first
+_MOST_FIGURES = 30  # runs that have curves, the worst of all; each takes half a second
 _MOST_ROWS = 500  # of a table of evaluations
 _HEIGHTS = {"metric": 260, "losses": 240}
 _HEIGHT = 170
@@ -51,13 +51,15 @@ _HEADINGS = {
 
 def page(assessments: Sequence[Assessment]) -> bytes:
     """The page of one or several runs."""
-    points = max(MAX_POINTS // max(len(assessments), 1), _FEWEST_POINTS)
+    points = max(MAX_POINTS // min(max(len(assessments), 1), _MOST_FIGURES), _FEWEST_POINTS)
     several = len(assessments) > 1
+    by_severity = sorted(range(len(assessments)), key=lambda i: severity(assessments[i].verdict))
+    worst = {*by_severity[:_MOST_FIGURES]}
     figures: dict[str, UIElement] = {}
     body = [_overview(assessments)] if several else []
-    for number, assessment in enumerate(assessments, start=1):
-        name = f"run-{number}"
-        drawn = chart(assessment, points) if len(figures) < _MOST_FIGURES else None
+    for place, assessment in enumerate(assessments):
+        name = f"run-{place + 1}"
+        drawn = chart(assessment, points) if place in worst else None
         if drawn is not None:
             figures[name] = drawn
         body.append(section(assessment, name, drawn is not None, several))

@@ -41,7 +41,7 @@ def answer(assessment: Assessment, width: int = WIDTH) -> str:
     verdict = assessment.verdict
     of = f" (of {plain(assessment.pair)})" if len(assessment.pairs) > 1 else ""
     lines = [*head(assessment, width), ""]
-    lines += textwrap.wrap(plain(f"{verdict.status}{of}: {verdict.reason}"), width)
+    lines += _wrapped(f"{verdict.status}{of}: {verdict.reason}", width)
     for name, texts in parts(assessment):
         lines += _entry(name, texts, width)
     return "\n".join(lines)
@@ -50,7 +50,7 @@ def answer(assessment: Assessment, width: int = WIDTH) -> str:
 def head(assessment: Assessment, width: int = WIDTH) -> list[str]:
     """The lines of what was read: its name; its kind, rows, evaluations and family of loss."""
     name, _, what = describe(assessment.log).partition("\n")
-    return [plain(name), *textwrap.wrap(plain(f"{what}; {loss(assessment.verdict)}"), width)]
+    return [plain(name), *_wrapped(f"{what}; {loss(assessment.verdict)}", width)]
 
 
 def loss(verdict: Verdict) -> str:
@@ -186,10 +186,20 @@ def _entry(name: str, texts: Iterable[str], width: int) -> list[str]:
     lines: list[str] = []
     for text in texts:
         first = f"  {name:<{_MARGIN - 2}}" if not lines else " " * _MARGIN
-        lines += textwrap.wrap(
-            plain(text), width, initial_indent=first, subsequent_indent=" " * (_MARGIN + 2)
-        )
+        lines += _wrapped(text, width, first, " " * (_MARGIN + 2))
     return lines
+
+
+def _wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
+    """Lines of text; names of files and numbers of papers stay whole."""
+    return textwrap.wrap(
+        plain(text),
+        width,
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -147,6 +147,33 @@ def test_a_run_of_mlflow_is_followed(tmp_path: Path) -> None:
     connection.close()
 
 
+@pytest.mark.slow
+def test_a_live_run_of_a_tracking_server_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'runs.db'}")
+    client = mlflow.MlflowClient()
+    experiment = client.create_experiment("gan", artifact_location=str(tmp_path / "artifacts"))
+    run_id = client.create_run(experiment).info.run_id
+
+    def write(first: int, last: int) -> Callable[[], object]:
+        def log() -> None:
+            for n in range(first, last):
+                client.log_metric(run_id, "fid", FALLS_THEN_GROWS[n], step=100 * (n + 1))
+
+        return log
+
+    troubles: list[str] = []
+    steps = (write(0, 8), lambda: None, write(8, 12))
+    found = followed(
+        [f"mlflow:{run_id}"], *steps, on_trouble=lambda error: troubles.append(str(error))
+    )
+    told = [(verdict.status, verdict.best_step) for _, verdict in found]
+    assert told == [("stable", 700), ("silent", 700)]
+    assert len(troubles) == 1  # before anything was logged
+
+
 def test_what_cannot_be_followed_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="no such file"):
         watch([tmp_path / "nowhere"], judge)

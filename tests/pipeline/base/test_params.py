@@ -348,11 +348,11 @@ def changed(line: str) -> str:
     """The shipped file with the line of the same key in `train` replaced."""
     key = line.split(":")[0]
     before, after = SHIPPED.read_text(encoding="utf-8").split("\ntrain:\n")
-    train, after = after.split("\nstability:\n")
+    train, after = after.split("\nstability:")
     lines = [
         f"  {line}" if old.strip().startswith(f"{key}:") else old for old in train.splitlines()
     ]
-    text = before + "\ntrain:\n" + "\n".join(lines) + "\nstability:\n" + after
+    text = before + "\ntrain:\n" + "\n".join(lines) + "\nstability:" + after
     assert text.count(f"  {line}") == 1
     return text
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from dcgan.probing import PROBED
 from dcgan.training import SIGNALS
+from ganverdict.plot import WIDTH
 from pipeline.plots import training as plots
 from pipeline.plots.training import Course
 from tests.idx import draw_digits
@@ -79,36 +80,6 @@ COURSES = {
     "one epoch": course(1, 5),
     "damaged": damaged(),
 }
-
-
-def test_bands_keep_every_extreme_in_few_points() -> None:
-    values = 100 + np.random.default_rng(0).normal(size=70_201)
-    values[[0, 31_313, 70_200]] = 150, 30, 160
-    curve = plots.bands(np.arange(1, 70_202), values)
-    assert len(curve.x) <= plots.MAX_POINTS
-    assert curve.low.min() == 30
-    assert [curve.high[0], curve.high[-1], curve.high.max()] == [150, 160, 160]
-    assert (curve.low <= curve.middle).all()
-    assert (curve.middle <= curve.high).all()
-    assert np.abs(curve.middle - 100).max() < 0.5
-    assert (np.diff(curve.x) > 0).all()
-
-
-def test_a_short_curve_is_shown_as_it_is() -> None:
-    x, values = np.arange(1, 8), np.array([3.0, 1, 4, 1, 5, 9, 2])
-    curve = plots.bands(x, values)
-    for part in (curve.low, curve.middle, curve.high):
-        assert part.tolist() == values.tolist()
-    assert curve.x.tolist() == x.tolist()
-
-
-def test_values_that_are_not_finite_or_missing_are_gaps_and_spoil_no_neighbour() -> None:
-    values = np.ma.masked_array(
-        [1, np.nan, 3, np.inf, np.nan, -np.inf, 7, 99], mask=[False] * 7 + [True]
-    )
-    curve = plots.bands(np.arange(8), values, points=4)
-    assert curve.high.tolist() == [1, 3, None, 7]
-    assert curve.low.tolist() == [1, 3, None, 7]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +231,7 @@ def check_picture(path: Path) -> None:
         assert picture.format == "PNG"
         pixels = np.asarray(picture.convert("L"))
     height, width = pixels.shape
-    assert width == 150 * plots.WIDTH
+    assert width == 150 * WIDTH
     assert 200 < height <= width * 1.05
     assert path.stat().st_size < 1_000_000
     assert pixels.min() < 100

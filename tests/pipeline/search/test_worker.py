@@ -103,8 +103,8 @@ def onset_from(monkeypatch: pytest.MonkeyPatch, step: int, known_at: int) -> Non
     def verdict(self: Monitor) -> Verdict:
         plain = judged(self)
         if self._quality.evaluations and self._quality.evaluations[-1].step >= known_at:
-            changes = {"status": "onset", "onset_step": step, "onset_epoch": 3, "reason": "bad"}
-            return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+            onset = {"status": "onset", "end": "end", "onset_step": step, "onset_epoch": 3}
+            return dataclasses.replace(plain, **onset, reason="bad")  # type: ignore[arg-type]
         return plain
 
     monkeypatch.setattr(Monitor, "verdict", verdict)

@@ -1,4 +1,4 @@
-"""Grids of digits as pixels."""
+"""Small pictures side by side in a large one."""
 
 import numpy as np
 from numpy.typing import NDArray

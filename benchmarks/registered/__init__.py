@@ -1,0 +1,1 @@
+"""Trainings that no threshold was chosen by, registered before they ran: `benchmarks.held_out`."""

@@ -1,0 +1,352 @@
+import dataclasses
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganverdict.quality import ASSUMED_NOISE, Quality, relative_wobble
+from ganverdict.thresholds import Thresholds
+from tests.synthetic_runs import PARAMS
+
+NAN = float("nan")
+GOOD = [40.0, 30.0, 20.0, 20.0, 20.0]  # five evaluations: the sixth is the first that counts
+FALL = [40.0, 35.0, 30.0, 26.0, 24.0, 22.0, 20.0]
+
+
+def fed(
+    *,
+    held: bool = False,
+    metric: str = "fd",
+    params: Thresholds = PARAMS,
+    **measures: list[float],
+) -> Quality:
+    """Evaluations at epochs 1, 2, ... with 100 steps each; NaN is missing."""
+    quality = Quality(params, metric)
+    for index in range(len(next(iter(measures.values())))):
+        row = {name: values[index] for name, values in measures.items()}
+        known = {name: value for name, value in row.items() if not np.isnan(value)}
+        quality.add(100 * (index + 1), index + 1, known, held)
+    return quality
+
+
+def noisy(seed: int, level: float, count: int, wobble: float) -> list[float]:
+    noise = wobble * np.random.default_rng(seed).standard_normal(count)
+    return [float(value) for value in level * np.exp(noise)]
+
+
+def best(fds: list[float], sigma: float | None = None) -> float | None:
+    found = (fed(fd=fds) if sigma is None else fed(fd=fds, fd_sigma=[sigma] * len(fds))).best
+    return found.epoch if found else None
+
+
+# The checkpoint to keep.
+
+
+def test_the_lowest_is_kept_however_lucky_it_looks() -> None:
+    assert best([100.0, 60.0, 50.0, 51.0, 20.0, 49.0, 40.0, 40.0, 40.0, 41.0]) == 5
+
+
+@pytest.mark.parametrize("count", range(1, 12))
+def test_of_a_steady_fall_the_last_is_kept(count: int) -> None:
+    assert best([100.0 * 0.8**index for index in range(count)]) == count
+
+
+def test_a_value_that_is_little_lower_and_much_less_certain_is_not_kept() -> None:
+    found = fed(fd=[50.0, 20.0, 19.5], fd_sigma=[1.0, 0.1, 1.0]).best
+    assert found is not None
+    assert (found.epoch, found.value, found.bound) == (2, 20.0, 20.1)
+
+
+def test_without_a_deviation_one_percent_is_assumed_and_it_is_said_so() -> None:
+    quality = fed(fd=[50.0, 20.0])
+    assert quality.best is not None
+    assert quality.best.sigma == ASSUMED_NOISE * 20
+    assert not quality.noise_given
+    assert fed(fd=[50.0], fd_sigma=[0.2]).noise_given
+
+
+def test_what_comes_after_a_decline_counts_too() -> None:
+    quality = fed(fd=[*GOOD, 60.0, 60.0, 60.0, 10.0])
+    assert quality.best is not None
+    assert quality.best.epoch == 9
+
+
+def test_evaluations_without_the_metric_are_passed_over() -> None:
+    assert best([100.0, 50.0, NAN, 20.0, NAN]) == 4
+    assert fed(fd=[NAN, NAN], class_kl=[0.1, 0.1]).best is None
+
+
+def test_a_metric_of_another_name_counts_alike() -> None:
+    fids = [*GOOD, 60.0, 60.0]
+    quality = fed(metric="fid", fid=fids)
+    assert quality.decline is not None
+    assert quality.decline.measure == "fid"
+    assert fed(metric="fid", fd=fids).decline is None
+
+
+@given(
+    st.lists(st.floats(1.0, 1000.0), min_size=1, max_size=40),
+    st.floats(1e-4, 1e4),
+    st.booleans(),
+)
+def test_units_of_the_metric_do_not_matter(values: list[float], factor: float, held: bool) -> None:
+    params = dataclasses.replace(PARAMS)
+    one = fed(params=params, metric="m", held=held, m=values)
+    other = fed(params=params, metric="m", held=held, m=[factor * value for value in values])
+    assert one.best is not None
+    assert other.best is not None
+    # Where two values are equal but for rounding, either may be the best.
+    ranked = sorted(values)
+    if all(b - a > 1e-6 * b for a, b in pairwise(ranked)):
+        assert one.best.step == other.best.step
+        assert (one.decline is None) is (other.decline is None)
+        assert len(one.excursions) == len(other.excursions)
+
+
+# Declines.
+
+
+@pytest.mark.parametrize(
+    ("times", "wanted"), [(2.05, 2), (1.55, 3), (1.3, 5)], ids=["doubled", "half more", "a quarter"]
+)
+def test_the_worse_the_fewer_evaluations_running_confirm_it(times: float, wanted: int) -> None:
+    bad = 20.0 * times
+    quality = fed(fd=[*FALL, *[bad] * wanted])
+    assert quality.decline is not None
+    assert (quality.decline.first.epoch, quality.decline.confirmed.epoch) == (8, 7 + wanted)
+    assert f"fd rose to {times:.3g} times its best and stayed there for" in quality.decline.words
+    assert fed(fd=[*FALL, *[bad] * (wanted - 1)]).decline is None
+    # One good evaluation between them, and it begins anew.
+    assert fed(fd=[*FALL, *[bad] * (wanted - 1), 20.0, bad]).decline is None
+
+
+def test_less_than_a_quarter_is_no_decline_but_by_patience() -> None:
+    assert fed(fd=[*FALL, *[24.0] * 7]).decline is None
+
+
+def test_a_quarter_more_lasts_the_longer_the_longer_the_best_took() -> None:
+    fall = [*np.geomspace(100, 20, 20).tolist()]
+    needed = math.ceil(PARAMS.patience_share * 19)
+    assert fed(fd=[*fall, *[26.0] * (needed - 1)]).decline is None
+    assert fed(fd=[*fall, *[26.0] * needed]).decline is not None
+
+
+def test_an_evaluation_without_the_metric_neither_breaks_nor_extends_a_run() -> None:
+    assert fed(fd=[*GOOD, 45.0, NAN]).decline is None
+    quality = fed(fd=[*GOOD, 45.0, NAN, 45.0])
+    assert quality.decline is not None
+    assert quality.decline.first.epoch == 6
+
+
+def test_a_metric_that_measures_badly_must_rise_by_four_of_its_deviations() -> None:
+    fds = [*GOOD, 41.0, 42.0, 43.0]
+    assert fed(fd=fds, fd_sigma=[5.0] * 8).decline is not None
+    assert fed(fd=fds, fd_sigma=[6.0] * 8).decline is None
+
+
+def test_a_metric_that_wobbles_must_rise_further_unless_a_state_explains_it() -> None:
+    wobbling = [20.0, 26.0, 19.0, 27.0, 20.0, 25.0, 18.0, 26.0, 20.0]
+    after = [30.0] * 6
+    assert fed(fd=[*wobbling, *after]).decline is None
+    assert fed(fd=[*[20.0] * 9, *after]).decline is not None
+    assert fed(fd=[*wobbling, *after], held=True).decline is not None
+
+
+def test_nothing_is_confirmed_before_the_sixth_evaluation_and_it_is_remembered_then() -> None:
+    quality = fed(fd=[20.0, 20.0, 60.0, 60.0, 60.0])
+    assert quality.decline is None
+    quality = fed(fd=[20.0, 20.0, 60.0, 60.0, 60.0, 60.0])
+    assert quality.decline is not None
+    assert (quality.decline.first.epoch, quality.decline.confirmed.epoch) == (3, 6)
+
+
+# The other measures: two evaluations running, for one may be an accident.
+
+
+def test_a_digit_that_is_no_longer_drawn_is_a_decline_where_it_once_was() -> None:
+    shares = [0.6, 0.7, 0.7, 0.7, 0.7]
+    quality = fed(min_share=[*shares, 0.1, 0.1])
+    assert quality.decline is not None
+    assert quality.decline.measure == "min_share"
+    assert fed(min_share=[*shares, 0.1, 0.6]).decline is None
+    assert fed(min_share=[0.0, 0.0, 0.1, 0.1, 0.15, 0.1, 0.1]).decline is None  # it never was
+
+
+def test_a_class_divergence_that_rises_is_a_decline_and_one_that_stays_is_not() -> None:
+    good = [0.5, 0.02, 0.02, 0.02, 0.02]
+    assert fed(class_kl=[*good, 0.06, 0.08, 0.1]).decline is not None
+    assert fed(class_kl=[*good, 0.1, 0.08, 0.06]).decline is None
+    assert fed(class_kl=[*good, 0.06, 0.08]).decline is None
+    assert fed(class_kl=[*good, 2.3]).decline is None
+    assert fed(class_kl=[*good, 2.3, 2.3]).decline is not None
+    assert fed(class_kl=[0.2, 0.2, 0.2, 0.2, 0.2, 0.21, 0.22, 0.23]).decline is None
+
+
+def test_a_third_of_the_coverage_lost_twice_is_a_decline() -> None:
+    good = [0.5, 0.8, 0.8, 0.8, 0.8]
+    assert fed(coverage=[*good, 0.55, 0.55]).decline is not None
+    assert fed(coverage=[*good, 0.55, 0.7]).decline is None
+    assert fed(coverage=[*good, 0.57, 0.57]).decline is None
+    assert fed(coverage=[0.01, 0.05, 0.05, 0.05, 0.05, 0.001, 0.001]).decline is None
+
+
+def test_one_lucky_evaluation_does_not_make_all_later_ones_bad() -> None:
+    assert fed(coverage=[0.5, 0.5, 0.9, 0.5, 0.5, 0.5, 0.5, 0.5]).decline is None
+
+
+# Patience.
+
+
+def rising(count: int, step: float = 0.02) -> list[float]:
+    """A best at the fifth evaluation, and from there a slow climb."""
+    return [*GOOD[:4], 19.0, *[19.0 * (1 + step * i) for i in range(1, count + 1)]]
+
+
+def test_a_slow_decline_is_confirmed_after_eight_without_a_better_one() -> None:
+    assert fed(fd=rising(7)).decline is None
+    quality = fed(fd=rising(8))
+    assert quality.decline is not None
+    assert (quality.decline.first.epoch, quality.decline.confirmed.epoch) == (6, 13)
+    assert quality.decline.words.startswith("fd has had nothing better for 8 evaluations")
+
+
+def test_patience_grows_with_the_time_that_the_best_took_unless_a_state_explains_it() -> None:
+    fall = np.geomspace(100, 20, 30).tolist()
+    after = [20 * 1.01 ** (i + 1) for i in range(12)]
+    assert fed(fd=[*fall, *after]).decline is None
+    quality = fed(fd=[*fall, *after], held=True)
+    assert quality.decline is not None
+    assert quality.decline.first.epoch == 31
+    longer = [20 * 1.01 ** (i + 1) for i in range(25)]
+    assert fed(fd=[*fall, *longer]).decline is not None
+
+
+def test_a_lucky_best_before_a_level_is_no_decline() -> None:
+    declined = 0
+    for seed in range(20):
+        level = noisy(seed, 20, 80, 0.06)
+        level[35] = 20 * math.exp(-3 * 0.06)
+        declined += fed(fd=level).decline is not None
+    assert declined <= 1
+
+
+def test_a_metric_of_slow_waves_is_granted_them() -> None:
+    """Neighbours share a wave of ten evaluations; a plain wobble would not show it."""
+    wave = 20 * np.exp(0.12 * np.sin(np.arange(90) * 2 * math.pi / 10))
+    fds = [value * factor for value, factor in zip(wave, noisy(3, 1, 90, 0.01), strict=True)]
+    fds[15] *= 0.95
+    assert fed(fd=fds).decline is None
+
+
+def test_few_healthy_series_decline() -> None:
+    """One in a hundred is wanted; with that, three or more of 30 have a chance of 0.3 %."""
+    declined = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        number = np.arange(100)
+        wobble = rng.uniform(0.02, 0.1) * rng.standard_normal(100)
+        curve = rng.uniform(5, 40) + rng.uniform(80, 300) * np.exp(-number / rng.uniform(2, 8))
+        quality = fed(fd=(curve * np.exp(wobble)).tolist())
+        declined += quality.decline is not None or bool(quality.excursions)
+    assert declined <= 2
+
+
+# After a decline.
+
+
+def test_a_new_best_makes_a_decline_an_excursion() -> None:
+    quality = fed(fd=[*GOOD, 60.0, 60.0, 19.0])
+    assert quality.decline is None
+    ((decline, back),) = quality.excursions
+    assert (decline.first.epoch, decline.confirmed.epoch, back.epoch) == (6, 7, 8)
+    again = fed(fd=[*GOOD, 60.0, 60.0, 19.0, 60.0, 60.0])
+    assert again.decline is not None
+    assert again.decline.first.epoch == 9
+
+
+def test_it_has_recovered_after_three_good_evaluations_and_not_if_it_is_bad_again() -> None:
+    fds = [40.0, *[20.0] * 8, 60.0, 60.0, 21.0, 20.5, 20.5]
+    assert not fed(fd=fds[:-1]).recovered
+    assert fed(fd=fds).recovered
+    assert not fed(fd=[*fds, 60.0]).recovered
+    assert not fed(fd=[20.0] * 12).recovered  # from nothing
+
+
+# A metric that says nothing.
+
+
+def test_no_gain_for_as_long_as_the_best_took_is_a_plateau() -> None:
+    fall = np.geomspace(100, 20, 12).tolist()
+    assert fed(fd=[*fall, *[20.0] * 10]).plateau == ""
+    found = fed(fd=[*fall, *[20.0] * 11])
+    assert found.plateau == "fd has not improved by 3% in the last 11 evaluations"
+    assert found.decline is None
+    # Small gains are none.
+    small = [20.0 * 0.999**i for i in range(1, 12)]
+    assert fed(fd=[*fall, *small]).plateau
+    assert fed(fd=[100.0] * 3).plateau == ""
+
+
+def test_a_metric_that_stays_at_the_level_of_noise_was_never_learned() -> None:
+    flat = noisy(0, 300, 8, 0.02)
+    assert "little but noise" in fed(metric="fid", fid=flat).never_learned
+    assert fed(metric="fid", fid=flat[:7]).never_learned == ""  # too early to say
+    learned = np.geomspace(300, 40, 8).tolist()
+    assert fed(metric="fid", fid=learned).never_learned == ""
+    # It has a level for metrics that are known, and for no other.
+    assert fed(metric="m", m=flat).never_learned == ""
+    assert fed(metric="kid", kid=[0.3] * 8).never_learned
+    assert fed(metric="kid", kid=[0.05] * 8).never_learned == ""
+
+
+def test_a_slow_start_is_not_never() -> None:
+    assert fed(metric="fid", fid=np.geomspace(400, 150, 12).tolist()).never_learned == ""
+
+
+@pytest.mark.parametrize("wrong", [-5.0, 1e13, 1e6])
+def test_values_that_a_metric_cannot_have_break_it_and_are_not_kept(wrong: float) -> None:
+    quality = fed(fd=[*GOOD, wrong, 20.0, wrong])
+    assert quality.metric_broken.startswith(f"fd is {wrong:.3g} at step 600")
+    assert quality.decline is None
+    assert quality.best is not None
+    assert quality.best.epoch == 3
+    assert quality.broken == [(600, wrong), (800, wrong)]
+
+
+def test_one_such_value_among_many_is_passed_over() -> None:
+    assert fed(fd=[*[20.0] * 20, 1e6, *[20.0] * 20]).metric_broken == ""
+
+
+def test_kid_may_be_below_zero() -> None:
+    assert fed(metric="kid", kid=[0.1, 0.02, -0.001, -0.002, -0.001]).metric_broken == ""
+
+
+# Wobble.
+
+
+def test_wobble_is_relative_and_blind_to_a_steady_fall() -> None:
+    noise = 0.05 * np.random.default_rng(0).standard_normal(4000)
+    fall = np.geomspace(100, 2, 4000)
+    assert relative_wobble(fall) == pytest.approx(0, abs=1e-9)
+    for apart in (1, 5):
+        assert relative_wobble(fall * np.exp(noise), apart) == pytest.approx(0.05, rel=0.1)
+
+
+def test_wobble_of_too_few_values_is_none() -> None:
+    assert relative_wobble([20.0, 30.0]) == 0
+    assert relative_wobble([20.0, 30.0] * 5, 5) == 0
+
+
+def test_every_threshold_is_a_parameter() -> None:
+    mild = dataclasses.replace(PARAMS, collapse_factor=1.1, first_evaluation=4)
+    quality = fed(params=mild, fd=[20.0, 20.0, 20.0, 23.0, 23.0])
+    assert quality.decline is not None
+
+
+def test_missing_and_infinite_measures_are_left_out() -> None:
+    quality = fed(fd=[math.inf, 20.0], class_kl=[NAN, 0.1])
+    assert quality.evaluations[0].value is None
+    assert quality.evaluations[0].measures == {}
