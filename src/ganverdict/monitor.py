@@ -314,6 +314,8 @@ class Monitor:
             return "what the metric says cannot be gone by: mend it first"
         if end == "go_on":
             return ""
+        if best is None and status == "diverged":
+            return "no weights from there on are of use: start again with the remedy, or before it"
         if best is None:
             return "nothing teaches G any more: change something before going on"
         keep = f"{self._at(best.step)} has the best samples so far"
@@ -485,14 +487,16 @@ def fed_monitor(
             rows = slice(block, min(block + _BLOCK, end))
             monitor.add_steps(numbers[rows], {name: v[rows] for name, v in columns.items()})
 
-    start = 0
+    start, before = 0, dict[str, float]()
     for row, end in enumerate(np.searchsorted(numbers, evaluated, side="right").tolist()):
         feed(start, end)
         start = end
         values = {name: float(v[row]) for name, v in measures.items() if v[row] is not np.ma.masked}
         known = epochs is not None and epochs[row] is not np.ma.masked
         epoch = float(epochs[row]) if epochs is not None and known else None
-        monitor._take_evaluation(float(evaluated[row]), values, epoch)
+        if values != before:  # tables repeat the latest evaluation in every row until the next
+            monitor._take_evaluation(float(evaluated[row]), values, epoch)
+        before = values
     feed(start, len(numbers))
     return monitor
 

@@ -26,6 +26,7 @@ ASSUMED_NOISE = 0.01
 
 _SOME_COVERAGE = 0.1  # of less, a share says nothing
 _EVALUATIONS_TO_SEE_WAVES = 30  # what neighbours share, their differences do not show
+_ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 _NOISE_LEVELS = {"fd": 100.0, "fid": 100.0, "kid": 0.1}  # of samples that are little but noise
 
@@ -253,19 +254,23 @@ class Quality:
     @property
     def wobble(self) -> float:
         """Relative deviation of one evaluation of the metric from its neighbours' line."""
-        values = [e.value for e in self._known if e.value is not None]
+        values = self._lately()
         if len(values) < 5:
             return 0.05
         # A steep fall at the start may hide how much the rest wobbles.
         return max(relative_wobble(values), relative_wobble(values[-15:]))
+
+    def _lately(self) -> list[float]:
+        """The latest values, as many as the wobble is told from."""
+        return [e.value for e in self._known[-_ENOUGH:] if e.value is not None]
 
     def _luck(self) -> float:
         """What the latest may lie above the lowest, relatively, where nothing has changed.
 
         The lowest of n values without a trend is about sqrt(2 ln n) deviations under their level.
         """
-        values = [e.value for e in self._known if e.value is not None]
-        count, wobble = max(len(values), 2), self.wobble
+        values = self._lately()
+        count, wobble = max(len(self._known), 2), self.wobble
         if count >= _EVALUATIONS_TO_SEE_WAVES:
             wobble = max(wobble, relative_wobble(values, 5))
         return math.expm1((self._params.wobbles + math.sqrt(2 * math.log(count))) * wobble)
