@@ -303,8 +303,7 @@ class Quality:
                 if value > max(factor * base, least):
                     found[self.metric, str(factor)] = _Rule(self.metric, wanted, words)
         for measure, judge in _OTHERS.items():
-            series = self._series(measure)
-            if measure in evaluation.measures and len(series):
+            if measure in evaluation.measures and len(series := self._series(measure)):
                 for name, rule in judge(evaluation.measures[measure], series, params).items():
                     found[measure, name] = rule
         return found
