@@ -273,7 +273,8 @@ class Quality:
         count, wobble = max(len(self._known), 2), self.wobble
         if count >= _EVALUATIONS_TO_SEE_WAVES:
             wobble = max(wobble, relative_wobble(values, 5))
-        return math.expm1((self._params.wobbles + math.sqrt(2 * math.log(count))) * wobble)
+        lies = (self._params.wobbles + math.sqrt(2 * math.log(count))) * wobble
+        return math.expm1(min(lies, 700.0))  # what is beyond it has no number
 
     def _base(self) -> float:
         """The best value; where it is next to nothing, a hundredth of the start."""
