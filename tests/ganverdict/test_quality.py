@@ -350,3 +350,8 @@ def test_missing_and_infinite_measures_are_left_out() -> None:
     quality = fed(fd=[math.inf, 20.0], class_kl=[NAN, 0.1])
     assert quality.evaluations[0].value is None
     assert quality.evaluations[0].measures == {}
+
+
+def test_jumps_by_hundreds_of_decades_are_no_error() -> None:
+    fds = [35.0, 35.0, 1e-320, 31.0, 1e-300, 35.0, 35.0, 31.0, 35.0, 31.0, 1e-300, 30.0]
+    assert fed(fd=fds).best is not None
