@@ -114,6 +114,7 @@ def test_a_wrong_option_is_one_line_that_names_it(
         "--seed": value.isdecimal() and len(value) < 19,
         "--study": bool(re.fullmatch(r"[\w.-]+", value)),
         "--timeout": bool(re.fullmatch(r"\d+(\.\d+)?", value)),
+        "--steps-per-epoch": bool(re.fullmatch(r"\d+(\.\d+)?", value)) and float(value) >= 1,
     }
     # Python 3.11 drops a value of "--".
     if value == "--" or good.get(name):
