@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,7 +129,8 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     try:
         return Params.from_mapping(read_yaml(path))
     except ValueError as error:
-        raise UserError(f"{path}: {error}", 2) from None
+        # The place and the fault come first; a list of all keys of a section may be long.
+        raise UserError(textwrap.shorten(f"{path}: {error}", 500, placeholder=" ..."), 2) from None
 
 
 def progress_bar(**options: Any) -> "tqdm[Any]":

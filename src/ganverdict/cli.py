@@ -220,7 +220,7 @@ def _renamed(pairs: Sequence[str]) -> dict[str, str]:
     renamed: dict[str, str] = {}
     for pair in pairs:
         ours, equals, theirs = pair.partition("=")
-        if not equals or role(ours).kind not in ("step", "signal", "measure"):
+        if not equals or not ours or role(ours).kind not in ("step", "signal", "measure"):
             raise CallError(
                 f"--map {pair}: must be OURS=THEIRS, where OURS is one of {', '.join(_MAPPED)}"
             )

@@ -1,5 +1,6 @@
 """Parameters and command lines that cannot be: status 2, one line naming what is wrong."""
 
+import math
 import re
 import shlex
 from collections.abc import Callable
@@ -90,6 +91,14 @@ def test_missing_and_renamed_keys_are_named(
     assert any(f"{section}.{key}" in said for section, key in gone)
 
 
+def at_least_one(text: str) -> bool:
+    """Whether a text is a number from 1 on."""
+    try:
+        return 1 <= float(text) < math.inf
+    except ValueError:
+        return False
+
+
 OPTIONS = {
     tune: ("--trials", "--timeout", "--workers", "--study", "--seed"),
     stop: ("--steps-per-epoch", "--map"),
@@ -114,6 +123,7 @@ def test_a_wrong_option_is_one_line_that_names_it(
         "--seed": value.isdecimal() and len(value) < 19,
         "--study": bool(re.fullmatch(r"[\w.-]+", value)),
         "--timeout": bool(re.fullmatch(r"\d+(\.\d+)?", value)),
+        "--steps-per-epoch": at_least_one(value),
     }
     # Python 3.11 drops a value of "--".
     if value == "--" or good.get(name):
