@@ -4,29 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganverdict.families import CHANCE
 from ganverdict.log import Columns, Log
 from ganverdict.monitor import assess
 from ganverdict.thresholds import Thresholds
-from ganverdict.verdict import Status, Verdict
+from ganverdict.verdict import STATUSES, Status, Verdict
 
 LOSSES = ("auto", "bce", "hinge", "lsgan", "wasserstein", "relativistic")
 """What a user may say of the loss; the numbers tell whether `bce` and `lsgan` are means or sums."""
 
-_BY_WEIGHT: tuple[Status, ...] = (
-    "diverged",
-    "onset",
-    "silent",
-    "stall",
-    "never_learned",
-    "metric_broken",
-    "excursion",
-    "plateau",
-    "transient",
-    "stable",
-    "unwatched",
-)
+_BY_WEIGHT: tuple[Status, ...] = tuple(STATUSES)
+_MANY = 1000  # evaluations; so many are rows of a table, filled from one to the next
 _STRETCHES = 50  # that a series is cut into, to tell a mean from a sum
 _ABOVE_A_MEAN = 1.3  # times the level at chance: no D is worse for long
 
@@ -94,8 +84,13 @@ def assess_log(
     length = steps_per_epoch or log.steps_per_epoch
     if length is not None and length < 1:  # in kimg an epoch may be less than a step
         length = None
-    evaluations = _evaluations(log, metric)
     notes = list(log.notes)
+    evaluations = _evaluations(log, metric)
+    if evaluations is not None and len(first := _first_of_repeats(evaluations)) < len(
+        evaluations["step"]
+    ):
+        evaluations = {name: values[first] for name, values in evaluations.items()}
+        notes.append(f"measures repeat from row to row: {len(first):,} evaluations")
     pairs: dict[str, Verdict] = {}
     given: Mapping[str, Columns | None] = log.pairs or {"": None}
     for label, columns in given.items():
@@ -133,6 +128,25 @@ def _evaluations(log: Log, metric: str | None) -> Columns | None:
     if log.unit == "epoch":
         evaluations.setdefault("epoch", evaluations["step"])
     return evaluations
+
+
+def _first_of_repeats(evaluations: Columns) -> NDArray[np.intp]:
+    """The rows [k] of evaluations that are not the row before once more.
+
+    Data frames are filled so that every row holds the latest evaluation. Of few rows, or where not
+    nearly all repeat, each counts: a G that stands still measures the same again and again.
+    """
+    count = len(evaluations["step"])
+    if count <= _MANY:
+        return np.arange(count)
+    new = np.zeros(count - 1, dtype=np.bool_)
+    for name, values in evaluations.items():
+        if name not in ("step", "epoch"):
+            plain = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
+            same = (plain[1:] == plain[:-1]) | (np.isnan(plain[1:]) & np.isnan(plain[:-1]))
+            new |= ~same
+    first = np.flatnonzero(np.append(True, new))
+    return first if 10 * len(first) < count else np.arange(count)
 
 
 def _family(

@@ -487,16 +487,14 @@ def fed_monitor(
             rows = slice(block, min(block + _BLOCK, end))
             monitor.add_steps(numbers[rows], {name: v[rows] for name, v in columns.items()})
 
-    start, before = 0, dict[str, float]()
+    start = 0
     for row, end in enumerate(np.searchsorted(numbers, evaluated, side="right").tolist()):
         feed(start, end)
         start = end
         values = {name: float(v[row]) for name, v in measures.items() if v[row] is not np.ma.masked}
         known = epochs is not None and epochs[row] is not np.ma.masked
         epoch = float(epochs[row]) if epochs is not None and known else None
-        if values != before:  # tables repeat the latest evaluation in every row until the next
-            monitor._take_evaluation(float(evaluated[row]), values, epoch)
-        before = values
+        monitor._take_evaluation(float(evaluated[row]), values, epoch)
     feed(start, len(numbers))
     return monitor
 

@@ -29,7 +29,7 @@ STATUSES: dict[Status, str] = {
     "stable": "nothing went wrong until the end of what was seen",
     "unwatched": "too little was given to tell",
 }
-"""Every status, and what it means."""
+"""Every status, the worst first, and what it means."""
 
 WENT_WRONG: frozenset[Status] = frozenset(
     {"diverged", "onset", "silent", "stall", "never_learned", "metric_broken"}

@@ -1,0 +1,41 @@
+"""From a log to its verdict."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ganverdict.assessment import Assessment, assess_log
+from ganverdict.formats import read
+from tests.ganverdict.logs import Columns, reference, write
+
+
+def assessed(path: Path) -> Assessment:
+    (log,) = read([path])
+    return assess_log(log)
+
+
+def test_a_table_that_is_filled_from_row_to_row_gives_the_answer_of_its_evaluations(
+    tmp_path: Path,
+) -> None:
+    steps, evaluations = reference()
+    rows = np.asarray(np.searchsorted(evaluations["step"], steps["step"], side="right")) - 1
+    at = dict(zip(evaluations["step"].tolist(), evaluations["fd"].tolist(), strict=True))
+    sparse = [at.get(step) for step in steps["step"].tolist()]
+    filled = np.where(rows < 0, None, evaluations["fd"].astype(object)[rows.clip(0)])
+    few = assessed(write(tmp_path / "sparse.csv", {**steps, "fd": sparse}))
+    many = assessed(write(tmp_path / "filled.csv", {**steps, "fd": filled}))
+    told = ("status", "best_step", "onset_step", "confirm_step", "watched")
+    assert [getattr(many.verdict, name) for name in told] == [
+        getattr(few.verdict, name) for name in told
+    ]
+    assert few.verdict.status == "onset"
+    assert any("20 evaluations" in note for note in many.log.notes)
+
+
+def test_a_metric_that_stands_still_is_evaluated_each_time(tmp_path: Path) -> None:
+    epoch = np.arange(1, 31)
+    columns: Columns = {"epoch": epoch, "d_loss": np.full(30, 1e-4), "g_loss": epoch + 8.0}
+    columns["fid"] = np.full(30, 60.0)
+    verdict = assessed(write(tmp_path / "log.csv", columns)).verdict
+    assert verdict.watched.evaluations == 30
+    assert verdict.status == "stall"
