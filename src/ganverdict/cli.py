@@ -27,7 +27,8 @@ from ganverdict.command import (
 from ganverdict.following import follow
 from ganverdict.formats import ReadError, read
 from ganverdict.formats.names import role
-from ganverdict.log import SIGNALS, Log
+from ganverdict.log import Log
+from ganverdict.signals import SIGNALS
 from ganverdict.verdict import STATUSES, WENT_WRONG
 from ganverdict.words import answer, table
 

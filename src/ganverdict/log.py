@@ -9,33 +9,6 @@ import numpy as np
 Column = np.ma.MaskedArray[Any, Any]
 Columns = dict[str, Column]
 
-SIGNALS = (
-    "d_loss",
-    "g_loss",
-    "d_real",  # mean D(x), a probability
-    "d_fake",  # mean D(G(z)), a probability
-    "d_score_real",  # raw scores, of any sign
-    "d_score_fake",
-    "d_sign_real",  # StyleGAN's r_t: the mean sign of D's scores of real images
-    "d_grad_norm",
-    "g_grad_norm",
-    "d_update_ratio",
-    "g_update_ratio",
-    "d_loss_train",
-    "d_loss_test",
-    "d_weight_norm",
-)
-
-FAMILIES = (
-    "bce_mean",
-    "bce_sum",
-    "hinge",
-    "lsgan_mean",
-    "lsgan_sum",
-    "wasserstein",
-    "relativistic",
-)
-
 
 @dataclass(frozen=True)
 class Log:
@@ -45,12 +18,14 @@ class Log:
     - `kind`: what it was recognised as, for people: "StyleGAN", "CSV", ...
     - `unit`: what a step counts: "iteration", "epoch", "kimg", "image" or "row".
     - `pairs`: the label of a pair of D and G ("" where there is one pair) -> its signals. Each has
-      "step" [n], strictly increasing and never masked, and any of SIGNALS.
+      "step" [n], strictly increasing and never masked, and any of
+      `ganverdict.signals.SIGNALS`.
     - `evaluations`: "step" [m], strictly increasing and in the same unit, "epoch" where the log
       tells it, and each measure under the log's own name.
     - `metric`: the measure that counts (lower is better), a key of `evaluations`.
     - `steps_per_epoch`: where the log tells it.
-    - `loss`: one of FAMILIES where this kind of log is known to have it, else None.
+    - `loss`: one of `ganverdict.families.FAMILIES` where this kind of log is known to have it,
+      else None.
     - `notes`: what a reader had to decide or mend.
     - `files`: every file read.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from ganverdict.log import SIGNALS
+from ganverdict.signals import SIGNALS
 
 
 def _set(*texts: str) -> frozenset[str]:

@@ -10,7 +10,8 @@ from ganverdict.formats.errors import ReadError
 from ganverdict.formats.steps import Align, mended, restarts
 from ganverdict.formats.table import Floats
 from ganverdict.formats.tracks import Gathered, Track, shown_name
-from ganverdict.log import SIGNALS, Column, Columns, Log
+from ganverdict.log import Column, Columns, Log
+from ganverdict.signals import SIGNALS
 
 Signals = dict[str, dict[str, Track]]
 Measures = dict[str, Track]

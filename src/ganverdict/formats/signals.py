@@ -16,7 +16,7 @@ from ganverdict.formats.tracks import (
     shown_name,
     track_of,
 )
-from ganverdict.log import SIGNALS
+from ganverdict.signals import SIGNALS
 
 _SEVERAL = "; choose one with --map {0}=NAME"
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ganverdict.formats import ReadError, describe, read
-from ganverdict.log import SIGNALS, Log
+from ganverdict.log import Log
+from ganverdict.signals import SIGNALS
 from tests.ganverdict.formats.series import series
 from tests.ganverdict.formats.test_formats_golden import KINDS
 
