@@ -82,7 +82,7 @@ def remove(path: Path) -> None:
 def test_the_line_names_what_was_being_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with small_disk(tmp_path / "disk", 8) as disk:
+    with small_disk(tmp_path / "disk", 16) as disk:
         folder = Project(disk / "clone").folder
         enter(folder, monkeypatch)
         with filled(disk):

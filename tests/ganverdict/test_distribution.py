@@ -16,6 +16,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src/ganverdict"
+# What the package reads at run time: its code, the page's style and script, the answer's schema.
+KINDS = ("*.py", "*.css", "*.js", "*.schema.json", "py.typed")
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +40,10 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
     return Parser().parsestr(text(wheel, ".dist-info/METADATA"))
 
 
-def test_it_holds_every_module_and_no_other_file(wheel: zipfile.ZipFile) -> None:
+def test_it_holds_what_the_package_reads_and_no_other_file(wheel: zipfile.ZipFile) -> None:
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    modules = {f"ganverdict/{file.relative_to(SOURCE)}" for file in SOURCE.rglob("*.py")}
-    assert packed == modules | {"ganverdict/py.typed"}
+    sources = {file for kind in KINDS for file in SOURCE.rglob(kind)}
+    assert packed == {f"ganverdict/{file.relative_to(SOURCE)}" for file in sources}
     assert text(wheel, "/LICENSE") == (ROOT / "LICENSE").read_text()
 
 
