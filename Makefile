@@ -5,6 +5,7 @@ BIN := .venv/bin
 # Stages call the `python` of PATH: put the environment's first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
+MLFLOW_PORT ?= 5000
 
 .PHONY: help
 help:  ## list the targets
@@ -35,10 +36,14 @@ repro: .venv/ready  ## the main job: fetch, judge, train, evaluate, export
 	@echo "generator  export/ (model_card.md says how to use it)"
 	@echo "runs       make ui"
 
+# Asked first: where another server has the port, its address would be told as this one's.
 .PHONY: ui
-ui: .venv/ready  ## the MLflow UI on http://127.0.0.1:5000
-	@echo "runs: http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning"
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --workers 1 --host 127.0.0.1
+ui: .venv/ready  ## the MLflow UI on http://127.0.0.1:5000, or at MLFLOW_PORT
+	@python -c 'import socket; socket.create_server(("127.0.0.1", $(MLFLOW_PORT)))' 2>/dev/null || \
+		{ echo "error: port $(MLFLOW_PORT) cannot be had; try: make ui MLFLOW_PORT=5001"; exit 1; }
+	@echo "runs: http://127.0.0.1:$(MLFLOW_PORT)/#/experiments/1?workflowType=machine_learning"
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		mlflow ui --workers 1 --host 127.0.0.1 --port $(MLFLOW_PORT)
 
 .PHONY: test
 test: .venv/ready  ## all tests

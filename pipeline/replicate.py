@@ -1,6 +1,6 @@
 """The original's experiment again, measured: `make replicate` or `python -m pipeline.replicate`.
 
-Trains the second text's recipe with D frozen and with the joint update, and the stabilised recipe
+Trains the blog post's recipe with D frozen and with the joint update, and the stabilised recipe
 beside them, each over several seeds at the size of the section `replicate` of params.yaml. Every
 run is in the tracker and in reports/replication/<recipe>-<seed>/, which grows with each epoch.
 Ended by Ctrl-C, SIGTERM or a kill, the same command continues every run where it was, and repeats

@@ -100,7 +100,7 @@ def _signals(runs: Sequence[RunCurves], names: Mapping[str, str], marked_epoch: 
 
 
 def grids(runs: Sequence[RunCurves]) -> Figure:
-    """A row for each run, a column for each epoch that the second text shows."""
+    """A row for each run, a column for each epoch that the blog post shows."""
     epochs = sorted({epoch for run in runs for epoch in run.grids})
     shape = (len(runs), len(epochs))
     figure = Figure(figsize=(WIDTH, WIDTH / 2 * shape[0] / shape[1] + 0.3), layout="compressed")

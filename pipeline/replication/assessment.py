@@ -27,7 +27,7 @@ from pipeline.store.columns import Columns, read_csv
 FloatArray = NDArray[np.float64]
 
 ORIGINAL_EPOCH = 32
-"""Where the second text saw its best pictures."""
+"""Where the blog post saw its best pictures."""
 
 
 @dataclass(frozen=True)

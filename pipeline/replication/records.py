@@ -14,7 +14,7 @@ from pipeline.base.tiles import tile
 from pipeline.store.history import History, write_csv
 
 GRID_EPOCHS = (1, 10, 30, 32, 60, 100, 150)
-"""The epochs that the second text shows, and those after its best."""
+"""The epochs that the blog post shows, and those after its best."""
 _GRID = 32  # digits
 
 
