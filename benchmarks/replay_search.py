@@ -55,11 +55,13 @@ class Curve:
         fds: by epoch; shorter than the horizon where training failed.
         best: after each epoch, the lowest fd so far and its epoch.
         known_at: the epoch after which the verdict, or a failure, ends it; None: never.
+        failed_at: the epoch after which nothing can be measured; None: never.
     """
 
     fds: tuple[float, ...]
     best: tuple[tuple[float, int] | None, ...]
     known_at: int | None
+    failed_at: int | None
 
     def fd(self, epoch: int) -> float:
         """fd at an epoch from 1 on, infinite after a failure."""
@@ -125,26 +127,33 @@ def _curve(rows: Sequence[dict[str, str]]) -> Curve:
     """A training as the verdict of today sees it, from its evaluations."""
     monitor, best = Monitor(steps_per_epoch=STEPS_PER_EPOCH), list[tuple[float, int] | None]()
     known_at: int | None = None
+    failed_at: int | None = None
     for row in rows:
         epoch = int(row["epoch"])
         measures = {name: float(row[name]) for name in MEASURES if row[name]}
         verdict = monitor.add_evaluation(epoch * STEPS_PER_EPOCH, measures, epoch)
         has_best = verdict.best_value is not None and verdict.best_epoch is not None
         best.append((verdict.best_value or 0.0, int(verdict.best_epoch or 0)) if has_best else None)
-        if known_at is None and (verdict.ends_training or not row["fd"]):
+        if failed_at is None and not row["fd"]:
+            failed_at = epoch
+        if known_at is None and (verdict.ends_training or failed_at is not None):
             known_at = epoch
     fds = tuple(float(row["fd"]) for row in rows if row["fd"])
-    return Curve(fds, tuple(best), known_at)
+    return Curve(fds, tuple(best), known_at, failed_at)
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to search: `mode`, `sampler` and `pruner` are those of the section `tune`."""
+    """A way to search: `mode`, `sampler` and `pruner` are those of the section `tune`.
+
+    `ends`: whether the verdict ends trials.
+    """
 
     name: str
     mode: Literal["sampled", "resource"]
     sampler: Literal["tpe", "random"]
     pruner: str = "none"
+    ends: bool = True
 
     def tune(self, shipped: TuneParams) -> TuneParams:
         """The search's parameters, with the horizon of the table."""
@@ -163,6 +172,8 @@ STRATEGIES = (
         Strategy(f"every epoch, TPE, {pruner}", "resource", "tpe", pruner)
         for pruner in ("median", "quartile", "halving", "hyperband")
     ),
+    Strategy("every epoch, TPE, nothing ended", "resource", "tpe", ends=False),
+    Strategy("every epoch, TPE, halving, nothing ended", "resource", "tpe", "halving", ends=False),
 )
 
 
@@ -191,7 +202,7 @@ def replay(recorded: Map, strategy: Strategy, shipped: TuneParams, seed: int) ->
         if strategy.mode == "sampled":
             run = _plain_run(curve, trial.suggest_int("epochs", 1, EPOCHS))
         else:
-            run = _whole_run(curve, trial)
+            run = _whole_run(curve, trial, curve.known_at if strategy.ends else curve.failed_at)
         state = optuna.trial.TrialState.PRUNED if run.pruned else optuna.trial.TrialState.COMPLETE
         study.tell(trial, None if run.pruned else run.value, state=state)
         spent, number = spent + run.epochs, number + 1
@@ -219,10 +230,10 @@ def _plain_run(curve: Curve, length: int) -> Run:
     return Run(length, value, pruned=False, stops={length: value})
 
 
-def _whole_run(curve: Curve, trial: optuna.Trial) -> Run:
-    """A run that reports its best after every epoch, and ends when cut or gone wrong."""
+def _whole_run(curve: Curve, trial: optuna.Trial, ended_at: int | None) -> Run:
+    """A run that reports its best after every epoch, and ends when cut, or after `ended_at`."""
     for epoch, best in enumerate(curve.best, start=1):
-        if epoch == curve.known_at:
+        if epoch == ended_at:
             value = best[0] if best else FAILED_FD
             for later in range(epoch, EPOCHS + 1):
                 trial.report(value, later)

@@ -19,7 +19,8 @@ def curve(fds: list[float], known_at: int | None = None) -> Curve:
     for epoch, fd in enumerate(fds, start=1):
         known = best[-1] if best else None
         best.append((fd, epoch) if known is None or fd < known[0] else known)
-    return Curve(tuple(fds), tuple(best), known_at)
+    failed_at = len(fds) + 1 if len(fds) < EPOCHS else None
+    return Curve(tuple(fds), tuple(best), known_at or failed_at, failed_at)
 
 
 FALLING = [float(20 - epoch) for epoch in range(1, EPOCHS + 1)]
@@ -55,6 +56,12 @@ def test_an_onset_is_paid_for_until_it_is_known() -> None:
     table = Map({GOOD: [curve([*FALLING[:8], *WORSE[8:]], known_at=11)]})
     cost = replay(table, STRATEGIES[strategy("every epoch, TPE")], TUNE, seed=0)
     assert cost == Cost(11, 1)  # it named a stop before the onset, or it would have gone on
+
+
+def test_where_the_verdict_ends_nothing_trials_are_paid_for_to_their_end() -> None:
+    table = Map({GOOD: [curve([*FALLING[:8], *WORSE[8:]], known_at=11)]})
+    patient = STRATEGIES[strategy("every epoch, TPE, nothing ended")]
+    assert replay(table, patient, TUNE, seed=0) == Cost(EPOCHS, 1)
 
 
 def test_a_search_sees_one_seed_and_is_scored_by_it() -> None:
