@@ -7,6 +7,7 @@ that were best in `best.pt`, and ends when the verdict says that training went w
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -58,8 +59,11 @@ def read_images(path: Path) -> Tensor:
 def distance(real: Tensor, fake: Tensor) -> float:
     """The Frechet distance of images shrunk to 7 x 7: quick, and better than no measure.
 
-    Where there are features of a trained network, as for an FID, take those.
+    Where there are features of a trained network, as for an FID, take those. NaN of samples that
+    are not finite: eigenvalues of those may end the process.
     """
+    if not fake.isfinite().all():
+        return math.nan
     shrunk = [F.avg_pool2d(images, 4).flatten(1).double() for images in (real, fake)]
     means = [images.mean(dim=0) for images in shrunk]
     covariances = [torch.cov(images.T) for images in shrunk]

@@ -59,6 +59,8 @@ class Alarms:
         windows: how many windows each signal has had.
         charted: how many of them a chart compared with its past.
         charted_from: the step of the first of these.
+        ahead: the first alarm of a fall of D's loss within an epoch of which G's loss rose, too:
+            a discriminator too small to be sure of everything shows so that G stands still.
     """
 
     def __init__(
@@ -77,12 +79,16 @@ class Alarms:
         self.windows = dict.fromkeys(SIGNALS, 0)
         self.charted = 0
         self.charted_from: float | None = None
+        self.ahead: Alarm | None = None
         self._params = params
         self._windows = Windows(length, coarsen)
         self._charts = {
             name: Chart(params, windows_per_epoch, TABLE[name].warning) for name in CHARTED
         }
         self.states = States(params, round(params.burn_in_epochs * windows_per_epoch))
+        self._per_epoch = windows_per_epoch
+        self._fell: tuple[int, Alarm] | None = None  # D's loss: at which window, latest
+        self._rose = -math.inf  # G's loss: at which window, latest
         self._medians: list[Array] = []  # until the family is known
 
     def add(self, steps: ArrayLike, signals: Mapping[str, ArrayLike]) -> list[Alarm]:
@@ -143,7 +149,20 @@ class Alarms:
             self.charted += 1
             self.charted_from = window.start if self.charted_from is None else self.charted_from
         raised = [alarm for _, alarm in sorted(found, key=lambda pair: -pair[0])]
+        self._watch_both(raised)
         return raised + _alarms(self.states.add(window, self.family))
+
+    def _watch_both(self, raised: list[Alarm]) -> None:
+        """Whether D pulls ahead: its loss fell, and about then the loss of G rose."""
+        place = self.windows["d_loss"]
+        fallen = next((alarm for alarm in raised if alarm.signal == "d_loss"), None)
+        if fallen is not None:
+            self._fell = place, fallen
+        if self._charts["g_loss"].leans:
+            self._rose = place
+        if self._fell is not None and self.ahead is None:
+            when, alarm = self._fell
+            self.ahead = alarm if abs(when - self._rose) <= self._per_epoch else None
 
     def _tell_family(self, window: Window) -> None:
         if self.family is not None or len(self._medians) > 1000:

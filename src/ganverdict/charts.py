@@ -34,6 +34,7 @@ class Chart:
         self._sum = 0.0
         self._peak = 0.0
         self.compares = False  # whether the latest window had a past to be compared with
+        self.leans = False  # whether its sum is at least half of what alarms
 
     def add(self, value: float) -> float | None:
         """Take the next window's median (finite). An alarm is the largest deviation that led to it.
@@ -42,6 +43,7 @@ class Chart:
         become the past.
         """
         alarm: float | None = None
+        self.leans = False
         self.compares = len(self._past) >= self._needed
         if self.compares:
             past = np.array(self._past)[: len(self._past) - self._recent]
@@ -52,6 +54,7 @@ class Chart:
             # One wild window is not a change: it may add this much and no more.
             self._sum += min(away, self._params.max_deviations) - self._params.cusum_slack
             self._peak = max(self._peak, away)
+            self.leans = self._sum > self._params.cusum_limit / 2
             if self._sum > self._params.cusum_limit:
                 alarm = self._peak
             if alarm is not None or self._sum <= 0:

@@ -160,7 +160,7 @@ class Monitor:
                 reason = f"{self._from_when(state)}; {flat}"
                 ends: End = "end" if self._lost_patience() else "go_on"
                 return self._answer("stall", reason, ends, state.since, state=state)
-        ahead = self._pulls_ahead() if quality.best else None
+        ahead = self._alarms.ahead if quality.best else None
         if ahead is not None and (count := quality.flat_since(ahead.step)) >= (
             self._params.stall_evaluations
         ):
@@ -340,16 +340,6 @@ class Monitor:
         return next(
             (a for a in self._alarms.raised if a.step <= until and a.waits(step, since)), None
         )
-
-    def _pulls_ahead(self) -> Alarm | None:
-        """Return the first alarm of two within an epoch: D's loss falls and G's rises.
-
-        A discriminator too small to be sure of everything shows in this way that G stands still.
-        """
-        d, g = ([a for a in self._alarms.raised if a.signal == s] for s in ("d_loss", "g_loss"))
-        near = self._steps_per_epoch or self._params.window * self._params.windows_per_epoch
-        pairs = ((a, b) for a in d for b in g if abs(a.step - b.step) <= near)
-        return min((min(pair, key=_step) for pair in pairs), key=_step, default=None)
 
     def _flat_since(self, state: State) -> str:
         """Say how the metric has stood still since a state began; empty if it has not."""

@@ -43,8 +43,8 @@ class Thresholds:
     min_deviation: Annotated[float, Between(0, 10)] = 0.02
     max_deviations: Annotated[float, Between(0.1, 1_000_000)] = 5
     # The alarm of a chart: a one-sided CUSUM of the deviations.
-    cusum_slack: Positive = 1.0
-    cusum_limit: Positive = 14
+    cusum_slack: Positive = 1.25
+    cusum_limit: Positive = 13
     # States that hold: windows that are bad multiply the evidence, windows that are not halve it.
     state_limit: Annotated[float, Between(1, 1_000_000_000)] = 100_000
     chance_range: Factor = 1.25

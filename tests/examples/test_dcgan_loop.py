@@ -1,3 +1,4 @@
+import math
 import re
 from pathlib import Path
 
@@ -43,3 +44,4 @@ def test_the_distance_is_zero_for_the_same_images_and_grows_with_noise(images: P
     assert distance(real, real) == pytest.approx(0, abs=1e-4)
     little, much = (distance(real, real + k * torch.ones_like(real)) for k in (0.1, 0.5))
     assert 0 < little < much
+    assert math.isnan(distance(real, real * math.nan))

@@ -203,6 +203,8 @@ def test_an_interrupted_process_ends_without_a_traceback(tmp_path: Path) -> None
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Also where these tests run in the background, whose shell lets Ctrl-C be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     assert " stable: " in process.stdout.readline()
