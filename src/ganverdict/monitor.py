@@ -173,6 +173,8 @@ class Monitor:
     def _otherwise(self) -> Verdict:
         quality, alarms = self._quality, self._alarms
         if words := quality.plateau:
+            for state in alarms.states.holding.values():
+                words += f"; {self._from_when(state)}"
             return self._answer("plateau", words, "end")
         if quality.excursions:
             decline, back = quality.excursions[-1]
