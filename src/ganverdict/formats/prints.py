@@ -22,12 +22,14 @@ _LONGEST = 4_000  # characters of a line that are looked at
 _MOST_TEMPLATES = 400
 _TRIED = 6  # templates tried before a line is read anew
 
-# The same in an expression for many lines, where speed counts.
+# The same in an expression for many lines, where speed counts: sets of single characters are
+# looked up in a table, classes such as \d and \s are not.
 _SLOT = (
-    r"[-+\d.eE]+|[-+]?(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)"
-    r"|[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
+    r"[-+0-9.eE]+|[-+]?(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)"
+    r"|[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
 )
-_SPACES, _MAY_BE_SPACES = r"[^\S\n]+", r"[^\S\n]*"
+_SPACE = r"[ \t\f\v\u00a0\u2000-\u200a\u202f\u3000]"
+_SPACES, _MAY_BE_SPACES = f"{_SPACE}+", f"{_SPACE}*"
 _TOGETHER = 512  # lines
 _NEVER = re.compile(r"(?!)")
 _MAY_HOLD_NUMBERS = re.compile(r"\d|nan|inf", re.IGNORECASE)
@@ -54,6 +56,7 @@ class PrintReader:
         self._by_pattern: dict[str, _Template] = {}
         self._by_names: dict[tuple[str, ...], _Template] = {}
         self._alike = False  # whether the lines before were all of one wording
+        self._barred = False  # whether there were progress bars among them
         self.last: _Template | None = None
 
     def take(self, first: int, lines: list[str]) -> None:
@@ -61,15 +64,21 @@ class PrintReader:
         for start in range(0, len(lines), _TOGETHER):
             part = lines[start : start + _TOGETHER]
             whole = "\n".join(part)
-            if any(mark in whole for mark in _BAR_MARKS):
+            # What the latest wording fits needs no look for bars, which takes as long.
+            if not self._barred and self._all_at_once(first + start, whole, len(part)):
+                continue
+            self._barred = any(mark in whole for mark in _BAR_MARKS)
+            if self._barred:
                 part = [_BAR.sub("|", line) for line in part]
-                whole = "\n".join(part)
-            if not (self._alike and self._all_at_once(first + start, whole, len(part))):
-                self._one_by_one(first + start, part)
+                if self._all_at_once(first + start, "\n".join(part), len(part)):
+                    continue
+            self._one_by_one(first + start, part)
         self._count()
 
     def _all_at_once(self, first: int, whole: str, count_of: int) -> bool:
         """Take lines that are all of the latest wording; False where they are not."""
+        if not self._alike:
+            return False
         template = self._templates[0]
         found = template.pattern.findall(whole)
         if len(found) != count_of or len(template.names) < 2:
