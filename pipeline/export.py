@@ -30,9 +30,10 @@ from pipeline.base.paths import (
     METRICS,
     REFERENCE,
     RUN,
+    STOP,
 )
 from pipeline.base.tiles import tile
-from pipeline.store.model_card import Facts, model_card
+from pipeline.store.model_card import OF_THE_VERDICT, Facts, model_card
 from pipeline.store.weights import load_generator, load_meter
 from pipeline.tracking.run import TrackedRun
 
@@ -49,6 +50,7 @@ def main() -> None:
     load_meter(params.measure, CPU)  # the registry will need it; what is wrong with it is said now
     run_key = _read(RUN, "train", "key")
     data = {name: _read(DATA_REPORT, "fetch", name) for name in ("hash", "source", "verified")}
+    verdict = {name: _read(STOP, "train", name) for name in OF_THE_VERDICT}
     metrics, scale = _read_metrics()
     with folder_whole(EXPORT) as folder:
         shutil.copyfile(GENERATOR_BEST, folder / "generator.safetensors")
@@ -67,7 +69,7 @@ def main() -> None:
                 )
         images = generate(generator, fixed_noise(params.train.seed, generator.latent_dim, CPU))
         Image.fromarray(tile(to_bytes(images).squeeze(1).numpy())).save(folder / "samples.png")
-        facts = Facts(params, about, run_key, data, metrics, scale, errors)
+        facts = Facts(params, about, run_key, data, verdict, metrics, scale, errors)
         (folder / "model_card.md").write_text(model_card(facts), encoding="utf-8")
     print(f"{EXPORT}: " + ", ".join(sorted(file.name for file in EXPORT.iterdir())))
     tracked = TrackedRun(run_key)

@@ -37,6 +37,6 @@ def test_a_stage_depends_on_the_code_that_it_runs(name: str) -> None:
     assert code == places(command)
 
 
-def test_the_verdict_s_words_make_only_training_and_its_pictures_look_again() -> None:
+def test_the_verdict_s_words_make_only_those_look_again_that_tell_them() -> None:
     depends = [name for name, stage in STAGES.items() if "src/ganverdict" in stage["deps"]]
-    assert depends == ["train", "evaluate"]
+    assert depends == ["train", "evaluate", "export"]

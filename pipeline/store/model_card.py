@@ -7,6 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ganverdict.words import do
 from pipeline.base.params import Params
 
 _LICENCE = """\
@@ -18,6 +19,18 @@ The code and these weights: MIT, as far as the licence of the data allows; the d
 files but a folder given by whoever trained this."""
 
 
+OF_THE_VERDICT = (
+    "status",
+    "reason",
+    "metric",
+    "best_value",
+    "best_interval",
+    "end",
+    "end_reason",
+)
+"""What of stop.json the card tells."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the card tells of one generator.
@@ -27,6 +40,7 @@ class Facts:
         about: what was kept beside its weights, at least "width", "latent_dim", "epoch", "step".
         run_key: its run's name in the tracker.
         data: the report of the stage `fetch`: "hash", "source", "verified".
+        verdict: on that run: `OF_THE_VERDICT`.
         metrics: its metrics, such as "fd".
         scale: for each metric, what it is for known sets of images.
         errors: the largest difference to the trained network, by file.
@@ -36,6 +50,7 @@ class Facts:
     about: Mapping[str, Any]
     run_key: str
     data: Mapping[str, Any]
+    verdict: Mapping[str, Any]
     metrics: Mapping[str, float]
     scale: Mapping[str, Mapping[str, float]]
     errors: Mapping[str, float]
@@ -77,6 +92,12 @@ all without the label 9 (nines removed), the label 8 alone (one class), uniform 
 the floor, the better.
 
 {_metrics(facts.metrics, facts.scale)}
+## The verdict on its training
+
+**{facts.verdict["status"]}**: {facts.verdict["reason"]}.
+
+{_keep(facts.verdict)}Whether to train on: {do(facts.verdict["end"], facts.verdict["end_reason"])}.
+
 ## How it was made
 
 Data: source {facts.data["source"]}, hash `{facts.data["hash"]}`\
@@ -133,6 +154,15 @@ generator.load_state_dict(load_file("generator.safetensors"))
 images = generator(torch.rand(64, {latent_dim}) * 2 - 1)
 ```
 """
+
+
+def _keep(verdict: Mapping[str, Any]) -> str:
+    """What the kept weights are worth; the verdict's metric, by which they were chosen."""
+    if verdict["best_value"] is None:
+        return ""
+    low, high = verdict["best_interval"]
+    value = f"{verdict['metric']} {_text(verdict['best_value'])} (95 %: {_text(low)} to "
+    return f"Kept are these weights, with the lowest value plus deviation: {value}{_text(high)}). "
 
 
 def _metrics(metrics: Mapping[str, float], scale: Mapping[str, Mapping[str, float]]) -> str:

@@ -27,6 +27,8 @@ _OF_THE_VERDICT = (
     "onset_epoch",
     "onset_step",
     "recovered",
+    "end",
+    "end_reason",
     "remedies",
 )
 

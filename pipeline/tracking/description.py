@@ -5,6 +5,8 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ganverdict.words import do
+
 MATTERS = {
     "fd": "Frechet distance of the judge's features to the real digits'; the lower, the better",
     "class_kl": "how far the digits' shares are from the true ones, in nats; 0 is best",
@@ -40,6 +42,7 @@ def _verdict(verdict: Mapping[str, Any]) -> str:
         parts.append("Best stopping point: unknown, nothing was measured before it went wrong")
     else:
         parts.append(f"Best stopping point: {_place(verdict, 'best')}")
+    parts.append(f"Training: {do(verdict['end'], verdict['end_reason'])}")
     if verdict["onset_epoch"] is not None:
         after = ", but samples recovered later" if verdict["recovered"] else ""
         parts.append(f"Onset: {_place(verdict, 'onset')}{after}")

@@ -71,7 +71,9 @@ def _line(options: Options, assessment: Assessment) -> str:
     if options.as_json:
         return _json(assessment)
     verdict = assessment.verdict
-    words = f"{_now()} {assessment.log.name}: {_reason(verdict)}; {do(verdict)}"
+    words = (
+        f"{_now()} {assessment.log.name}: {_reason(verdict)}; {do(verdict.end, verdict.end_reason)}"
+    )
     words += f"; keep {keep(assessment)}" if verdict.best_value is not None else ""
     return plain(words)
 

@@ -66,7 +66,7 @@ def parts(assessment: Assessment) -> list[tuple[str, Sequence[str]]]:
     found = [
         ("since", _since(verdict, unit)),
         ("keep", [keep(assessment)]),
-        ("do", [do(verdict)]),
+        ("do", [do(verdict.end, verdict.end_reason)]),
         ("length", _length(verdict, unit)),
         ("states", _states(verdict, unit)),
         ("came back", _excursions(verdict, unit)),
@@ -95,9 +95,9 @@ def keep(assessment: Assessment) -> str:
     return words
 
 
-def do(verdict: Verdict) -> str:
-    """Whether to go on, with the reason."""
-    return _ENDS[verdict.end] + (f": {verdict.end_reason}" if verdict.end_reason else "")
+def do(end: str, end_reason: str) -> str:
+    """Whether to go on, with the reason: the two fields of a verdict."""
+    return _ENDS[end] + (f": {end_reason}" if end_reason else "")
 
 
 def watched(assessment: Assessment) -> list[str]:

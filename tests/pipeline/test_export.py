@@ -31,6 +31,7 @@ from pipeline.base.paths import (
     METRICS,
     REFERENCE,
     RUN,
+    STOP,
 )
 from pipeline.store.weights import load_generator, save_generator, save_tensors
 from tests.commands import own_tracker
@@ -47,6 +48,15 @@ FILES = {
     "samples.png",
 }
 KEY = "0123abcd"
+VERDICT = {
+    "status": "onset",
+    "reason": "D was at chance, from step 9 on",
+    "metric": "fd",
+    "best_value": 12.345,
+    "best_interval": [12.1, 12.6],
+    "end": "roll_back",
+    "end_reason": "step 60 has the best samples so far",
+}
 DEAD = "http://127.0.0.1:9"  # nothing listens there
 
 
@@ -74,6 +84,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             generator(noise)  # fills the running statistics
         save_generator(GENERATOR_BEST, generator, {"epoch": 3, "step": 60, "images_seen": 960})
         write_json(RUN, {"key": KEY})
+        write_json(STOP, VERDICT)
         write_json(DATA_REPORT, {"source": "npm", "hash": "00ff00ff", "verified": True})
         best = {"epoch": 3, "step": 60, "fd": 12.345, "confident": 0.875}
         known = {"floor": 0.5, "one_class": 99.0}
@@ -168,6 +179,9 @@ def test_the_card_tells_recipe_data_figures_scale_and_licence(exported: Path) ->
     assert f"| freeze_discriminator | {str(recipe.freeze_discriminator).lower()} |" in card
     assert "| `fd` | 12.35 | 0.5 | 99 |" in card
     assert "| | this | floor | one class |" in card
+    assert f"**onset**: {VERDICT['reason']}." in card
+    assert "fd 12.35 (95 %: 12.1 to 12.6)" in card
+    assert "train on: go back to what to keep: step 60 has the best samples so far" in card
     for words in ("00ff00ff", KEY, "epoch 3", "CC BY-SA 3.0", "`generator.onnx` "):
         assert words in card
     assert "epoch` |" not in card
