@@ -341,11 +341,13 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
                 fontsize=9,
                 color=GREY,
             )
-        axis.set_yticks(range(len(mine)), [row["strategy"] for row in mine])
-        axis.set(xscale="log", title=titles[recipe], xlabel="epochs trained until regret <= 5 %")
+        names = [row["strategy"].replace(", nothing", ",\nnothing") for row in mine]
+        axis.set_yticks(range(len(mine)), names)
+        axis.set(xscale="log", title=titles[recipe])
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(visible=False, axis="y")
+    figure.supxlabel("epochs trained until regret <= 5 %")
     axes[0].set_ylim(len(rows) / len(recipes) - 0.5, -0.7)
     return figure
 
