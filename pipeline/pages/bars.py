@@ -17,11 +17,17 @@ _ABOUT = {
     "nn_ratio": "distance to the nearest training digit over that of test digits; far below 1 "
     "would be copies",
 }
+_NO_END = {
+    "confident": "no bar: the judge is sure of noise, too",
+    "nn_ratio": "no bar: noise is as far from training digits as test digits are",
+}
 _ERRORS = {"fd": "fd_sigma", "kid": "kid_error"}  # told beside their metric
 
 
 def bars(metrics: Mapping[str, float], scale: Mapping[str, Mapping[str, float]]) -> str:
     """A bar for each metric that has words: full at real digits, empty at noise.
+
+    Where noise is no opposite of real digits there are numbers alone.
 
     Args:
         metrics: of the best stopping point.
@@ -35,8 +41,9 @@ def _bar(name: str, metrics: Mapping[str, float], known: Mapping[str, float]) ->
     value = metrics[name]
     error = metrics.get(_ERRORS.get(name, ""))
     number = f"{value:.4g}" + ("" if error is None else f" ± {error:.2g}")
-    track = "<p>No scale: real digits and noise measure the same.</p>"
-    share = position(value, known)
+    without = _NO_END.get(name, "no bar: no scale with real digits and noise apart")
+    track = f"<p>{text_of(without)}</p>"
+    share = None if name in _NO_END else position(value, known)
     if share is not None:
         ticks = "".join(
             f'<i style="left:{100 * place:.1f}%" title="{text_of(_words(kind, known[kind]))}"></i>'
@@ -50,8 +57,8 @@ def _bar(name: str, metrics: Mapping[str, float], known: Mapping[str, float]) ->
             f'<p class="ends"><span>{text_of(_words(WORST, known[WORST]))}</span>'
             f"<span>{text_of(_words(BEST, known[BEST]))}</span></p>"
         )
-    others = ", ".join(_words(k, v) for k, v in known.items() if k not in (BEST, WORST))
-    between = f"<p>Other sets: {text_of(others)}</p>" if others else ""
+    sets = ", ".join(_words(kind, number_of) for kind, number_of in known.items())
+    between = f"<p>Known sets: {text_of(sets)}</p>" if sets else ""
     return (
         f'<div class="bar"><h3><code>{text_of(name)}</code> {text_of(number)}</h3>{track}'
         f"<details><summary>{text_of(_ABOUT[name])}</summary>{between}</details></div>"

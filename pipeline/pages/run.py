@@ -115,11 +115,11 @@ def _verdict(found: Mapping[str, Any]) -> Verdict:
         if "watched" in values:
             values["watched"] = Watched(**values["watched"])
         verdict = Verdict(**values)
+        if verdict.status in STATUSES:
+            return verdict
     except (TypeError, ValueError, KeyError):
-        raise corrupt(STOP, "train") from None
-    if verdict.status not in STATUSES:
-        raise corrupt(STOP, "train")
-    return verdict
+        pass
+    raise corrupt(STOP, "train")
 
 
 def _moment(epochs: Columns, step: int) -> str:
@@ -140,7 +140,7 @@ def _stops(outcome: Outcome, best_epoch: float) -> str:
         for stop in found
     )
     return (
-        '<div class="scroll" tabindex="0"><table><thead><tr><th>rule</th>'
+        '<div class="scroll" tabindex="0"><table class="stops"><thead><tr><th>rule</th>'
         '<th class="number">epoch kept</th><th class="number">epochs trained</th>'
         '<th class="number">fd</th><th class="number">against the best</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div><p>fd as at the end of each epoch, on fewer samples "

@@ -192,7 +192,7 @@ def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
     )
     drawn.yaxis.axis_label = _label(panel.title)
     if panel.scale == "log":
-        drawn.yaxis.formatter = PrintfTickFormatter(format="%g")
+        drawn.yaxis.formatter = PrintfTickFormatter(format="%.6g")
     drawn.axis.axis_label_text_font_size = "14px"
     drawn.axis.axis_label_text_font_style = "normal"
     drawn.axis.major_label_text_font_size = "12px"
