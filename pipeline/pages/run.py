@@ -23,6 +23,7 @@ from pipeline.store.outcome import Outcome
 
 COMMAND = "python -m pipeline.evaluate"
 _CURVES = "curves"
+_KNOWN_SETS = "<p>Marks on a bar are other known sets of images, told below it.</p>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def page(
             "Samples of the same noise", slider(outcome.grids[chosen], labels, chosen.index(index))
         ),
         _titled("Best epoch beside real digits", side_by_side(beside)),
-        _titled("Metrics between noise and real digits", bars(metrics, scale)),
+        _titled("Metrics between noise and real digits", _KNOWN_SETS + bars(metrics, scale)),
         _titled("How to make it again", _again(origin)),
         _titled("Parameters", _parameters(origin.params)),
         f"<script>{_file('run.js')}</script>",
@@ -142,9 +143,9 @@ def _stops(outcome: Outcome, best_epoch: float) -> str:
     return (
         '<div class="scroll" tabindex="0"><table class="stops"><thead><tr><th>rule</th>'
         '<th class="number">epoch kept</th><th class="number">epochs trained</th>'
-        '<th class="number">fd</th><th class="number">against the best</th></tr></thead>'
+        '<th class="number">fd</th><th class="number">cost</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div><p>fd as at the end of each epoch, on fewer samples "
-        "than below; the lower, the better.</p>"
+        "than below; the lower, the better. Cost: against the first rule.</p>"
     )
 
 

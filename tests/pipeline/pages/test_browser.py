@@ -93,6 +93,6 @@ def test_the_pointer_over_a_curve_shows_a_value(browser: Chrome) -> None:
     )
     for x in (200, 205):  # in the first panel, below the buttons
         actions = ActionBuilder(browser)
-        actions.pointer_action.move_to_location(int(left) + x, int(top) + 150)
+        actions.pointer_action.move_to_location(int(left) + x, int(top) + 150)  # type: ignore[no-untyped-call]
         actions.perform()
     WebDriverWait(browser, 20).until(lambda seen: "fd" in seen.execute_script(_SHADOWS))
