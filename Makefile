@@ -32,6 +32,7 @@ repro: .venv/ready  ## the main job: fetch, judge, train, evaluate, export
 	dvc repro
 	@echo
 	@echo "metrics    reports/metrics.json, reports/stop.json (or: dvc metrics show)"
+	@echo "page       reports/report.html (opens from disk)"
 	@echo "plots      reports/plots/"
 	@echo "generator  export/ (model_card.md says how to use it)"
 	@echo "runs       make ui"

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: all metrics of the best and the last generator, and the pictures of the run."""
+"""Stage `evaluate`: all metrics of best and last generator, pictures and page of the run."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,7 @@ from pipeline.base.cli import (
     read_json,
     run,
     write_json,
+    write_whole,
 )
 
 if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
@@ -25,17 +26,20 @@ from tabulate import tabulate
 from torch import Tensor
 
 from dcgan.measuring import Meter
-from dcgan.mnist import NUM_CLASSES, Mnist
+from dcgan.mnist import NUM_CLASSES, Mnist, data_hash
 from dcgan.networks import Generator
 from dcgan.probing import PROBED
 from dcgan.sampling import to_bytes
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
-from pipeline.base.paths import JUDGE_REPORT, METRICS, PLOTS
+from pipeline.base.params import flat
+from pipeline.base.paths import DATA, JUDGE_REPORT, METRICS, PAGE, PLOTS
+from pipeline.pages.run import Origin, page
 from pipeline.plots import training as plots
 from pipeline.store.data import load_data
 from pipeline.store.outcome import Outcome, read_outcome
 from pipeline.store.weights import load_meter
+from pipeline.tracking import provenance
 from pipeline.tracking.description import description
 from pipeline.tracking.run import TrackedRun
 
@@ -70,8 +74,12 @@ def main() -> None:
     known = by_metric(scale, best)
     rows = [{"metric": name, **values} for name, values in known.items()]
     write_json(METRICS, {"best": as_json(best), "last": as_json(last), "scale": rows})
+    origin = Origin(provenance.tags(), data_hash(DATA), flat(params))
+    real = data.test_images[: outcome.grids.shape[1]].numpy()
+    with write_whole(PAGE) as file:
+        file.write(page(outcome, origin, best, known, real))
     print(table(best, last, scale, params.measure.num_samples))
-    print(f"{METRICS} and the pictures in {PLOTS} tell more")
+    print(f"{PAGE} tells more, as do {METRICS} and the pictures in {PLOTS}")
     text = description(
         outcome.verdict,
         f"{params.measure.num_samples:,} samples",
@@ -226,7 +234,8 @@ def track(run_key: str, best: Metrics, last: Metrics, text: str) -> None:
     for group, metrics in (("final", best), ("last", last)):
         values = {name: value for name, value in metrics.items() if name != "step"}
         tracked.final_metrics(group, int(metrics["step"]), values)
-    tracked.artifact(METRICS, "reports")
+    for file in (METRICS, PAGE):
+        tracked.artifact(file, "reports")
     for picture in sorted(PLOTS.iterdir()):
         tracked.artifact(picture, "plots")
     tracked.describe(text)

@@ -1,5 +1,6 @@
 """The whole of params.yaml, typed; one clear line for everything else that it may say."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -87,3 +88,12 @@ class Params:
     def from_mapping(cls, values: object) -> Self:
         """Check everything at once. Raises ValueError with one line naming section and key."""
         return build(cls, values)
+
+
+def flat(params: Params) -> dict[str, object]:
+    """What a run is made of as `section.key`; what makes many runs is no part of one."""
+    sections = dataclasses.asdict(params)
+    del sections["tune"], sections["replicate"]
+    return {
+        f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()
+    }

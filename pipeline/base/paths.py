@@ -23,6 +23,7 @@ REPLICATION = Path("reports/replication")
 
 METRICS = Path("reports/metrics.json")
 PLOTS = Path("reports/plots")
+PAGE = Path("reports/report.html")
 EXPORT = Path("export")
 
 # A DVC experiment runs in a throwaway clone. What must outlive it (checkpoints, tracking) lies in

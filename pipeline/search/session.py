@@ -11,7 +11,7 @@ from pipeline.base.cli import PARAMS_FILE, UserError, progress_bar
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.interrupt import Interrupt
-from pipeline.base.params import Params
+from pipeline.base.params import Params, flat
 from pipeline.base.paths import DATA, TUNE
 from pipeline.base.pool import Pool
 from pipeline.plots.search import draw
@@ -33,7 +33,6 @@ from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
 from pipeline.tracking.run import TrackedRun
 from pipeline.tracking.server import brief, close_dead_runs
-from pipeline.training.run import flat
 
 _FIRST_SECONDS = 20.0  # that a command which joins waits for the first one's tracked run
 

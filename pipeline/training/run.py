@@ -12,7 +12,6 @@ therefore as near to the uninterrupted one as two uninterrupted runs are to each
 the kernels happen to be, and not promised.
 """
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +26,7 @@ from dcgan.training import SIGNALS, GanState, Report, fit
 from ganverdict import Monitor, Verdict
 from ganverdict.quality import MEASURES
 from ganverdict.signals import HELD_OUT
-from pipeline.base.params import Params
+from pipeline.base.params import Params, flat
 from pipeline.base.paths import DATA
 from pipeline.base.tiles import tile
 from pipeline.store.checkpoints import Checkpoints
@@ -280,15 +279,6 @@ def monitor_for(params: Params) -> Monitor:
     train = params.train
     loss = "bce_mean" if train.loss == "bce" else "relativistic"
     return Monitor(params.stability, steps_per_epoch=train.steps_per_epoch, loss=loss)
-
-
-def flat(params: Params) -> dict[str, object]:
-    """What a run is made of as `section.key`; what makes many runs is no part of one."""
-    sections = dataclasses.asdict(params)
-    del sections["tune"], sections["replicate"]
-    return {
-        f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()
-    }
 
 
 def _measures(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -67,13 +67,19 @@ def page(assessments: Sequence[Assessment]) -> bytes:
     return document(title, body, figures)
 
 
-def document(title: str, body: Iterable[str], figures: Mapping[str, UIElement]) -> bytes:
+def document(
+    title: str,
+    body: Iterable[str],
+    figures: Mapping[str, UIElement],
+    by: str = "python -m ganverdict",
+) -> bytes:
     """A page of its own.
 
     Args:
         title: as text.
         body: sections as HTML, in which `slot(name)` stands where a figure goes.
         figures: each by its name.
+        by: the command that writes it.
     """
     script, places = components(dict(figures)) if figures else ("", {})
     text = "\n".join(body)
@@ -96,7 +102,7 @@ def document(title: str, body: Iterable[str], figures: Mapping[str, UIElement]) 
 <h1>{text_of(title)}</h1>
 {text}
 </main>
-<footer>Written by <code>python -m ganverdict</code>. Nothing on this page is loaded from
+<footer>Written by <code>{text_of(by)}</code>. Nothing on this page is loaded from
 elsewhere. Curves: drag to zoom in, Ctrl and the wheel or the buttons to zoom, Tab and Enter to
 reach the buttons.</footer>
 {script}
@@ -186,7 +192,7 @@ def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
     )
     drawn.yaxis.axis_label = _label(panel.title)
     if panel.scale == "log":
-        drawn.yaxis.formatter = PrintfTickFormatter(format="%g")
+        drawn.yaxis.formatter = PrintfTickFormatter(format="%.6g")
     drawn.axis.axis_label_text_font_size = "14px"
     drawn.axis.axis_label_text_font_style = "normal"
     drawn.axis.major_label_text_font_size = "12px"

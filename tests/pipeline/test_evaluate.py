@@ -211,7 +211,8 @@ def test_the_tracked_run_gets_the_figures_and_the_files(evaluated: Evaluated) ->
             step = report[name]["step"]
             assert run.values[f"{group}/{figure}", step] == report[name][figure]
     assert run.values["final/share_7", BEST * STEPS_PER_EPOCH] == report["best"]["shares"][7]
-    assert run.files == {("reports", "metrics.json"), *(("plots", name) for name in PICTURES)}
+    reports = {("reports", name) for name in ("metrics.json", "report.html")}
+    assert run.files == reports | {("plots", name) for name in PICTURES}
 
 
 def test_the_page_of_the_run_tells_verdict_metrics_and_where_the_pictures_are(

@@ -48,6 +48,7 @@ def test_repro_leaves_every_output_of_every_stage(reproduced: Project) -> None:
         "models/generator_last.safetensors",
         "reports/metrics.json",
         "reports/plots/losses.png",
+        "reports/report.html",
         "export/generator.onnx",
         "export/generator.pt2",
         "export/generator.safetensors",

@@ -1,0 +1,199 @@
+"""The page of a run: its verdict, curves, samples and metrics, and how to make it again."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganverdict.assessment import Assessment
+from ganverdict.log import Log
+from ganverdict.report import chart, document, section, text_of
+from ganverdict.verdict import STATUSES, HeldState, Remedy, Verdict, Watched
+from pipeline.base.cli import corrupt
+from pipeline.base.paths import EPOCHS, STEPS, STOP
+from pipeline.pages.bars import bars
+from pipeline.pages.images import side_by_side, slider, spread
+from pipeline.pages.stops import stops
+from pipeline.store.columns import Columns
+from pipeline.store.outcome import Outcome
+
+COMMAND = "python -m pipeline.evaluate"
+_CURVES = "curves"
+_KNOWN_SETS = "<p>Marks on a bar are other known sets of images, told below it.</p>"
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where a run comes from.
+
+    Attributes:
+        tags: commit and machine, as `pipeline.tracking.provenance.tags` tells them.
+        data_hash: of the digits.
+        params: what it was made with, as `section.key`.
+    """
+
+    tags: Mapping[str, str]
+    data_hash: str
+    params: Mapping[str, object]
+
+
+def page(
+    outcome: Outcome,
+    origin: Origin,
+    metrics: Mapping[str, float],
+    scale: Mapping[str, Mapping[str, float]],
+    real: NDArray[np.uint8],
+) -> bytes:
+    """HTML in UTF-8.
+
+    Args:
+        outcome: what the run left.
+        origin: where it comes from.
+        metrics: of the best stopping point, with its "epoch" and "step".
+        scale: for each metric, what it is for known sets of images.
+        real: uint8 [N, 28, 28], digits to compare with.
+
+    Raises UserError for a stop.json that is no verdict.
+    """
+    name = origin.tags.get("dvc_experiment") or f"Run {outcome.run_key[:8]}"
+    assessment = _assessment(outcome, name)
+    drawn = chart(assessment)
+    index = int(np.abs(outcome.grid_steps - metrics["step"]).argmin())
+    chosen = spread(len(outcome.grids), index)
+    labels = [_moment(outcome.epochs, int(step)) for step in outcome.grid_steps[chosen]]
+    beside = {
+        f"samples, best epoch ({metrics['epoch']:g})": outcome.grids[index],
+        "real digits (test set)": real,
+    }
+    body = [
+        f"<style>{_file('run.css')}</style>",
+        section(assessment, _CURVES, drawn is not None, False),
+        _titled("Stopping elsewhere", _stops(outcome, metrics["epoch"])),
+        _titled(
+            "Samples of the same noise", slider(outcome.grids[chosen], labels, chosen.index(index))
+        ),
+        _titled("Best epoch beside real digits", side_by_side(beside)),
+        _titled("Metrics between noise and real digits", _KNOWN_SETS + bars(metrics, scale)),
+        _titled("How to make it again", _again(origin)),
+        _titled("Parameters", _parameters(origin.params)),
+        f"<script>{_file('run.js')}</script>",
+    ]
+    return document(name, body, {} if drawn is None else {_CURVES: drawn}, by=COMMAND)
+
+
+def _assessment(outcome: Outcome, name: str) -> Assessment:
+    """The verdict as it was given when the run was trained, with what it was given of."""
+    verdict = _verdict(outcome.verdict)
+    log = Log(
+        name=name,
+        kind="a training of this pipeline",
+        unit="iteration",
+        pairs={"": outcome.steps},
+        evaluations=outcome.epochs,
+        metric="fd",
+        steps_per_epoch=None,
+        loss=verdict.loss,
+        notes=tuple(
+            f"rolled back at step {begun['step']:,.10g} to epoch {begun['best_epoch']:,.10g}"
+            for begun in outcome.verdict.get("branches", ())
+        ),
+        files=(str(STEPS), str(EPOCHS), str(STOP)),
+    )
+    return Assessment(log, "", verdict, {"": verdict})
+
+
+def _verdict(found: Mapping[str, Any]) -> Verdict:
+    """The verdict that `Verdict.to_json` wrote."""
+    try:
+        values = {f.name: found[f.name] for f in fields(Verdict) if f.name in found}
+        values["states"] = tuple(HeldState(**state) for state in values.get("states", ()))
+        values["remedies"] = tuple(Remedy(**remedy) for remedy in values["remedies"])
+        values["excursions"] = tuple((a, b) for a, b in values.get("excursions", ()))
+        if "watched" in values:
+            values["watched"] = Watched(**values["watched"])
+        verdict = Verdict(**values)
+        if verdict.status in STATUSES:
+            return verdict
+    except (TypeError, ValueError, KeyError):
+        pass
+    raise corrupt(STOP, "train")
+
+
+def _moment(epochs: Columns, step: int) -> str:
+    """When a grid was drawn; at an epoch's end with what was measured there."""
+    length = float(epochs["step"][0] / epochs["epoch"][0])
+    words = f"iteration {step:,}, epoch {step / length:.1f}"
+    (row,) = np.nonzero(np.asarray(epochs["step"]) == step)
+    return words if not len(row) else f"{words}, fd {_number(float(epochs['fd'][row[0]]))}"
+
+
+def _stops(outcome: Outcome, best_epoch: float) -> str:
+    found = stops(outcome.steps, outcome.epochs, best_epoch)
+    best = found[0].fd
+    rows = "".join(
+        f'<tr><td>{text_of(stop.rule)}</td><td class="number">{stop.kept:g}</td>'
+        f'<td class="number">{stop.trained:g}</td><td class="number">{_number(stop.fd)}</td>'
+        f'<td class="number">{_cost(stop.fd, best)}</td></tr>'
+        for stop in found
+    )
+    return (
+        '<div class="scroll" tabindex="0"><table class="stops"><thead><tr><th>rule</th>'
+        '<th class="number">epoch kept</th><th class="number">epochs trained</th>'
+        '<th class="number">fd</th><th class="number">cost</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div><p>fd as at the end of each epoch, on fewer samples "
+        "than below; the lower, the better. Cost: against the first rule.</p>"
+    )
+
+
+def _cost(fd: float, best: float) -> str:
+    if not math.isfinite(fd) or not best > 0:
+        return ""
+    return "same" if fd == best else f"{100 * (fd / best - 1):+,.0f} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "not finite"
+
+
+def _again(origin: Origin) -> str:
+    commit = origin.tags.get("mlflow.source.git.commit")
+    lines = [f"git checkout {commit}"] if commit else []
+    lines += ["make setup", "dvc repro"]
+    told = [f"Data: hash <code>{text_of(origin.data_hash)}</code>, as in reports/data.json."]
+    if not commit:
+        told.append("The code was in no git repository.")
+    elif origin.tags.get("git_dirty") == "yes":
+        told.append("There were changes that this commit does not have.")
+    machine = ", ".join(
+        f"{name} {origin.tags[name]}"
+        for name in ("torch", "threads", "machine")
+        if name in origin.tags
+    )
+    told.append(f"Evaluated with {text_of(machine)}.")
+    commands = "\n".join(map(text_of, lines))
+    return f'<pre tabindex="0">{commands}</pre><p>{" ".join(told)}</p>'
+
+
+def _parameters(params: Mapping[str, object]) -> str:
+    sections: dict[str, list[str]] = {}
+    for name, value in params.items():
+        part, _, key = name.partition(".")
+        row = f"<tr><td>{text_of(key)}</td><td>{text_of(str(value))}</td></tr>"
+        sections.setdefault(part, []).append(row)
+    return "".join(
+        f"<details{' open' if part == 'train' else ''}><summary>{text_of(part)}</summary>"
+        f'<div class="scroll"><table><tbody>{"".join(rows)}</tbody></table></div></details>'
+        for part, rows in sections.items()
+    )
+
+
+def _titled(title: str, content: str) -> str:
+    return f"<section><h2>{title}</h2>{content}</section>"
+
+
+def _file(name: str) -> str:
+    return files("pipeline.pages").joinpath(name).read_text(encoding="utf-8")
