@@ -33,7 +33,8 @@ from pipeline.base.paths import (
     STOP,
 )
 from pipeline.base.tiles import tile
-from pipeline.store.model_card import OF_THE_VERDICT, Facts, model_card
+from pipeline.store.model_card import Facts, model_card
+from pipeline.store.outcome import verdict_of
 from pipeline.store.weights import load_generator, load_meter
 from pipeline.tracking.run import TrackedRun
 
@@ -50,7 +51,7 @@ def main() -> None:
     load_meter(params.measure, CPU)  # the registry will need it; what is wrong with it is said now
     run_key = _read(RUN, "train", "key")
     data = {name: _read(DATA_REPORT, "fetch", name) for name in ("hash", "source", "verified")}
-    verdict = {name: _read(STOP, "train", name) for name in OF_THE_VERDICT}
+    verdict = verdict_of(read_json(STOP, "train"))
     metrics, scale = _read_metrics()
     with folder_whole(EXPORT) as folder:
         shutil.copyfile(GENERATOR_BEST, folder / "generator.safetensors")

@@ -2,9 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,12 @@ from numpy.typing import NDArray
 from ganverdict.assessment import Assessment
 from ganverdict.log import Log
 from ganverdict.report import chart, document, section, text_of
-from ganverdict.verdict import STATUSES, HeldState, Remedy, Verdict, Watched
-from pipeline.base.cli import corrupt
 from pipeline.base.paths import EPOCHS, STEPS, STOP
 from pipeline.pages.bars import bars
 from pipeline.pages.images import side_by_side, slider, spread
 from pipeline.pages.stops import stops
 from pipeline.store.columns import Columns
-from pipeline.store.outcome import Outcome
+from pipeline.store.outcome import Outcome, verdict_of
 
 COMMAND = "python -m pipeline.evaluate"
 _CURVES = "curves"
@@ -87,7 +84,7 @@ def page(
 
 def _assessment(outcome: Outcome, name: str) -> Assessment:
     """The verdict as it was given when the run was trained, with what it was given of."""
-    verdict = _verdict(outcome.verdict)
+    verdict = verdict_of(outcome.verdict)
     log = Log(
         name=name,
         kind="a training of this pipeline",
@@ -104,23 +101,6 @@ def _assessment(outcome: Outcome, name: str) -> Assessment:
         files=(str(STEPS), str(EPOCHS), str(STOP)),
     )
     return Assessment(log, "", verdict, {"": verdict})
-
-
-def _verdict(found: Mapping[str, Any]) -> Verdict:
-    """The verdict that `Verdict.to_json` wrote."""
-    try:
-        values = {f.name: found[f.name] for f in fields(Verdict) if f.name in found}
-        values["states"] = tuple(HeldState(**state) for state in values.get("states", ()))
-        values["remedies"] = tuple(Remedy(**remedy) for remedy in values["remedies"])
-        values["excursions"] = tuple((a, b) for a, b in values.get("excursions", ()))
-        if "watched" in values:
-            values["watched"] = Watched(**values["watched"])
-        verdict = Verdict(**values)
-        if verdict.status in STATUSES:
-            return verdict
-    except (TypeError, ValueError, KeyError):
-        pass
-    raise corrupt(STOP, "train")
 
 
 def _moment(epochs: Columns, step: int) -> str:
@@ -162,7 +142,7 @@ def _number(value: float) -> str:
 def _again(origin: Origin) -> str:
     commit = origin.tags.get("mlflow.source.git.commit")
     lines = [f"git checkout {commit}"] if commit else []
-    lines += ["make setup", "dvc repro"]
+    lines.append("make repro")
     told = [f"Data: hash <code>{text_of(origin.data_hash)}</code>, as in reports/data.json."]
     if not commit:
         told.append("The code was in no git repository.")

@@ -47,10 +47,10 @@ def stops(steps: Columns, epochs: Columns, best_epoch: float) -> list[Stop]:
         found.append(Stop("lowest mean loss of G", last, lowest, at[lowest]))
     ended, kept = _patience(numbers, fds)
     words = f"patience of {PATIENCE} epochs in fd, its best kept"
-    if ended == last:
+    if ended is None:
         words += " (never ran out)"
     if kept in at:
-        found.append(Stop(words, ended, kept, at[kept]))
+        found.append(Stop(words, ended or last, kept, at[kept]))
     return found
 
 
@@ -67,8 +67,8 @@ def _lowest_loss(steps: Columns, epochs: Columns) -> float | None:
     return min(losses, key=losses.__getitem__, default=None)
 
 
-def _patience(numbers: list[float], fds: list[float]) -> tuple[float, float]:
-    """The epoch where patience runs out, or the last one, and the best until then."""
+def _patience(numbers: list[float], fds: list[float]) -> tuple[float | None, float]:
+    """The epoch where patience runs out, None where it does not, and the best until then."""
     kept, lowest, waited = math.nan, math.inf, 0
     for epoch, fd in zip(numbers, fds, strict=True):
         if fd < lowest:
@@ -77,4 +77,4 @@ def _patience(numbers: list[float], fds: list[float]) -> tuple[float, float]:
             waited += 1
         if waited == PATIENCE:
             return epoch, kept
-    return numbers[-1], kept
+    return None, kept

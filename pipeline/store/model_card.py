@@ -7,6 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ganverdict.verdict import Verdict
 from ganverdict.words import do
 from pipeline.base.params import Params
 
@@ -19,18 +20,6 @@ The code and these weights: MIT, as far as the licence of the data allows; the d
 files but a folder given by whoever trained this."""
 
 
-OF_THE_VERDICT = (
-    "status",
-    "reason",
-    "metric",
-    "best_value",
-    "best_interval",
-    "end",
-    "end_reason",
-)
-"""What of stop.json the card tells."""
-
-
 @dataclass(frozen=True)
 class Facts:
     """What the card tells of one generator.
@@ -40,7 +29,7 @@ class Facts:
         about: what was kept beside its weights, at least "width", "latent_dim", "epoch", "step".
         run_key: its run's name in the tracker.
         data: the report of the stage `fetch`: "hash", "source", "verified".
-        verdict: on that run: `OF_THE_VERDICT`.
+        verdict: on that run.
         metrics: its metrics, such as "fd".
         scale: for each metric, what it is for known sets of images.
         errors: the largest difference to the trained network, by file.
@@ -50,7 +39,7 @@ class Facts:
     about: Mapping[str, Any]
     run_key: str
     data: Mapping[str, Any]
-    verdict: Mapping[str, Any]
+    verdict: Verdict
     metrics: Mapping[str, float]
     scale: Mapping[str, Mapping[str, float]]
     errors: Mapping[str, float]
@@ -94,9 +83,9 @@ the floor, the better.
 {_metrics(facts.metrics, facts.scale)}
 ## The verdict on its training
 
-**{facts.verdict["status"]}**: {facts.verdict["reason"]}.
+**{facts.verdict.status}**: {facts.verdict.reason}.
 
-{_keep(facts.verdict)}Whether to train on: {do(facts.verdict["end"], facts.verdict["end_reason"])}.
+{_keep(facts.verdict)}Whether to train on: {do(facts.verdict.end, facts.verdict.end_reason)}.
 
 ## How it was made
 
@@ -156,13 +145,13 @@ images = generator(torch.rand(64, {latent_dim}) * 2 - 1)
 """
 
 
-def _keep(verdict: Mapping[str, Any]) -> str:
+def _keep(verdict: Verdict) -> str:
     """What the kept weights are worth; the verdict's metric, by which they were chosen."""
-    if verdict["best_value"] is None:
+    if verdict.best_value is None or verdict.best_interval is None:
         return ""
-    low, high = verdict["best_interval"]
-    value = f"{verdict['metric']} {_text(verdict['best_value'])} (95 %: {_text(low)} to "
-    return f"Kept are these weights, with the lowest value plus deviation: {value}{_text(high)}). "
+    low, high = map(_text, verdict.best_interval)
+    value = f"{verdict.metric} {_text(verdict.best_value)} (95 %: {low} to {high})"
+    return f"Kept are these weights, with the lowest value plus deviation: {value}. "
 
 
 def _metrics(metrics: Mapping[str, float], scale: Mapping[str, Mapping[str, float]]) -> str:

@@ -3,9 +3,9 @@
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +13,11 @@ from numpy.typing import NDArray
 from dcgan.networks import Generator
 from dcgan.probing import PROBED
 from dcgan.training import SIGNALS
+from ganverdict.verdict import STATUSES, End, HeldState, Remedy, Verdict, Watched
 from pipeline.base.cli import UserError, corrupt, missing, read_json
 from pipeline.base.paths import EPOCHS, GENERATOR_BEST, GENERATOR_LAST, RUN, SAMPLES, STEPS, STOP
 from pipeline.store.columns import Columns, read_csv
 from pipeline.store.weights import load_generator
-
-_OF_THE_VERDICT = (
-    "status",
-    "reason",
-    "best_epoch",
-    "best_step",
-    "alarm_step",
-    "onset_epoch",
-    "onset_step",
-    "recovered",
-    "end",
-    "end_reason",
-    "remedies",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +28,7 @@ class Outcome:
         best, last: the generators, with the "epoch" and "step" they are of.
         steps, epochs: columns of the two CSV files, [n] and [m], at least one row each.
         grid_steps, grids: int64 [k] and uint8 [k, 64, 28, 28], the pictures from the fixed noise.
-        verdict: the content of stop.json: at least what a run's page tells of it.
+        verdict: the content of stop.json: a verdict, and perhaps the "branches" of the run.
         run_key: the run's name for the tracker.
     """
 
@@ -58,8 +45,7 @@ class Outcome:
 def read_outcome() -> Outcome:
     """Read all that `train` wrote. Raises UserError for what is missing or corrupt."""
     verdict = read_json(STOP, "train")
-    for name in _OF_THE_VERDICT:
-        _entry(STOP, verdict, name)
+    verdict_of(verdict)
     grid_steps, grids = _read_grids(SAMPLES)
     return Outcome(
         best=load_generator(GENERATOR_BEST),
@@ -73,6 +59,26 @@ def read_outcome() -> Outcome:
         verdict=verdict,
         run_key=str(_entry(RUN, read_json(RUN, "train"), "key")),
     )
+
+
+def verdict_of(found: Any) -> Verdict:
+    """The verdict in stop.json's content. Raises UserError where it is none."""
+    try:
+        values = {field.name: found[field.name] for field in fields(Verdict)}
+        values["states"] = tuple(HeldState(**state) for state in values["states"])
+        values["remedies"] = tuple(Remedy(**remedy) for remedy in values["remedies"])
+        values["excursions"] = tuple((first, back) for first, back in values["excursions"])
+        values["watched"] = Watched(**values["watched"])
+        if values["best_interval"] is not None:
+            low, high = values["best_interval"]
+            values["best_interval"] = (float(low), float(high))
+        verdict = Verdict(**values)
+        known = verdict.status in STATUSES and verdict.end in get_args(End)
+    except (TypeError, ValueError, KeyError):
+        known = False
+    if not known:
+        raise corrupt(STOP, "train")
+    return verdict
 
 
 def _read_columns(path: Path, wanted: tuple[str, ...], more: tuple[str, ...] = ()) -> Columns:

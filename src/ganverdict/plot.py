@@ -133,6 +133,8 @@ def _draw_panel(axis: Axes, panel: Panel) -> None:
         log_scale(axis)
     elif panel.scale == "symlog":
         axis.set_yscale("symlog", linthresh=panel.usual)
+        if all(curve.bands.low.min() >= 0 for curve in panel.curves):
+            axis.set_ylim(bottom=0)
         axis.yaxis.set_major_formatter(FuncFormatter(_plain_number))
     axis.set_ylabel(_text(textwrap.fill(panel.title, 24)))
     if len(panel.curves) > 1:

@@ -663,6 +663,8 @@ def test_d_pulls_ahead_where_its_loss_falls_while_that_of_g_rises_and_fd_tells_n
     assert verdict.onset_step == verdict.alarm_step
     for one in LOSSES:
         assert judged(without(steps, one), epochs).status == "transient"
+        level = {**steps, one: series(25, d_loss=0.5, g_loss=0.9)[one]}
+        assert judged(level, epochs).status == "transient"
     assert judged(steps, None).status == "transient"
 
 
@@ -735,6 +737,8 @@ def test_no_gain_for_long_is_a_plateau_and_no_failure() -> None:
     assert (verdict.status, verdict.end, verdict.went_wrong) == ("plateau", "end", False)
     assert not verdict.ends_training
     assert "nothing says that better ones will come" in verdict.end_reason
+    sure = judged(series(22, d_loss=0.01, g_loss=0.9), evaluated(fds))
+    assert sure.reason.startswith(f"{verdict.reason}; D's loss was at nothing")
 
 
 def test_a_decline_that_comes_back_to_a_new_best_is_an_excursion_and_no_end() -> None:

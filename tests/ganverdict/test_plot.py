@@ -1,4 +1,5 @@
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,16 @@ def test_a_metric_that_cannot_be_is_drawn(tmp_path: Path, value: str) -> None:
     fd = [value if place in (5, 6) else v for place, v in enumerate(epochs["fd"].tolist())]
     found = assessed(write(tmp_path / "log.csv", epochs | {"fd": fd}))
     assert draw(found, "png").startswith(BEGINNINGS["png"])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_axis_goes_below_zero_where_values_do(tmp_path: Path, sign: int) -> None:
+    d_loss = np.where(np.arange(400) % 50 < 10, sign * 900.0, 0.5)
+    d_loss[::50] = 0.0
+    columns = {"step": np.arange(400), "d_loss": d_loss, "g_loss": np.full(400, 0.7)}
+    drawn = draw(assessed(write(tmp_path / "steps.csv", columns)), "svg").decode()
+    below = re.findall(r"<!-- [-\u2212]\d.* -->", drawn)  # the words of a tick
+    assert bool(below) == (sign < 0)
 
 
 def test_names_are_no_formulae(tmp_path: Path) -> None:

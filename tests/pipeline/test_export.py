@@ -21,6 +21,7 @@ from dcgan.measuring import reference
 from dcgan.networks import Generator, initialise
 from dcgan.runtime import random_generator
 from dcgan.sampling import generate
+from ganverdict.verdict import Verdict
 from pipeline import export as exporting
 from pipeline.base.cli import load_params, run, write_json
 from pipeline.base.paths import (
@@ -48,15 +49,15 @@ FILES = {
     "samples.png",
 }
 KEY = "0123abcd"
-VERDICT = {
-    "status": "onset",
-    "reason": "D was at chance, from step 9 on",
-    "metric": "fd",
-    "best_value": 12.345,
-    "best_interval": [12.1, 12.6],
-    "end": "roll_back",
-    "end_reason": "step 60 has the best samples so far",
-}
+VERDICT = Verdict(
+    status="onset",
+    reason="D was at chance, from step 9 on",
+    metric="fd",
+    best_value=12.345,
+    best_interval=(12.1, 12.6),
+    end="roll_back",
+    end_reason="step 60 has the best samples so far",
+)
 DEAD = "http://127.0.0.1:9"  # nothing listens there
 
 
@@ -84,7 +85,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             generator(noise)  # fills the running statistics
         save_generator(GENERATOR_BEST, generator, {"epoch": 3, "step": 60, "images_seen": 960})
         write_json(RUN, {"key": KEY})
-        write_json(STOP, VERDICT)
+        write_json(STOP, VERDICT.to_json())
         write_json(DATA_REPORT, {"source": "npm", "hash": "00ff00ff", "verified": True})
         best = {"epoch": 3, "step": 60, "fd": 12.345, "confident": 0.875}
         known = {"floor": 0.5, "one_class": 99.0}
@@ -179,7 +180,7 @@ def test_the_card_tells_recipe_data_figures_scale_and_licence(exported: Path) ->
     assert f"| freeze_discriminator | {str(recipe.freeze_discriminator).lower()} |" in card
     assert "| `fd` | 12.35 | 0.5 | 99 |" in card
     assert "| | this | floor | one class |" in card
-    assert f"**onset**: {VERDICT['reason']}." in card
+    assert f"**onset**: {VERDICT.reason}." in card
     assert "fd 12.35 (95 %: 12.1 to 12.6)" in card
     assert "train on: go back to what to keep: step 60 has the best samples so far" in card
     for words in ("00ff00ff", KEY, "epoch 3", "CC BY-SA 3.0", "`generator.onnx` "):

@@ -43,7 +43,7 @@ def test_what_a_stranger_wrote_is_text(page: bytes, parsed: Page) -> None:
         "patience of 10 epochs",
         "real digits (test set)",
         "git checkout c0ffee",
-        "dvc repro",
+        "make repro",
         "feedbeef",
         "lr_g",
         "0.25",
@@ -57,6 +57,8 @@ def test_a_verdict_that_is_none_is_one_line(outcome: Outcome) -> None:
     spoilings: list[dict[str, object]] = [
         {"status": "fine"},
         {"status": []},
+        {"end": "fly"},
+        {"best_interval": [1]},
         {"remedies": [1]},
         {"excursions": 3},
     ]

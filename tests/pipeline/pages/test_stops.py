@@ -20,6 +20,10 @@ def test_patience_that_never_ran_out_says_so(outcome: Outcome) -> None:
     *_, patience = stops(outcome.steps, epochs, BEST)
     assert patience.trained == BEST + 9
     assert "never ran out" in patience.rule
+    epochs = {name: values[: BEST + 10] for name, values in outcome.epochs.items()}
+    *_, patience = stops(outcome.steps, epochs, BEST)
+    assert patience.trained == BEST + 10  # at the very end
+    assert "never ran out" not in patience.rule
 
 
 def test_broken_numbers_take_away_only_what_hangs_on_them(outcome: Outcome) -> None:

@@ -201,3 +201,5 @@ def test_a_run_tells_its_verdict_in_words(monkeypatch: pytest.MonkeyPatch) -> No
     failed.close("FAILED")
     assert told[1].startswith(f"**diverged**: {failed.verdict.reason}\n")
     assert "Best stopping point: unknown" in told[1]
+    assert "\n\nTraining: go on" in told[0]
+    assert f"\n\nTraining: end the training: {failed.verdict.end_reason}\n" in told[1]
