@@ -113,6 +113,13 @@ def _plain_number(value: float, _: float | None) -> str:
 
 
 def _draw_panel(axis: Axes, panel: Panel) -> None:
+    if panel.scale == "symlog":  # before anything is drawn: margins are then those of this scale
+        axis.set_yscale("symlog", linthresh=panel.usual)
+        # Decades far below the usual lie at zero, and their numbers would lie on one another.
+        least = panel.usual / 3
+        axis.yaxis.set_major_formatter(
+            FuncFormatter(lambda v, _: "" if 0 < abs(v) < least else _plain_number(v, None))
+        )
     for curve in panel.curves:
         _draw_curve(axis, curve)
     if panel.level is not None:
@@ -131,11 +138,6 @@ def _draw_panel(axis: Axes, panel: Panel) -> None:
         )
     if panel.scale == "log":
         log_scale(axis)
-    elif panel.scale == "symlog":
-        axis.set_yscale("symlog", linthresh=panel.usual)
-        if all(curve.bands.low.min() >= 0 for curve in panel.curves):
-            axis.set_ylim(bottom=0)
-        axis.yaxis.set_major_formatter(FuncFormatter(_plain_number))
     axis.set_ylabel(_text(textwrap.fill(panel.title, 24)))
     if len(panel.curves) > 1:
         axis.legend(

@@ -15,6 +15,7 @@ from ganverdict.plot import draw
 from tests.ganverdict.logs import Columns, Command, reference, write
 from tests.project import REPOSITORY
 
+RECORDED = REPOSITORY / "tests/recorded"
 BEGINNINGS = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 
@@ -118,14 +119,19 @@ def test_a_metric_that_cannot_be_is_drawn(tmp_path: Path, value: str) -> None:
     assert draw(found, "png").startswith(BEGINNINGS["png"])
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_an_axis_goes_below_zero_where_values_do(tmp_path: Path, sign: int) -> None:
-    d_loss = np.where(np.arange(400) % 50 < 10, sign * 900.0, 0.5)
-    d_loss[::50] = 0.0
+def below_zero(found: Assessment) -> list[str]:
+    """The words of the ticks that are below zero."""
+    return re.findall(r"<!-- ([-\u2212]\d\S*) -->", draw(found, "svg").decode())
+
+
+def test_an_axis_goes_below_zero_where_values_do_and_nowhere_else(tmp_path: Path) -> None:
+    d_loss = np.where(np.arange(400) % 50 < 10, -900.0, 0.5)
     columns = {"step": np.arange(400), "d_loss": d_loss, "g_loss": np.full(400, 0.7)}
-    drawn = draw(assessed(write(tmp_path / "steps.csv", columns)), "svg").decode()
-    below = re.findall(r"<!-- [-\u2212]\d.* -->", drawn)  # the words of a tick
-    assert bool(below) == (sign < 0)
+    assert below_zero(assessed(write(tmp_path / "steps.csv", columns)))
+    (log,) = read([RECORDED / f"rate_{part}.csv" for part in ("steps", "epochs")])
+    wild = assess_log(log)  # a loss of D between 0 and 1,000, with its level at chance
+    assert {"symlog"} < {panel.scale for panel in panels(wild)}
+    assert below_zero(wild) == []
 
 
 def test_names_are_no_formulae(tmp_path: Path) -> None:
