@@ -203,6 +203,18 @@ def _scale(middles: Sequence[Masked]) -> tuple[Scale, float]:
     return "linear", usual
 
 
+def decade_ticks(low: float, high: float) -> tuple[float, ...]:
+    """The ticks within a decade of a logarithmic axis: more where decades in view are few."""
+    decades = math.log10(high / low)
+    ticks: dict[float, tuple[float, ...]] = {
+        0.5: (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0),
+        1.0: (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
+        2.0: (1.0, 2.0, 5.0),
+        3.5: (1.0, 3.0),
+    }
+    return next((steps for most, steps in ticks.items() if decades < most), (1.0,))
+
+
 def _chance(verdict: Verdict) -> tuple[float, str] | None:
     level = CHANCE.get(verdict.loss or "")
     return None if level is None else (level, f"D at chance: {level:.3g}")

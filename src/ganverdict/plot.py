@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator
 
 from ganverdict.assessment import Assessment
-from ganverdict.curves import GREEN, GREY, Curve, Mark, Panel, marks, panels, span
+from ganverdict.curves import GREEN, GREY, Curve, Mark, Panel, decade_ticks, marks, panels, span
 from ganverdict.verdict import HeldState
 from ganverdict.words import plain
 
@@ -98,11 +98,7 @@ def log_scale(axis: Axes) -> None:
 
 def plain_ticks(axis: Axes) -> None:
     """Ticks of a logarithmic axis as plain numbers, more of them where decades are few."""
-    low, high = axis.get_ylim()
-    decades = math.log10(high / low)
-    # More numbers where they stand far apart: the ticks within a decade, by decades in view.
-    ticks = {1.0: (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), 2.0: (1.0, 2.0, 5.0), 3.5: (1.0, 3.0)}
-    steps = next((subs for most, subs in ticks.items() if decades < most), (1.0,))
+    steps = decade_ticks(*axis.get_ylim())
     axis.yaxis.set_major_locator(LogLocator(subs=steps, numticks=12))
     axis.yaxis.set_major_formatter(FuncFormatter(_plain_number))
     axis.yaxis.set_minor_locator(LogLocator(subs=()))

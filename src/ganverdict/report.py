@@ -18,13 +18,14 @@ from bokeh.models.annotations import BoxAnnotation, Label, Span
 from bokeh.models.formatters import NumeralTickFormatter, PrintfTickFormatter
 from bokeh.models.ranges import Range1d
 from bokeh.models.sources import ColumnDataSource
+from bokeh.models.tickers import FixedTicker
 from bokeh.models.tools import HoverTool
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
 from ganverdict.assessment import Assessment, severity
-from ganverdict.curves import GREEN, GREY, Panel, marks, panels, span
+from ganverdict.curves import GREEN, GREY, Panel, decade_ticks, marks, panels, span
 from ganverdict.words import head, parts, plain
 
 MAX_POINTS = 1000  # of a curve, all runs of a page together
@@ -33,6 +34,7 @@ _MOST_FIGURES = 30  # runs that have curves, the worst of all; each takes half a
 _MOST_ROWS = 500  # of a table of evaluations
 _HEIGHTS = {"metric": 260, "losses": 240}
 _HEIGHT = 170
+_MOST_TICKS = 9  # of a logarithmic axis
 _DASHES = {"best": "solid", "alarm": "dotted", "onset": "dashed", "confirmed": "dotdash"}
 _HEADINGS = {
     "since": "Since",
@@ -176,12 +178,13 @@ def chart(assessment: Assessment, points: int = MAX_POINTS) -> UIElement | None:
 
 
 def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
+    low, high = _range(panel)
     drawn = figure(
         height=_HEIGHTS.get(panel.name, _HEIGHT),
         sizing_mode="stretch_width",
         x_range=whole,
         y_axis_type="log" if panel.scale == "log" else "linear",
-        y_range=_range(panel),
+        y_range=Range1d(start=low, end=high),
         tools="xpan,xbox_zoom,xwheel_zoom,xzoom_in,xzoom_out,pan_left,pan_right,reset,save",
         active_drag="xbox_zoom",
         active_scroll=None,
@@ -192,6 +195,8 @@ def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
     )
     drawn.yaxis.axis_label = _label(panel.title)
     if panel.scale == "log":
+        # Fixed, as the range is: no tool moves it. Bokeh's own leave decades without a number.
+        drawn.yaxis.ticker = FixedTicker(ticks=_log_ticks(low, high))
         drawn.yaxis.formatter = PrintfTickFormatter(format="%.6g")
     drawn.axis.axis_label_text_font_size = "14px"
     drawn.axis.axis_label_text_font_style = "normal"
@@ -281,7 +286,7 @@ def _annotations(panel: Panel, assessment: Assessment) -> Iterable[Label | Span 
         )
 
 
-def _range(panel: Panel) -> Range1d:
+def _range(panel: Panel) -> tuple[float, float]:
     """All of the middles; where they go over many sizes on a linear axis, most of them."""
     middles = np.concatenate([curve.bands.middle.compressed() for curve in panel.curves])
     low, high = float(middles.min()), float(middles.max())
@@ -291,9 +296,17 @@ def _range(panel: Panel) -> Range1d:
         low, high = min(low, panel.level[0]), max(high, panel.level[0])
     if panel.scale == "log":
         factor = max((high / low) ** 0.05, 1.1)
-        return Range1d(start=low / factor, end=high * factor)
+        return low / factor, high * factor
     edge = 0.05 * (high - low) or max(abs(high), 1.0) * 0.1
-    return Range1d(start=low - edge, end=high + edge)
+    return low - edge, high + edge
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two positive ones, not many more than fit."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**decade for decade in decades for step in decade_ticks(low, high)]
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return inside[:: math.ceil(len(inside) / _MOST_TICKS) or 1]
 
 
 def _label(text: str) -> str:

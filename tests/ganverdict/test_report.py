@@ -1,5 +1,7 @@
 """The page: one file that holds everything, and in which strangers' names are text."""
 
+import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -64,6 +66,19 @@ def wrong(folder: Path) -> Assessment:
     write(folder / "steps.csv", steps)
     write(folder / "epochs.csv", epochs | {"coverage": np.full(20, 0.5)})
     return assessed(folder)
+
+
+@pytest.mark.parametrize("lowest", [60.0, 5.0, 1.0, 1e-3, 1e-12, 1e-200])
+def test_a_logarithmic_axis_has_numbers_all_along_it(tmp_path: Path, lowest: float) -> None:
+    fids = np.geomspace(100, lowest, 30)
+    content = page([assessed(write(tmp_path / "fid.csv", {"step": range(30), "fid": fids}))])
+    (ticks,) = re.findall(
+        r'"FixedTicker","id":"\w+","attributes":\{"ticks":(\[[^]]*\])', content.decode()
+    )
+    logs = np.log(json.loads(ticks))
+    whole = np.log(100 / lowest)
+    assert 3 <= len(logs) <= 10
+    assert np.diff([np.log(lowest), *logs, np.log(100)]).max() <= 0.6 * whole
 
 
 def test_the_page_tells_the_verdict_and_loads_nothing(tmp_path: Path, command: Command) -> None:
