@@ -29,7 +29,8 @@ class Engine:
         self.params = params
         self.runtime = RuntimeParams("cuda" if device.type == "cuda" else "cpu", 0, precision)
         self.state = GanState(params, device)
-        self.batches, self.rng = RealBatches(images, params), torch.Generator(device)
+        labels = torch.zeros(len(images), dtype=torch.uint8, device=device)
+        self.batches, self.rng = RealBatches(images, params, labels), torch.Generator(device)
 
     def __call__(self) -> Tensor:
         """One iteration's signals, on the device."""

@@ -126,7 +126,9 @@ def record(training: Training) -> list[Row]:
     train = train_params(params.train, training)
     state = GanState(train, torch.device("cpu"))
     rows = []
-    for report in fit(state, data.train_images, train, params.runtime):
+    for report in fit(
+        state, data.train_images, train, params.runtime, train_labels=data.train_labels
+    ):
         epoch = -(-report.step // STEPS_PER_EPOCH)
         measures: dict[str, float] = {}
         if report.failed_step is None:

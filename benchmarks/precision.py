@@ -51,7 +51,7 @@ def train(task: Task) -> Curve:
     wanted = dataclasses.replace(params.train, seed=task.seed, epochs=task.epochs, sample_every=0)
     data, meter, state = load_data(), load_meter(params.measure, device), GanState(wanted, device)
     curve = Curve(task.precision, task.seed, [])
-    for _ in fit(state, data.train_images, wanted, runtime):
+    for _ in fit(state, data.train_images, wanted, runtime, train_labels=data.train_labels):
         metrics = measure_epoch(meter, state, data, wanted.loss, runtime)
         curve.fds.append(metrics["fd"])
     return curve

@@ -116,7 +116,8 @@ class _Trainer:
         before_step: Callable[[int], bool] = lambda _: True,
     ) -> Record:
         signals, epochs = [], []
-        reports = fit(state, data.train_images, train, self.params.runtime, before_step)
+        labels = data.train_labels
+        reports = fit(state, data.train_images, train, self.params.runtime, before_step, labels)
         for report in reports:
             last = report.step if report.failed_step is None else report.failed_step
             signals.append(report.signals[: last - report.first_step + 1].double().numpy())

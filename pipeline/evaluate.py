@@ -1,7 +1,8 @@
 """Stage `evaluate`: all metrics of best and last generator, pictures and page of the run."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 from torch import Tensor
 
-from dcgan.measuring import Meter
+from dcgan.measuring import Meter, by_digit
 from dcgan.mnist import NUM_CLASSES, Mnist, data_hash
 from dcgan.networks import Generator
 from dcgan.probing import PROBED
-from dcgan.sampling import to_bytes
+from dcgan.sampling import asked_digits, generate, noise_bank, to_bytes
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.params import flat
@@ -61,19 +62,25 @@ def main() -> None:
     meter = load_meter(params.measure, device)
     with progress_bar(total=10, desc="evaluate", unit="part") as bar:
         best, samples = measure(meter, *outcome.best)
+        digits = asked_for(meter, outcome.best[0], samples, data)
         bar.update()
         last, _ = measure(meter, *outcome.last)
         bar.update()
         with folder_whole(PLOTS) as folder:
             shares = meter.against.share.cpu().numpy()
-            for name, figure in pictures(outcome, scale, best, shares, samples, data):
+            drawn = [
+                pictures(outcome, scale, best, shares, samples, data),
+                pictures_of_digits(meter, outcome.best[0], digits),
+            ]
+            for name, figure in chain(*drawn):
                 plots.save(figure, folder / f"{name}.png")
                 bar.update()
             animate(outcome, folder / "progress.gif")
             bar.update()
     known = by_metric(scale, best)
     rows = [{"metric": name, **values} for name, values in known.items()]
-    write_json(METRICS, {"best": as_json(best), "last": as_json(last), "scale": rows})
+    found = {"best": as_json(best), "last": as_json(last), "scale": rows}
+    write_json(METRICS, found | ({"digits": digits} if digits else {}))
     origin = Origin(provenance.tags(), data_hash(DATA), flat(params))
     real = data.test_images[: outcome.grids.shape[1]].numpy()
     with write_whole(PAGE) as file:
@@ -107,8 +114,32 @@ def measure(meter: Meter, generator: Generator, about: Mapping[str, Any]) -> tup
     """All metrics that are finite, after epoch and step, and the images that they are of."""
     generator.to(meter.against.mean.device)
     images = meter.samples(generator, meter.params.num_samples)
-    metrics = {"epoch": about["epoch"], "step": about["step"], **meter.full(images)}
+    asked = asked_digits(generator, len(images))
+    metrics = {"epoch": about["epoch"], "step": about["step"], **meter.full(images, asked)}
     return {name: value for name, value in metrics.items() if math.isfinite(value)}, images
+
+
+def asked_for(
+    meter: Meter, generator: Generator, samples: Tensor, data: Mnist
+) -> list[dict[str, float]]:
+    """How well each digit is drawn that was asked for; nothing of a generator that is not asked."""
+    asked = asked_digits(generator, len(samples))
+    return [] if asked is None else by_digit(meter, samples, asked, data)
+
+
+def pictures_of_digits(
+    meter: Meter, generator: Generator, digits: Sequence[Mapping[str, float]]
+) -> Iterator[tuple[str, plots.Figure]]:
+    """Of a conditional generator: each digit in a row, and which are mixed up."""
+    if not generator.conditional:
+        return
+    device = meter.against.mean.device
+    noise = noise_bank(meter.params.seed, _SHOWN_SAMPLES, generator.latent_dim, device)
+    every = torch.arange(NUM_CLASSES, device=device).repeat_interleave(len(noise))
+    images = to_bytes(generate(generator, noise.repeat(NUM_CLASSES, 1), every)).squeeze(1).cpu()
+    yield "digits", plots.rows_of(images.numpy().reshape(NUM_CLASSES, len(noise), 28, 28))
+    if digits:
+        yield "asked", plots.asked(digits)
 
 
 def pictures(

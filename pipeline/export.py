@@ -2,7 +2,6 @@
 
 import io
 import shutil
-import warnings
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ import onnxruntime
 import torch
 from PIL import Image
 
-from dcgan.networks import Generator
-from dcgan.sampling import fixed_noise, generate, to_bytes
+from dcgan.mnist import NUM_CLASSES
+from dcgan.networks import Generator, one_hot
+from dcgan.sampling import asked_digits, fixed_noise, generate, to_bytes
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.interrupt import interrupts_deferred
@@ -33,6 +33,7 @@ from pipeline.base.paths import (
     STOP,
 )
 from pipeline.base.tiles import tile
+from pipeline.store.exchange import IMAGE, input_names, program_of, write_onnx
 from pipeline.store.model_card import Facts, model_card
 from pipeline.store.outcome import verdict_of
 from pipeline.store.weights import load_generator, load_meter
@@ -69,7 +70,9 @@ def main() -> None:
                     " nothing was exported; another torch or onnxruntime may do better"
                 )
         images = generate(generator, fixed_noise(params.train.seed, generator.latent_dim, CPU))
-        Image.fromarray(tile(to_bytes(images).squeeze(1).numpy())).save(folder / "samples.png")
+        columns = NUM_CLASSES if generator.conditional else 8  # a column for each digit
+        picture = tile(to_bytes(images).squeeze(1).numpy(), columns)
+        Image.fromarray(picture).save(folder / "samples.png")
         facts = Facts(params, about, run_key, data, verdict, metrics, scale, errors)
         (folder / "model_card.md").write_text(model_card(facts), encoding="utf-8")
     print(f"{EXPORT}: " + ", ".join(sorted(file.name for file in EXPORT.iterdir())))
@@ -96,27 +99,11 @@ def _read_metrics() -> tuple[dict[str, float], dict[str, dict[str, float]]]:
 
 def export(generator: Generator, folder: Path) -> None:
     """Write generator.pt2 and generator.onnx, each for any batch size."""
-    noise = torch.zeros(2, generator.latent_dim)
-    batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of things inside the exporters
-        program = torch.export.export(generator, (noise,), dynamic_shapes=({0: batch},))
-        # Line by line it names the source files, and so the folders, of the machine it is made on.
-        for node in program.graph.nodes:
-            node.meta.pop("stack_trace", None)
-        packed = io.BytesIO()  # torch would hide that the disk is full
-        torch.export.save(program, packed)
-        (folder / "generator.pt2").write_bytes(packed.getbuffer())
-        torch.onnx.export(
-            program,
-            (),
-            folder / "generator.onnx",
-            input_names=["z"],
-            output_names=["image"],
-            dynamic_shapes=({0: batch},),
-            external_data=False,
-            verbose=False,
-        )
+    program = program_of(generator)
+    packed = io.BytesIO()  # torch would hide that the disk is full
+    torch.export.save(program, packed)
+    (folder / "generator.pt2").write_bytes(packed.getbuffer())
+    write_onnx(generator, program, folder / "generator.onnx")
 
 
 def parity(generator: Generator, folder: Path) -> dict[str, float]:
@@ -129,8 +116,11 @@ def parity(generator: Generator, folder: Path) -> dict[str, float]:
     for batch in BATCHES:
         noise = fixed_noise(batch, generator.latent_dim, CPU)[:batch]
         wanted = generate(generator, noise)
-        (image,) = session.run(["image"], {"z": noise.numpy()})
-        drawn = {"generator.onnx": torch.from_numpy(image), "generator.pt2": program(noise)}
+        digits = asked_digits(generator, batch)
+        given = [noise] if digits is None else [noise, one_hot(digits)]
+        named = dict(zip(input_names(generator), (part.numpy() for part in given), strict=True))
+        (image,) = session.run([IMAGE], named)
+        drawn = {"generator.onnx": torch.from_numpy(image), "generator.pt2": program(*given)}
         for name, images in drawn.items():
             same = images.shape == wanted.shape
             errors[name].append(float((images - wanted).abs().max()) if same else inf)

@@ -1,11 +1,11 @@
-"""Draw digits with the exported generator: a picture of many, arrays, or a walk between two."""
+"""Draw digits with the exported generator: a picture of many, arrays, or a walk between some."""
 
 import argparse
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,18 @@ from pipeline.base.tiles import tile
 
 MODEL = EXPORT / "generator.onnx"
 FORMATS = ("png", "npz", "gif")
-MAX_NUM, MAX_WALKERS, MAX_FRAMES = 100_000, 64, 300
+MAX_NUM, MAX_WALKERS, MAX_FRAMES, MAX_SPELLED = 100_000, 64, 300, 100
 _BATCH = 500
 _FRAME_MILLISECONDS = 60
 _WALK_SCALE = 4  # moving pictures of 28 pixels are too small to watch
 
+DEFAULT_FRAMES = 60
+ALL_DIGITS = 100  # of a conditional generator: ten of each
+
 Images = NDArray[np.uint8]  # [N, 28, 28]
 Noise = NDArray[np.float32]  # [N, latent_dim] in (-1, 1)
+Shares = NDArray[np.float32]  # [N, 10]: one-hot, or between digits
+ONE_HOT: Shares = np.eye(10, dtype=np.float32)
 
 EXAMPLES = """\
 examples:
@@ -36,6 +41,16 @@ examples:
   python -m pipeline.generate --walk --seed 3 --out walk.gif
       a digit turns into another; with --num 16, sixteen at once
 
+of a conditional generator (python -m pipeline.recipe conditional):
+  python -m pipeline.generate --digit 7 --num 64
+      sevens
+  python -m pipeline.generate --digits 2026
+      a row that spells it
+  python -m pipeline.generate --walk --digits 38
+      a three turns into an eight, of the same noise
+  python -m pipeline.generate
+      ten rows of 0 to 9
+
 The same seed draws the same digits, the first of many the same as few; so do walks. Needs no
 PyTorch.
 """
@@ -45,29 +60,81 @@ def main() -> None:
     arguments = _parser().parse_args()
     chosen = _format(arguments.format, arguments.out, arguments.walk)
     out = arguments.out or Path(f"digits.{chosen}")
-    if chosen == "npz" and arguments.grid is not None:
-        raise UserError("--grid is the layout of a picture; leave it out for npz", 2)
-    if arguments.frames is not None and not arguments.walk:
-        raise UserError("--frames is the length of a walk; add --walk", 2)
-    num, columns = _layout(arguments.num, arguments.grid, 1 if arguments.walk else 64)
+    _refuse_what_does_not_fit(arguments, chosen)
+    num, columns = _layout(arguments)
     if arguments.walk and num > MAX_WALKERS:
         raise UserError(f"a walk shows at most {MAX_WALKERS} digits at once, not {num:,}", 2)
 
     generator = Generator(arguments.model)
+    if generator.conditional and arguments.num is None and arguments.grid is None:
+        num, columns = (1, 1) if arguments.walk else (ALL_DIGITS, 10)
+    elif not generator.conditional and not (arguments.digit is None and arguments.digits is None):
+        raise UserError(
+            f"{arguments.model}: cannot be asked for a digit; train one that can, with "
+            "train.conditional: true (python -m pipeline.recipe conditional)"
+        )
     rng = np.random.default_rng(arguments.seed)
-    noise = rng.uniform(-1, 1, (2 * num if arguments.walk else num, generator.latent_dim))
     if arguments.walk:
-        # From the first to the second, from the third to the fourth: more walks change none.
-        steps = walk(noise[::2], noise[1::2], arguments.frames or 60)
-        _write(out, lambda file: _save_gif(file, (tile(generator(z), columns) for z in steps)))
-    elif chosen == "npz":
-        z = noise.astype(np.float32)
-        images = generator(z)
-        _write(out, lambda file: np.savez_compressed(file, images=images, noise=z))
+        steps = _steps(arguments, num, generator.latent_dim, rng)
+        pictures = (tile(generator(z, shares), columns) for z, shares in steps)
+        _write(out, lambda file: _save_gif(file, pictures))
     else:
-        picture = tile(generator(noise.astype(np.float32)), columns)
-        _write(out, lambda file: Image.fromarray(picture).save(file, "PNG"))
+        z = rng.uniform(-1, 1, (num, generator.latent_dim)).astype(np.float32)
+        digits = _asked(num, arguments.digit, arguments.digits)
+        arrays = {"images": generator(z, ONE_HOT[digits]), "noise": z}
+        if generator.conditional:
+            arrays["digits"] = digits
+        _write(out, lambda file: _save(file, chosen, arrays, columns))
     print(f"{out}: {num:,} {'digit' if num == 1 else 'digits'}, seed {arguments.seed}")
+
+
+def _refuse_what_does_not_fit(arguments: argparse.Namespace, chosen: str) -> None:
+    """Options that are right alone and not together."""
+    if chosen == "npz" and arguments.grid is not None:
+        raise UserError("--grid is the layout of a picture; leave it out for npz", 2)
+    if arguments.frames is not None and not arguments.walk:
+        raise UserError("--frames is the length of a walk; add --walk", 2)
+    if arguments.digits is None:
+        return
+    if arguments.walk and len(arguments.digits) < 2:
+        raise UserError("--walk goes from digit to digit: --digits must name two or more", 2)
+    if not arguments.walk and arguments.num is not None:
+        raise UserError("--digits tells how many; leave out --num", 2)
+
+
+def _layout(arguments: argparse.Namespace) -> tuple[int, int]:
+    """How many digits, and in how many columns: as asked for, or nearly square."""
+    num, (columns, rows) = arguments.num, arguments.grid or (0, None)
+    if arguments.digits is not None and not arguments.walk:
+        num = len(arguments.digits)
+        columns = columns or num
+    if num is None:
+        num = columns * rows if rows else max(1 if arguments.walk else 64, columns)
+    if rows and num > columns * rows:
+        raise UserError(f"--grid {columns}x{rows} has no room for {num:,} digits", 2)
+    return num, columns or math.ceil(math.sqrt(num))
+
+
+def _steps(
+    arguments: argparse.Namespace, num: int, latent_dim: int, rng: np.random.Generator
+) -> Iterator[tuple[Noise, Shares]]:
+    """Noise and digits of each step of a walk: between digits, or else between two noises."""
+    frames = arguments.frames or DEFAULT_FRAMES
+    if arguments.digits is not None:
+        z = rng.uniform(-1, 1, (num, latent_dim)).astype(np.float32)
+        return ((z, shares) for shares in turn(arguments.digits, num, frames))
+    # From the first to the second, from the third to the fourth: more walks change none.
+    noise = rng.uniform(-1, 1, (2 * num, latent_dim))
+    shares = ONE_HOT[_asked(num, arguments.digit, None)]
+    return ((z, shares) for z in walk(noise[::2], noise[1::2], frames))
+
+
+def _asked(num: int, digit: int | None, spelled: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """The digits, [num], that a conditional generator is asked for: 0 to 9 again and again where
+    nobody says which."""
+    if spelled is not None:
+        return spelled
+    return np.arange(num) % 10 if digit is None else np.full(num, digit)
 
 
 class Generator:
@@ -84,19 +151,27 @@ class Generator:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]
             )
-            (z,), (image,) = self._session.get_inputs(), self._session.get_outputs()
+            (z, *told), (image,) = self._session.get_inputs(), self._session.get_outputs()
             (_, self.latent_dim), (_, *shape) = z.shape, image.shape
+            if [entry.shape[1:] for entry in told] not in ([], [[10]]):
+                shape = []
         except Exception:  # onnxruntime raises many kinds for a broken file
             shape = []
         if shape != [1, 28, 28] or not isinstance(self.latent_dim, int):
             raise UserError(f"{path}: not a generator of digits; `dvc repro export` makes {MODEL}")
-        self._names = [image.name], z.name
+        self.conditional = bool(told)
+        self._inputs = [z.name, *(entry.name for entry in told)]
 
-    def __call__(self, noise: Noise) -> Images:
-        """The images of `noise`, each pixel rounded to the nearest of 256 levels."""
-        outputs, z = self._names
-        batches = [noise[i : i + _BATCH] for i in range(0, len(noise), _BATCH)]
-        parts = [self._session.run(outputs, {z: batch})[0] for batch in batches]
+    def __call__(self, noise: Noise, digits: Shares) -> Images:
+        """The images of `noise`, each pixel rounded to the nearest of 256 levels.
+
+        `digits` are for a conditional generator alone.
+        """
+        parts = []
+        for first in range(0, len(noise), _BATCH):
+            given = (values[first : first + _BATCH] for values in (noise, digits))
+            named = dict(zip(self._inputs, given, strict=False))
+            parts.append(self._session.run(None, named)[0])
         bytes_: Images = np.rint(np.concatenate(parts)[:, 0] * 255).astype(np.uint8)
         return bytes_
 
@@ -112,6 +187,25 @@ def walk(start: NDArray[np.float64], end: NDArray[np.float64], frames: int) -> I
     first, last = ndtri((start + 1) / 2), ndtri((end + 1) / 2)
     for angle in np.linspace(0, np.pi / 2, frames):
         yield (2 * ndtr(np.cos(angle) * first + np.sin(angle) * last) - 1).astype(np.float32)
+
+
+def turn(digits: NDArray[np.int64], num: int, frames: int) -> Iterator[Shares]:
+    """`frames` steps from the first of `digits` by all others to the last, for `num` walkers.
+
+    Each step is [num, 10]: one-hot at a digit, straight between two.
+    """
+    for place in np.linspace(0, len(digits) - 1, frames):
+        leg = min(int(place), len(digits) - 2)
+        share = np.float32(place - leg)
+        row = (1 - share) * ONE_HOT[digits[leg]] + share * ONE_HOT[digits[leg + 1]]
+        yield np.tile(row, (num, 1))
+
+
+def _save(file: IO[bytes], chosen: str, arrays: Mapping[str, Any], columns: int) -> None:
+    if chosen == "npz":
+        np.savez_compressed(file, **arrays)
+    else:
+        Image.fromarray(tile(arrays["images"], columns)).save(file, "PNG")
 
 
 def _save_gif(file: IO[bytes], pictures: Iterator[Images]) -> None:
@@ -152,16 +246,6 @@ def _format(given: str | None, out: Path | None, walking: bool) -> str:
     return chosen
 
 
-def _layout(num: int | None, grid: tuple[int, int | None] | None, default: int) -> tuple[int, int]:
-    """How many digits, and in how many columns: as asked for, or nearly square."""
-    columns, rows = grid or (0, None)
-    if num is None:
-        num = columns * rows if rows else max(default, columns)
-    if rows and num > columns * rows:
-        raise UserError(f"--grid {columns}x{rows} has no room for {num:,} digits", 2)
-    return num, columns or math.ceil(math.sqrt(num))
-
-
 def _parser() -> Parser:
     parser = Parser(
         "generate",
@@ -169,7 +253,21 @@ def _parser() -> Parser:
         epilog=EXAMPLES,
     )
     number, frames = _whole(1, MAX_NUM), _whole(2, MAX_FRAMES)
-    parser.add_argument("--num", type=number, help="how many digits (default 64; of a walk 1)")
+    parser.add_argument(
+        "--num",
+        type=number,
+        help="how many digits (default 64; of a walk 1; of a conditional generator ten of each)",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--digit", type=_whole(0, 9), help="which one, of a conditional generator (default: all)"
+    )
+    which.add_argument(
+        "--digits",
+        type=_digits,
+        metavar="TEXT",
+        help="a row that spells it, such as 2026; with --walk, the digits on the way",
+    )
     parser.add_argument("--seed", type=_whole(0, 2**63 - 1), default=0, help="default 0")
     parser.add_argument("--out", type=Path, help="default digits.png, .npz or .gif")
     parser.add_argument("--format", choices=FORMATS, help="default: the ending of --out")
@@ -182,8 +280,10 @@ def _parser() -> Parser:
         help="layout of the picture, such as 8x8, or 8 for as many rows as it takes "
         "(default: nearly square)",
     )
-    parser.add_argument("--walk", action="store_true", help="an animation between two digits")
-    parser.add_argument("--frames", type=frames, help="length of the walk (default 60)")
+    parser.add_argument("--walk", action="store_true", help="an animation from digit to digit")
+    parser.add_argument(
+        "--frames", type=frames, help=f"length of the walk (default {DEFAULT_FRAMES})"
+    )
     parser.add_argument("--model", type=Path, default=MODEL, help=f"default {MODEL}")
     return parser
 
@@ -201,6 +301,14 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _digits(text: str) -> NDArray[np.int64]:
+    if not re.fullmatch(rf"[0-9]{{1,{MAX_SPELLED}}}", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not allowed; it must be digits, such as 2026, at most {MAX_SPELLED}"
+        )
+    return np.array([int(digit) for digit in text])
 
 
 def _grid(text: str) -> tuple[int, int | None]:

@@ -20,6 +20,7 @@ _TRAIN = TrainParams(
     seed=1,
     width=2,
     latent_dim=4,
+    conditional=False,
     g_dropout=0.0,
     d_dropout=0.0,
     batch_size=4,

@@ -125,7 +125,9 @@ def _group(name: str, values: Mapping[str, Any]) -> Group:
     if values["kind"] not in KINDS:
         raise ValueError(f"{name}: unknown kind {values['kind']}; there are {', '.join(KINDS)}")
     seeds = tuple(int(seed) for seed in values["seeds"])
-    train = build(TrainParams, {**values["train"], "seed": seeds[0]}, f"groups.{name}.train")
+    # What a recipe could not say when it was registered is as it was then.
+    recipe = {"conditional": False, **values["train"], "seed": seeds[0]}
+    train = build(TrainParams, recipe, f"groups.{name}.train")
     return Group(name, values["kind"], seeds, values.get("digits"), train)
 
 

@@ -18,6 +18,7 @@ from ganverdict.plot import STYLE, WIDTH, log_scale, plain_ticks
 from pipeline.base.tiles import tile
 
 MAX_FRAMES = 40  # of an animation
+_MIXED_UP = 0.001  # a share of samples that is written into its cell
 
 mpl.rcParams.update({**STYLE, "image.cmap": "gray"})
 
@@ -173,6 +174,45 @@ def classes(seen: Floats, true: Floats) -> Figure:
     axis.grid(visible=False, axis="x")
     bars, lines = axis.containers[0], axis.collections[0]
     figure.legend(handles=[bars, lines], loc="outside upper left", ncols=2)
+    return figure
+
+
+def asked(rows: Sequence[Mapping[str, float]]) -> Figure:
+    """Which digits the judge reads where which were asked for, and how near each is to real ones.
+
+    `rows` are those of `dcgan.measuring.by_digit`.
+    """
+    digits = [f"{row['digit']:g}" for row in rows]
+    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    read = np.array([[row[f"read_{digit}"] for digit in range(10)] for row in rows])
+    # The root makes a pair that is mixed up in one of a hundred images a shade of its own.
+    left.imshow(np.sqrt(read), cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    for (row, column), share in np.ndenumerate(read):
+        if share >= _MIXED_UP:
+            shade = "white" if share > 0.3 else "black"
+            text = f"{100 * share:.1f}".removesuffix(".0")
+            left.text(column, row, text, ha="center", va="center", fontsize=8, color=shade)
+    left.set(xticks=range(10), yticks=range(len(rows)), yticklabels=digits)
+    left.set(xlabel="read by the judge", ylabel="asked for")
+    left.set_title("share of samples, %", loc="left")
+    left.grid(visible=False)
+    places = np.arange(len(rows))
+    right.barh(places, [row["fd"] for row in rows], height=0.7, color=GREEN, label="samples")
+    tests = [row["fd_test"] for row in rows]
+    right.vlines(tests, places - 0.45, places + 0.45, color="black", label="test digits")
+    right.set(yticks=places, yticklabels=digits, ylim=(len(rows) - 0.5, -0.5))
+    right.set(xlabel="fd within the digit (lower is better)")
+    right.grid(visible=False, axis="y")
+    right.legend(ncols=2, loc="lower left", bbox_to_anchor=(-0.03, 0.98), borderpad=0)
+    return figure
+
+
+def rows_of(images: Grid) -> Figure:
+    """Images uint8 [rows, columns, 28, 28] in their places."""
+    count, columns = images.shape[:2]
+    figure = Figure(figsize=(WIDTH, WIDTH * count / columns + 0.1), layout="compressed")
+    _picture(figure.subplots(), tile(images.reshape(-1, *images.shape[2:]), columns))
     return figure
 
 

@@ -121,6 +121,8 @@ def _effective_in_training(train: Mapping[str, Any]) -> dict[str, Any]:
         unused |= {"beta1", "beta2"}
     if not train.get("r1_gamma"):
         unused |= {"r1_every"}
+    if not train.get("conditional"):
+        unused |= {"conditional"}  # which records of before do not tell
     if train.get("stop") != "rollback":
         unused |= {"rollbacks"}
     return {key: value for key, value in train.items() if key not in unused}

@@ -76,12 +76,13 @@ def print_estimate(params: Params, data: Mnist, meter: Meter, device: torch.devi
     """Time a few steps and one evaluation, and say what the plan costs at most."""
     train, steps = params.train, 6
     short = dataclasses.replace(train, epochs=1, steps_per_epoch=steps, sample_every=0)
-    state, images = GanState(short, device), data.train_images.to(device)
+    state = GanState(short, device)
+    images, labels = data.train_images.to(device), data.train_labels.to(device)
     durations = []
     for _ in range(2):  # the first time, kernels are chosen
         state.step = 0
         started = time.monotonic()
-        for _ in fit(state, images, short, params.runtime):
+        for _ in fit(state, images, short, params.runtime, train_labels=labels):
             pass
         durations.append((time.monotonic() - started) / steps)
     started = time.monotonic()

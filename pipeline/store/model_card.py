@@ -20,13 +20,19 @@ The code and these weights: MIT, as far as the licence of the data allows; the d
 files but a folder given by whoever trained this."""
 
 
+_UNCONDITIONAL = "It draws what it likes: there is no way to ask for a class."
+_CONDITIONAL = """\
+It does not always draw what it is asked for: the classifier reads `as_asked` of its pictures so."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What the card tells of one generator.
 
     Attributes:
         params: with which it was trained and measured.
-        about: what was kept beside its weights, at least "width", "latent_dim", "epoch", "step".
+        about: what was kept beside its weights, at least "width", "latent_dim", "conditional",
+            "epoch", "step".
         run_key: its run's name in the tracker.
         data: the report of the stage `fetch`: "hash", "source", "verified".
         verdict: on that run.
@@ -50,24 +56,25 @@ def model_card(facts: Facts) -> str:
     about, measure = facts.about, facts.params.measure
     errors = ", ".join(f"`{name}` {error:.1e}" for name, error in facts.errors.items())
     recipe = dataclasses.asdict(facts.params.train).items()
-    verified = facts.data["verified"]
+    example = "--digits 2026" if about["conditional"] else "--num 64"
+    verified, conditional = facts.data["verified"], about["conditional"]
     return f"""\
 # A generator of {"handwritten digits" if verified else "small pictures"}
 
 ![64 samples from the run's fixed noise](samples.png)
 
-A DCGAN generator of width {about["width"]}: {about["latent_dim"]} numbers from U(-1, 1) in, one
-grey picture of 28 x 28 pixels in [0, 1] out. These are the weights of epoch {about["epoch"]}
-(iteration {about["step"]:,}), the best stopping point of the run `{facts.run_key}`
-(tag `run_key` in MLflow).
+A DCGAN generator of width {about["width"]}: {about["latent_dim"]} numbers from U(-1, 1)
+{"and a digit " if conditional else ""}in, one grey picture of 28 x 28 pixels in [0, 1] out.
+These are the weights of epoch {about["epoch"]} (iteration {about["step"]:,}), the best stopping
+point of the run `{facts.run_key}` (tag `run_key` in MLflow).
 
 ## How to use it
 
 From the project's folder:
 
-    python -m pipeline.generate --num 64 --seed 7 --out digits.png
+    python -m pipeline.generate {example} --seed 7 --out digits.png
 
-{_usage(about["width"], about["latent_dim"])}
+{_usage(about["width"], about["latent_dim"], conditional)}
 In all three the first dimension is the number of pictures, any number from one. Differences to the
 trained network at batch 1, 2 and 64, largest pixel: {errors}.
 
@@ -95,7 +102,7 @@ Data: source {facts.data["source"]}, hash `{facts.data["hash"]}`\
 {_table(["train", "value"], [[name, _text(value)] for name, value in recipe])}
 ## Limits
 
-- It draws what it likes: there is no way to ask for a class.
+- {_CONDITIONAL if conditional else _UNCONDITIONAL}
 - Noise from another distribution than U(-1, 1) gives other, mostly worse pictures.
 - Some pictures are of no class; the share that the classifier is not sure of is 1 - `confident`.
 - The classifier that measured it was trained on the same data; the metrics compare such
@@ -108,9 +115,15 @@ Data: source {facts.data["source"]}, hash `{facts.data["hash"]}`\
 """
 
 
-def _usage(width: int, latent_dim: int) -> str:
+def _usage(width: int, latent_dim: int, conditional: bool) -> str:
+    told = "A digit is told as ten numbers, a 1 in its place; between digits they add up to 1.\n\n"
+    wants, numpy_digits, digits = "", "", ""
+    if conditional:
+        wants = ", conditional=True"
+        numpy_digits = ', "digit": np.eye(10, dtype=np.float32)[np.arange(64) % 10]'
+        digits = ", torch.eye(10)[torch.arange(64) % 10]"
     return f"""\
-ONNX, without PyTorch:
+{told if conditional else ""}ONNX, without PyTorch:
 
 ```python
 import numpy as np
@@ -118,7 +131,7 @@ import onnxruntime
 
 session = onnxruntime.InferenceSession("generator.onnx")
 z = np.random.default_rng(7).uniform(-1, 1, (64, {latent_dim})).astype(np.float32)
-(images,) = session.run(["image"], {{"z": z}})  # float32 [64, 1, 28, 28]
+(images,) = session.run(["image"], {{"z": z{numpy_digits}}})  # float32 [64, 1, 28, 28]
 ```
 
 PyTorch, without this project's code:
@@ -127,7 +140,7 @@ PyTorch, without this project's code:
 import torch
 
 generator = torch.export.load("generator.pt2").module()
-images = generator(torch.rand(64, {latent_dim}) * 2 - 1)
+images = generator(torch.rand(64, {latent_dim}) * 2 - 1{digits})
 ```
 
 PyTorch, with it:
@@ -138,9 +151,9 @@ from safetensors.torch import load_file
 
 from dcgan.networks import Generator
 
-generator = Generator(width={width}, latent_dim={latent_dim}, dropout=0.0).eval()
+generator = Generator(width={width}, latent_dim={latent_dim}, dropout=0.0{wants}).eval()
 generator.load_state_dict(load_file("generator.safetensors"))
-images = generator(torch.rand(64, {latent_dim}) * 2 - 1)
+images = generator(torch.rand(64, {latent_dim}) * 2 - 1{digits})
 ```
 """
 

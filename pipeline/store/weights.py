@@ -51,7 +51,11 @@ def _need_finite(tensors: dict[str, Tensor], path: Path) -> None:
 
 def save_generator(path: Path, generator: Generator, about: dict[str, Any]) -> None:
     """Write a generator and its shape; `about`, at least "epoch" and "step", is kept beside."""
-    shape = {"width": generator.width, "latent_dim": generator.latent_dim}
+    shape = {
+        "width": generator.width,
+        "latent_dim": generator.latent_dim,
+        "conditional": generator.conditional,
+    }
     save_tensors(path, generator.state_dict(), {**about, **shape})
 
 
@@ -67,18 +71,20 @@ def load_generator(
     _need_finite({} if may_be_broken else tensors, path)
     try:
         # A network of any size could be asked for; one that the weights do not fill is not made.
-        width, latent_dim = about["width"], about["latent_dim"]
+        conditional = about.get("conditional", False)  # which older weights do not tell
+        shape = about["width"], about["latent_dim"], 0.0, conditional
         with torch.device("meta"):
-            shapes = {n: t.shape for n, t in Generator(width, latent_dim, 0.0).state_dict().items()}
+            shapes = {name: t.shape for name, t in Generator(*shape).state_dict().items()}
         fits = shapes == {name: tensor.shape for name, tensor in tensors.items()}
         fits = fits and all(type(about.get(name)) is int for name in ("epoch", "step"))
+        fits = fits and type(conditional) is bool
     except Exception:  # whatever a stranger's description holds
         fits = False
     if not fits:
         raise UserError(f"{path}: not a generator's weights; `dvc repro {made_by}` makes it")
-    generator = Generator(width, latent_dim, 0.0)
+    generator = Generator(*shape)
     _fill(generator, tensors, path)
-    return generator.eval().requires_grad_(False), about
+    return generator.eval().requires_grad_(False), {**about, "conditional": conditional}
 
 
 def load_judge(path: Path = JUDGE) -> Judge:

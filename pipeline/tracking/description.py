@@ -10,6 +10,7 @@ from ganverdict.words import do
 MATTERS = {
     "fd": "Frechet distance of the judge's features to the real digits'; the lower, the better",
     "class_kl": "how far the digits' shares are from the true ones, in nats; 0 is best",
+    "as_asked": "share of the samples that the judge reads as the digit asked for; 1 is best",
     "min_share": "the rarest digit's share over its true share; 1 is best",
     "confident": "share of the samples that the judge is sure of",
     "coverage": "share of the real digits that have a sample near; the higher, the better",

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow.artifacts
-import mlflow.pytorch
+import mlflow.onnx
 import numpy as np
+import onnx
+import onnxruntime
 import torch
 from filelock import FileLock
 from mlflow.entities import LoggedModelOutput
@@ -25,11 +27,12 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from dcgan.measuring import Meter
-from dcgan.networks import Generator
+from dcgan.networks import Generator, one_hot
 from dcgan.params import MeasureParams
-from dcgan.sampling import fixed_noise, generate
+from dcgan.sampling import asked_digits, fixed_noise, generate
 from pipeline.base.cli import UserError
 from pipeline.base.paths import OUTBOX
+from pipeline.store.exchange import DIGIT, IMAGE, NOISE, program_of, write_onnx
 from pipeline.store.weights import load_generator, load_meter
 
 NAME = "dcgan-generator"
@@ -115,19 +118,21 @@ def _create(
 def _save(generator: Generator, weights: Path, folder: Path, model: Model) -> None:
     """Write the model in MLflow's layout; no server and no active run take part."""
     noise = fixed_noise(0, generator.latent_dim, _CPU)[:2]  # of one row, the batch would stay one
-    images = generate(generator, noise)
-    with warnings.catch_warnings():
+    images, given = generate(generator, noise).numpy(), noise.numpy()
+    digits = asked_digits(generator, len(noise))
+    asked = given if digits is None else {NOISE: given, DIGIT: one_hot(digits).numpy()}
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        mlflow.pytorch.save_model(
-            generator,
+        file = Path(temporary) / "generator.onnx"
+        write_onnx(generator, program_of(generator), file)
+        mlflow.onnx.save_model(
+            onnx.load(file),
             folder,
             mlflow_model=model,
-            signature=infer_signature(noise.numpy(), images.numpy()),
-            input_example=noise.numpy(),
-            # A package index does not know the local part of a version such as 2.15.0+cpu.
+            signature=infer_signature(asked, {IMAGE: images}),
+            input_example=asked,
             pip_requirements=[
-                f"torch=={torch.__version__.split('+')[0]}",
-                f"numpy=={np.__version__}",
+                f"{package.__name__}=={package.__version__}" for package in (np, onnx, onnxruntime)
             ],
             extra_files=[str(weights)],
         )

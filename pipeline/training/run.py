@@ -54,7 +54,7 @@ class TrainingRun:
         device: torch.device,
     ) -> None:
         self.params, self.data, self.meter, self.checkpoints = params, data, meter, checkpoints
-        self.images = data.train_images.to(device)
+        self.images, self.labels = data.train_images.to(device), data.train_labels.to(device)
         self.state = GanState(params.train, device)
         self.history = History()
         self.monitor = monitor_for(params)
@@ -136,7 +136,7 @@ class TrainingRun:
 
     def _fit(self, before_step: Callable[[int], bool]) -> Iterator[Report]:
         train = on_branch(self.params.train, self.history.branches)
-        return fit(self.state, self.images, train, self.params.runtime, before_step)
+        return fit(self.state, self.images, train, self.params.runtime, before_step, self.labels)
 
     def _roll_back(self) -> None:
         """Go back to the best state and begin a branch; iterations trained go on counting."""

@@ -17,13 +17,14 @@ from dcgan.metrics import (
     moments,
     nearest_ratio,
     neighbour_radii,
+    shares,
 )
-from dcgan.mnist import Mnist, to_unit
+from dcgan.mnist import NUM_CLASSES, Mnist, to_unit
 from dcgan.networks import Generator
 from dcgan.params import MeasureParams, RuntimeParams
 from dcgan.probing import probe
 from dcgan.runtime import autocast, random_generator
-from dcgan.sampling import generate, noise_bank
+from dcgan.sampling import asked_digits, generate, noise_bank
 from dcgan.training import GanState
 
 
@@ -67,8 +68,7 @@ def reference(judge: Judge, data: Mnist, params: MeasureParams) -> Reference:
     )
     mean, cov = moments(train)
     radii = neighbour_radii(some_train[: params.num_neighbour_samples])
-    share = torch.bincount(data.train_labels.long(), minlength=10).double() / len(train)
-    return Reference(mean, cov, share, some_train, some_test, radii)
+    return Reference(mean, cov, shares(data.train_labels), some_train, some_test, radii)
 
 
 class Meter:
@@ -100,11 +100,15 @@ class Meter:
         """Frechet distance of the judge's features, images [N, 1, 28, 28] against training set."""
         return self._fd(features_and_logits(self.judge, images)[0])
 
-    def quick(self, images: Tensor) -> dict[str, float]:
-        """The metrics of every epoch: fd and its deviation, manifolds, digits, confidence."""
-        return self._quick(*features_and_logits(self.judge, images))
+    def quick(self, images: Tensor, asked: Tensor | None = None) -> dict[str, float]:
+        """The metrics of every epoch: fd and its deviation, manifolds, digits, confidence.
 
-    def full(self, images: Tensor) -> dict[str, float]:
+        Where `asked` [N] tells which digits the images were to be, the digits' shares are compared
+        with those, and `as_asked` is the share of images that the judge reads so.
+        """
+        return self._quick(*features_and_logits(self.judge, images), asked)
+
+    def full(self, images: Tensor, asked: Tensor | None = None) -> dict[str, float]:
         """Every metric: the quick ones, kid with its standard error, and nn_ratio.
 
         `nn_ratio` looks at as many training digits as there are test digits, a sixth of MNIST's:
@@ -116,7 +120,7 @@ class Meter:
         few = features[: self.params.num_neighbour_samples]
         nn_ratio = nearest_ratio(few, self.against.train, self.against.test)
         return {
-            **self._quick(features, logits),
+            **self._quick(features, logits, asked),
             "kid": kid,
             "kid_error": kid_error,
             "nn_ratio": nn_ratio,
@@ -125,15 +129,19 @@ class Meter:
     def _fd(self, features: Tensor) -> float:
         return frechet_distance(*moments(features), self.against.mean, self.against.cov)
 
-    def _quick(self, features: Tensor, logits: Tensor) -> dict[str, float]:
+    def _quick(self, features: Tensor, logits: Tensor, asked: Tensor | None) -> dict[str, float]:
         few = self.params.num_neighbour_samples
         near = self.against.train[:few]
-        return {
+        share = self.against.share if asked is None else shares(asked)
+        metrics = {
             "fd": self._fd(features),
             "fd_sigma": frechet_sigma(features, self.against.mean, self.against.cov),
-            **class_metrics(logits, self.against.share),
+            **class_metrics(logits, share),
             **manifold_metrics(near, self.against.radii, features[:few]),
         }
+        if asked is not None:
+            metrics["as_asked"] = (logits.argmax(1) == asked).double().mean().item()
+        return metrics
 
 
 def scale(meter: Meter, data: Mnist) -> dict[str, dict[str, float]]:
@@ -179,6 +187,41 @@ def scale(meter: Meter, data: Mnist) -> dict[str, dict[str, float]]:
     return known
 
 
+def by_digit(meter: Meter, images: Tensor, asked: Tensor, data: Mnist) -> list[dict[str, float]]:
+    """How well a conditional generator draws each digit that was asked for, in order.
+
+    For each: "digit", "as_asked", "fd" of its images against the training digits of that kind,
+    "fd_test" the same of as many test digits of that kind, or all, and "read_0" to "read_9", the
+    shares of images that the judge reads so. Digits without two images of a set are left out.
+    """
+    features, logits = features_and_logits(meter.judge, images)
+    answers = logits.argmax(1)
+    known = [
+        (features_and_logits(meter.judge, part.to(features.device))[0], labels.to(asked))
+        for part, labels in (
+            (data.train_images, data.train_labels),
+            (data.test_images, data.test_labels),
+        )
+    ]
+    rows = []
+    for digit in range(NUM_CLASSES):
+        mine, (train, test) = features[asked == digit], (f[labels == digit] for f, labels in known)
+        if min(map(len, (mine, train, test))) < 2:
+            continue
+        real = moments(train)
+        read = shares(answers[asked == digit]).tolist()
+        rows.append(
+            {
+                "digit": digit,
+                "as_asked": read[digit],
+                "fd": frechet_distance(*moments(mine), *real),
+                "fd_test": frechet_distance(*moments(test[: len(mine)]), *real),
+                **{f"read_{other}": share for other, share in enumerate(read)},
+            }
+        )
+    return rows
+
+
 def measure_epoch(
     meter: Meter, state: GanState, data: Mnist, loss: str, runtime: RuntimeParams
 ) -> dict[str, float]:
@@ -195,8 +238,9 @@ def measure_epoch(
             return meter.samples(generator, meter.params.num_training_samples)
 
     images = samples(state.sampler)
-    metrics = meter.quick(images)
+    asked = asked_digits(state.sampler, len(images))
+    metrics = meter.quick(images, asked)
     if state.averaged is not None:
         images = samples(state.generator)
         metrics["fd_raw"] = meter.fd(images)
-    return {**metrics, **probe(state.discriminator, images, data, loss, runtime)}
+    return {**metrics, **probe(state.discriminator, images, data, loss, runtime, asked)}

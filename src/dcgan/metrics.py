@@ -116,6 +116,11 @@ def manifold_metrics(
     }
 
 
+def shares(digits: Tensor) -> Tensor:
+    """The share of each of the ten digits in `digits` [N], float64 [10]."""
+    return torch.bincount(digits.long(), minlength=10).double() / len(digits)
+
+
 def class_metrics(logits: Tensor, true_share: Tensor) -> dict[str, float]:
     """What digits the judge sees in samples, from its logits [N, 10].
 
@@ -124,9 +129,9 @@ def class_metrics(logits: Tensor, true_share: Tensor) -> dict[str, float]:
     share_0 .. share_9.
 
     Args:
-        true_share: [10], the shares among the training digits.
+        true_share: [10], the shares among the training digits, or those asked for.
     """
-    share = torch.bincount(logits.argmax(1), minlength=10).double() / len(logits)
+    share = shares(logits.argmax(1))
     true_share = true_share.to(share)
     seen, real = share > 0, true_share > 0  # a data set need not have all ten
     kl = (share[seen] * (share[seen] / true_share[seen]).log()).sum()

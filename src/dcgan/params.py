@@ -87,6 +87,7 @@ class TrainParams:
     seed: Seed
     width: Annotated[int, Range(2, 1024, even=True)]
     latent_dim: Annotated[int, Range(1, 10_000)]
+    conditional: bool  # G draws the digit that it is asked for
     g_dropout: Share
     d_dropout: Share
     batch_size: BatchSize

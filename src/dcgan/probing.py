@@ -5,6 +5,8 @@ training digits and on held-out ones, against the same samples: where the two lo
 its training digits from all others and teaches G to copy them.
 """
 
+from itertools import repeat
+
 import torch
 from torch import Tensor
 
@@ -26,21 +28,32 @@ _HALVINGS = 60  # of an interval of logits, after which it is as short as float6
 
 
 def probe(
-    discriminator: Discriminator, samples: Tensor, data: Mnist, loss: str, runtime: RuntimeParams
+    discriminator: Discriminator,
+    samples: Tensor,
+    data: Mnist,
+    loss: str,
+    runtime: RuntimeParams,
+    asked: Tensor | None = None,
 ) -> dict[str, float]:
     """The signals of D as it is; nothing is drawn, and D stays as it is but for its mode.
 
     `d_loss_train` and `d_loss_test` are its losses of the kind `loss` on digits and `samples`
     [N, 1, 28, 28], in nats, see `best_loss`; `d_weight_norm` the norm of all its weights together;
-    `d_singular_<layer>` the largest singular value of each layer's weights.
+    `d_singular_<layer>` the largest singular value of each layer's weights. A conditional D is told
+    the digits' labels and what the samples were `asked` to be, int64 [N].
     """
     device = samples.device
     parts = [to_unit(_some(images)).to(device) for images in (data.train_images, data.test_images)]
     parts.append(samples[:PROBE_IMAGES])
+    digits = None
+    if asked is not None:
+        labels = [_some(some).long().to(device) for some in (data.train_labels, data.test_labels)]
+        digits = torch.cat([*labels, asked[:PROBE_IMAGES]])
     with torch.no_grad(), autocast(runtime, device):
         discriminator.eval()
-        batches = torch.split(torch.cat(parts), _BATCH)
-        answers = torch.cat([discriminator(batch) for batch in batches]).double().cpu()
+        told = repeat(None) if digits is None else torch.split(digits, _BATCH)
+        batches = zip(torch.split(torch.cat(parts), _BATCH), told, strict=False)
+        answers = torch.cat([discriminator(batch, of) for batch, of in batches]).double().cpu()
     train, test, fake = torch.split(answers, [len(part) for part in parts])
     weights = [weight.detach().double() for weight in discriminator.parameters()]
     norm = torch.stack([weight.square().sum() for weight in weights]).sum().sqrt()

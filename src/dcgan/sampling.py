@@ -1,10 +1,13 @@
 """Images from a generator, without a trace in its training."""
 
+from itertools import repeat
+
 import torch
 from torch import Tensor
 
 from dcgan.batches import draw_noise
-from dcgan.networks import Generator
+from dcgan.mnist import NUM_CLASSES
+from dcgan.networks import Generator, one_hot
 from dcgan.runtime import random_generator
 
 GRID_IMAGES = 64
@@ -21,11 +24,26 @@ def noise_bank(seed: int, num_samples: int, latent_dim: int, device: torch.devic
     return draw_noise(num_samples, latent_dim, random_generator(device, seed, "noise bank"))
 
 
+def asked_digits(generator: Generator, num_samples: int) -> Tensor | None:
+    """The digits, int64 [num_samples], that a conditional generator is asked for: 0 to 9, again
+    and again, so that every ten samples have one of each. None: it cannot be asked."""
+    if not generator.conditional:
+        return None
+    return torch.arange(num_samples, device=next(generator.parameters()).device) % NUM_CLASSES
+
+
 @torch.no_grad()
-def generate(generator: Generator, noise: Tensor) -> Tensor:
-    """Images [N, 1, 28, 28] in [0, 1], float32, by `generator` in inference mode."""
+def generate(generator: Generator, noise: Tensor, digits: Tensor | None = None) -> Tensor:
+    """Images [N, 1, 28, 28] in [0, 1], float32, by `generator` in inference mode.
+
+    `digits`, int64 [N], None for `asked_digits`, are for a conditional generator alone.
+    """
     generator.eval()
-    return torch.cat([generator(z).float() for z in torch.split(noise, _BATCH)])
+    if digits is None:
+        digits = asked_digits(generator, len(noise))
+    asked = repeat(None) if digits is None else torch.split(one_hot(digits), _BATCH)
+    batches = zip(torch.split(noise, _BATCH), asked, strict=False)
+    return torch.cat([generator(z, of).float() for z, of in batches])
 
 
 def to_bytes(images: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from dcgan.averaging import average_into
-from dcgan.batches import RealBatches, draw_noise
+from dcgan.batches import Batch, RealBatches, draw_noise
 from dcgan.losses import discriminator_loss, generator_loss, gradient_penalty
-from dcgan.networks import Discriminator, Generator, initialise
+from dcgan.networks import Discriminator, Generator, initialise, one_hot
 from dcgan.params import RuntimeParams, TrainParams
 from dcgan.runtime import autocast, derive_seed, random_generator
 from dcgan.sampling import fixed_noise, generate, to_bytes
@@ -36,8 +36,10 @@ class GanState:
 
     def __init__(self, params: TrainParams, device: torch.device) -> None:
         with torch.random.fork_rng():  # new layers are first filled from the global generator
-            self.generator = Generator(params.width, params.latent_dim, params.g_dropout)
-            self.discriminator = Discriminator(params.width, params.d_dropout)
+            self.generator = Generator(
+                params.width, params.latent_dim, params.g_dropout, params.conditional
+            )
+            self.discriminator = Discriminator(params.width, params.d_dropout, params.conditional)
         rng = random_generator("cpu", params.seed, "weights")
         initialise(self.generator, rng)
         initialise(self.discriminator, rng)
@@ -112,6 +114,7 @@ def fit(
     params: TrainParams,
     runtime: RuntimeParams,
     before_step: Callable[[int], bool] = lambda _: True,
+    train_labels: Tensor | None = None,
 ) -> Iterator[Report]:
     """Train `state` in place up to `params.epochs`, from whatever step it is at.
 
@@ -122,9 +125,10 @@ def fit(
         train_images: uint8 [N, 28, 28], on the state's device.
         before_step: called with the number of steps done before each one; False ends the loop,
             and what was done since the last report is lost.
+        train_labels: uint8 [N], beside the images; a conditional training needs them.
     """
     device = train_images.device
-    batches = RealBatches(train_images, params)
+    batches = RealBatches(train_images, params, train_labels)
     noise = fixed_noise(params.seed, params.latent_dim, device)
     rng = torch.Generator(device)
     while state.step < params.epochs * params.steps_per_epoch:
@@ -154,18 +158,16 @@ def fit(
 
 def iteration(
     state: GanState,
-    batches: Callable[[int, torch.Generator], Tensor],
+    batches: Callable[[int, torch.Generator], Batch],
     params: TrainParams,
     rng: torch.Generator,
 ) -> Tensor:
     """One update of the discriminator, then one of the generator. Returns the signals [8].
 
-    `batches` gives the real images of a step, [B, 1, 28, 28], as `RealBatches` does.
+    `batches` gives the real images of a step, as `RealBatches` does.
     """
     real = batches(state.step, rng)
-    fake = None
-    if params.fakes == "shared":
-        fake = _draw(state.generator.train(), len(real), params, rng)
+    fake = _draw(state.generator.train(), real, params, rng) if params.fakes == "shared" else None
     d_loss, d_real, d_fake, d_grad_norm, d_ratio = discriminator_step(
         state, real, params, rng, fake
     )
@@ -180,12 +182,12 @@ def iteration(
 
 def discriminator_step(
     state: GanState,
-    real: Tensor,
+    real: Batch,
     params: TrainParams,
     rng: torch.Generator,
     fake: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Move the discriminator towards 1 on `real` [B, 1, 28, 28] and 0 on as many fakes.
+    """Move the discriminator towards 1 on `real` images and 0 on as many fakes.
 
     `fake` is the batch that both steps share. None: D gets its own, from the generator in inference
     mode, as in the original, or in training mode.
@@ -195,15 +197,16 @@ def discriminator_step(
     if fake is None:
         generator = state.generator.train(params.fakes == "training")
         with torch.no_grad():
-            fake = _draw(generator, len(real), params, rng)
-    both = torch.cat([real, fake.detach()])
-    real_logits, fake_logits = discriminator(both, rng).float().chunk(2)
+            fake = _draw(generator, real, params, rng)
+    both = torch.cat([real.images, fake.detach()])
+    digits = None if real.digits is None else real.digits.repeat(2)
+    real_logits, fake_logits = discriminator(both, digits, rng).float().chunk(2)
     loss = discriminator_loss(params.loss, real_logits, fake_logits)
     objective = loss
     if params.r1_gamma and state.step % params.r1_every == 0:
         # A lazy penalty counts for all the steps that skip it (Karras et al. 1912.04958).
-        images = real.detach().requires_grad_()
-        penalty = gradient_penalty(discriminator(images, rng).float(), images)
+        images = real.images.detach().requires_grad_()
+        penalty = gradient_penalty(discriminator(images, real.digits, rng).float(), images)
         objective = loss + params.r1_gamma / 2 * params.r1_every * penalty
     lr = keras_decayed(params.lr_d, params.decay_d, state.step)
     grad_norm, ratio = _update(state.d_optimizer, objective, state.d_weights, lr)
@@ -213,7 +216,7 @@ def discriminator_step(
 
 def generator_step(
     state: GanState,
-    real: Tensor,
+    real: Batch,
     params: TrainParams,
     rng: torch.Generator,
     fake: Tensor | None = None,
@@ -228,17 +231,21 @@ def generator_step(
     """
     generator, discriminator = state.generator.train(), state.discriminator.train()
     if fake is None:
-        fake = _draw(generator, len(real), params, rng)
-    fake_logits = discriminator(fake, rng).float()
-    real_logits = discriminator(real, rng).float() if params.loss == "relativistic" else None
+        fake = _draw(generator, real, params, rng)
+    fake_logits = discriminator(fake, real.digits, rng).float()
+    real_logits = None
+    if params.loss == "relativistic":
+        real_logits = discriminator(real.images, real.digits, rng).float()
     loss = generator_loss(params.loss, real_logits, fake_logits)
     lr = keras_decayed(params.lr_g, params.decay_g, state.step)
     return loss.detach(), *_update(state.g_optimizer, loss, state.g_weights, lr)
 
 
-def _draw(generator: Generator, size: int, params: TrainParams, rng: torch.Generator) -> Tensor:
-    """Images of fresh noise, float32 [size, 1, 28, 28]."""
-    images: Tensor = generator(draw_noise(size, params.latent_dim, rng), rng)
+def _draw(generator: Generator, real: Batch, params: TrainParams, rng: torch.Generator) -> Tensor:
+    """As many images of fresh noise as `real` has, and of its digits where it tells them."""
+    noise = draw_noise(len(real.images), params.latent_dim, rng)
+    digits = None if real.digits is None else one_hot(real.digits)
+    images: Tensor = generator(noise, digits, rng)
     return images.float()
 
 

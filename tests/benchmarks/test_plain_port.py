@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 import dcgan.layers
 from benchmarks.plain_port import PlainPort
-from dcgan.batches import draw_noise
+from dcgan.batches import Batch, draw_noise
 from dcgan.mnist import to_unit
 from dcgan.params import TrainParams
 from dcgan.training import GanState, iteration
@@ -64,7 +64,7 @@ def train_both(params: TrainParams, steps: int) -> tuple[GanState, PlainPort, li
     for step in range(steps):
         real = to_unit(images[8 * step : 8 * step + 8])
         rng = torch.Generator().manual_seed(step)
-        ours = iteration(state, lambda *_, real=real: real, params, rng)[:2].tolist()
+        ours = iteration(state, lambda *_, real=real: Batch(real, None), params, rng)[:2].tolist()
         rng = torch.Generator().manual_seed(step)
         d_noise = draw_noise(len(real), params.latent_dim, rng)
         shared = params.fakes == "shared"
@@ -120,7 +120,7 @@ def test_the_plain_port_s_averaged_weights_are_the_engine_s() -> None:
     real = to_unit(digits(8, 1).train_images)
     for step in range(2):
         rng = torch.Generator().manual_seed(step)
-        iteration(state, lambda *_: real, params, rng)
+        iteration(state, lambda *_: Batch(real, None), params, rng)
         rng = torch.Generator().manual_seed(step)
         plain.train_on(real, *(draw_noise(len(real), params.latent_dim, rng) for _ in range(2)))
     assert state.averaged is not None

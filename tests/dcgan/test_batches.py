@@ -24,7 +24,8 @@ def drawn(count: int, steps: list[int], **changes: Any) -> dict[int, list[int]]:
     """The images of each step, by one RealBatches asked in the given order."""
     batches = RealBatches(numbered_images(count), train_params(**changes))
     return {
-        step: numbers(batches(step, torch.Generator().manual_seed(1000 + step))) for step in steps
+        step: numbers(batches(step, torch.Generator().manual_seed(1000 + step)).images)
+        for step in steps
     }
 
 
@@ -32,7 +33,9 @@ def drawn(count: int, steps: list[int], **changes: Any) -> dict[int, list[int]]:
 def test_a_batch_is_whole_images_as_floats_from_0_to_1(sampling: str) -> None:
     images = torch.randint(0, 256, (20, 28, 28), dtype=torch.uint8)
     images[0, 0, 0], images[0, 0, 1] = 0, 255
-    batch = RealBatches(images, train_params(batch_size=7, sampling=sampling))(0, torch.Generator())
+    params = train_params(batch_size=7, sampling=sampling)
+    batch, told = RealBatches(images, params)(0, torch.Generator())
+    assert told is None
     assert batch.shape == (7, 1, 28, 28)
     assert batch.dtype == torch.float32
     known = {tuple(image.flatten().tolist()) for image in images}
@@ -86,7 +89,7 @@ def test_with_replacement_images_return_within_a_batch_and_all_are_drawn_alike()
 def test_with_replacement_the_given_source_decides() -> None:
     batches = RealBatches(numbered_images(200), train_params(batch_size=20))
     first, same, other = (
-        numbers(batches(0, torch.Generator().manual_seed(seed))) for seed in (0, 0, 1)
+        numbers(batches(0, torch.Generator().manual_seed(seed)).images) for seed in (0, 0, 1)
     )
     assert first == same != other
 

@@ -129,9 +129,9 @@ def test_dropout_stands_where_the_seed_has_it_and_only_in_training(
 
     monkeypatch.setattr(networks, "dropout", record)
     rng = seeded(0)
-    network.eval()(torch.rand(shape), rng)
+    network.eval()(torch.rand(shape), rng=rng)
     assert calls == []
-    network.train()(torch.rand(shape), rng)
+    network.train()(torch.rand(shape), rng=rng)
     assert calls == [(where, probability, rng) for where in dropped]
 
 
@@ -145,7 +145,7 @@ def test_a_training_pass_depends_on_the_given_source_of_randomness_alone(
 ) -> None:
     x = torch.rand(shape, generator=seeded(5))
     before = torch.get_rng_state()
-    first, same, other = (network.train()(x, seeded(seed)) for seed in (0, 0, 1))
+    first, same, other = (network.train()(x, rng=seeded(seed)) for seed in (0, 0, 1))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)
@@ -194,5 +194,6 @@ def test_initial_weights_come_from_the_given_source_of_randomness_alone() -> Non
 
 @pytest.mark.parametrize("network", [Generator, Discriminator])
 def test_no_size_has_a_value_of_its_own_beside_the_parameters(network: type) -> None:
-    parameters = inspect.signature(network).parameters.values()
-    assert all(parameter.default is inspect.Parameter.empty for parameter in parameters)
+    parameters = dict(inspect.signature(network).parameters)
+    assert parameters.pop("conditional").default is False  # not a size: the original is not
+    assert all(parameter.default is inspect.Parameter.empty for parameter in parameters.values())

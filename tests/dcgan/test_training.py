@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dcgan import training
-from dcgan.batches import RealBatches, draw_noise
+from dcgan.batches import Batch, RealBatches, draw_noise
 from dcgan.layers import dropout
 from dcgan.losses import discriminator_loss, generator_loss
 from dcgan.mnist import to_unit
@@ -62,8 +62,8 @@ def images() -> Tensor:
 
 
 @pytest.fixture
-def real(images: Tensor) -> Tensor:
-    return to_unit(images[:4])
+def real(images: Tensor) -> Batch:
+    return Batch(to_unit(images[:4]), None)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -160,8 +160,8 @@ def test_under_bf16_the_generator_meets_the_discriminator_that_has_just_moved(
     with autocast(runtime, CPU):
         real, fake = batches(0, same_rng), None
         if params.fakes == "shared":
-            noise = draw_noise(len(real), params.latent_dim, same_rng)
-            fake = parted.generator.train()(noise, same_rng).float()
+            noise = draw_noise(len(real.images), params.latent_dim, same_rng)
+            fake = parted.generator.train()(noise, rng=same_rng).float()
         discriminator_step(parted, real, params, same_rng, fake)
     with autocast(runtime, CPU):
         g_loss, g_grad_norm, _ = generator_step(parted, real, params, same_rng, fake)
@@ -182,7 +182,7 @@ def test_the_state_holds_an_average_only_where_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_a_frozen_discriminator_is_untouched_by_the_generator_s_step(
-    optimizer: str, real: Tensor
+    optimizer: str, real: Batch
 ) -> None:
     params = train_params(optimizer=optimizer)
     state = GanState(params, CPU)
@@ -198,7 +198,7 @@ def test_a_frozen_discriminator_is_untouched_by_the_generator_s_step(
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_a_discriminator_that_is_not_frozen_moves_with_the_generator_towards_label_1(
-    optimizer: str, real: Tensor
+    optimizer: str, real: Batch
 ) -> None:
     params = train_params(optimizer=optimizer, freeze_discriminator=False)
     state = GanState(params, CPU)
@@ -215,7 +215,7 @@ def test_a_discriminator_that_is_not_frozen_moves_with_the_generator_towards_lab
 
 
 def test_the_discriminator_s_step_with_fakes_from_inference_leaves_all_of_the_generator(
-    real: Tensor,
+    real: Batch,
 ) -> None:
     params = train_params(fakes="inference", g_dropout=0.4)
     state = GanState(params, CPU)
@@ -226,7 +226,7 @@ def test_the_discriminator_s_step_with_fakes_from_inference_leaves_all_of_the_ge
 
 
 def test_the_discriminator_s_step_with_fakes_from_training_moves_running_statistics_alone(
-    real: Tensor,
+    real: Batch,
 ) -> None:
     params = train_params(fakes="training", g_dropout=0.4)
     state = GanState(params, CPU)
@@ -244,7 +244,7 @@ def test_shared_fakes_are_one_batch_that_both_steps_learn_from(images: Tensor) -
     signals = dict(zip(SIGNALS, iteration(state, batches, params, seeded()).tolist(), strict=True))
 
     rng = seeded()
-    real = batches(0, rng)
+    real = batches(0, rng).images
     generator, discriminator = plain.generator.train(), plain.discriminator.train()
     fake = generator(draw_noise(len(real), params.latent_dim, rng))
     d_loss = discriminator_loss("bce", discriminator(real), discriminator(fake.detach()))
@@ -267,7 +267,7 @@ def test_shared_fakes_are_one_batch_that_both_steps_learn_from(images: Tensor) -
     product(["bce", "relativistic"], [0.0, 3.0], ["adam", "rmsprop"]),
 )
 def test_the_discriminator_s_signals_are_those_computed_by_hand(
-    loss: str, r1_gamma: float, optimizer: str, real: Tensor
+    loss: str, r1_gamma: float, optimizer: str, real: Batch
 ) -> None:
     params = train_params(loss=loss, r1_gamma=r1_gamma, r1_every=2, optimizer=optimizer)
     state = GanState(params, CPU)
@@ -275,9 +275,9 @@ def test_the_discriminator_s_signals_are_those_computed_by_hand(
     got = [x.item() for x in discriminator_step(state, real, params, seeded(5))]
 
     fake = generator.eval()(draw_noise(4, params.latent_dim, seeded(5))).detach()
-    on_real, on_fake = discriminator(real), discriminator(fake)
+    on_real, on_fake = discriminator(real.images), discriminator(fake)
     expected_loss = discriminator_loss(loss, on_real, on_fake)
-    images = real.clone().requires_grad_()
+    images = real.images.clone().requires_grad_()
     (slope,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
     penalty = r1_gamma / 2 * 2 * slope.square().sum() / 4
     weights = list(discriminator.parameters())
@@ -296,7 +296,7 @@ def test_the_discriminator_s_signals_are_those_computed_by_hand(
 
 @pytest.mark.parametrize(("loss", "frozen"), product(["bce", "relativistic"], [True, False]))
 def test_the_generator_s_signals_are_those_computed_by_hand_and_its_own(
-    loss: str, frozen: bool, real: Tensor
+    loss: str, frozen: bool, real: Batch
 ) -> None:
     params = train_params(loss=loss, freeze_discriminator=frozen, optimizer="adam")
     state = GanState(params, CPU)
@@ -304,7 +304,7 @@ def test_the_generator_s_signals_are_those_computed_by_hand_and_its_own(
     got = [x.item() for x in generator_step(state, real, params, seeded(5))]
 
     fake = discriminator(generator.train()(draw_noise(4, params.latent_dim, seeded(5))))
-    expected_loss = generator_loss(loss, discriminator(real), fake)
+    expected_loss = generator_loss(loss, discriminator(real.images), fake)
     weights = list(generator.parameters())
     gradient = flat(torch.autograd.grad(expected_loss, weights))
     moved = flat(state.g_weights) - flat(weights)
@@ -317,7 +317,7 @@ def test_the_generator_s_signals_are_those_computed_by_hand_and_its_own(
 
 
 def test_adam_s_first_step_moves_every_weight_by_the_rate_against_its_own_gradient(
-    real: Tensor,
+    real: Batch,
 ) -> None:
     # torch's fused kernel fails this: it pairs channels-last weights with others' gradients.
     params = train_params(optimizer="adam", lr_d=0.004)
@@ -326,7 +326,7 @@ def test_adam_s_first_step_moves_every_weight_by_the_rate_against_its_own_gradie
     *_, ratio = discriminator_step(state, real, params, seeded(5))
 
     fake = generator.eval()(draw_noise(4, params.latent_dim, seeded(5))).detach()
-    loss = discriminator_loss(params.loss, discriminator(real), discriminator(fake))
+    loss = discriminator_loss(params.loss, discriminator(real.images), discriminator(fake))
     weights = list(discriminator.parameters())
     gradient = flat(torch.autograd.grad(loss, weights))
     moved = flat(state.d_weights) - flat(weights)
@@ -338,7 +338,7 @@ def test_adam_s_first_step_moves_every_weight_by_the_rate_against_its_own_gradie
 
 
 def test_adam_s_first_step_moves_the_generator_s_weights_against_their_own_gradients(
-    real: Tensor,
+    real: Batch,
 ) -> None:
     # Gradients of the upsampling kernels are laid out unlike their weights, unless made alike.
     params = train_params(optimizer="adam", lr_g=0.004, width=4)
@@ -402,7 +402,9 @@ def test_both_rates_decay_with_the_iterations_done(frozen: bool, images: Tensor)
         assert state.g_optimizer.param_groups[0]["lr"] == pytest.approx(0.02 / (1 + 0.1 * done))
 
 
-def test_the_lazy_penalty_acts_at_every_nth_step_and_at_no_other(images: Tensor) -> None:
+def test_the_lazy_penalty_acts_at_every_nth_step_and_at_no_other(
+    images: Tensor, real: Batch
+) -> None:
     with_it = train_params(r1_gamma=50.0, r1_every=3, optimizer="adam")
     without = dataclasses.replace(with_it, r1_gamma=0.0)
     state = GanState(without, CPU)
@@ -412,7 +414,7 @@ def test_the_lazy_penalty_acts_at_every_nth_step_and_at_no_other(images: Tensor)
         weights = []
         for params in (with_it, without):
             tried = copy.deepcopy(state)
-            discriminator_step(tried, to_unit(images[:4]), params, seeded(step))
+            discriminator_step(tried, real, params, seeded(step))
             weights.append(flat(tried.d_weights))
         acted.append(not torch.equal(*weights))
         iteration(state, RealBatches(images, without), without, seeded(step))
@@ -529,9 +531,9 @@ def test_three_iterations_of_the_seed_s_recipe_equal_plainly_written_ones(
     in_floats = RealBatches(images, params)
     for step in range(3):
 
-        def batches(step: int, rng: torch.Generator) -> Tensor:
+        def batches(step: int, rng: torch.Generator) -> Batch:
             # x / 255 in float64, without the rounding of float32
-            return (in_floats(step, rng).double() * 255).round() / 255
+            return Batch((in_floats(step, rng).images.double() * 255).round() / 255, None)
 
         signals = iteration(state, batches, params, seeded(step))
         expected = plain.iterate(images, seeded(step))

@@ -249,6 +249,6 @@ def test_the_champion_draws_what_the_generator_draws(
     generator, _ = load_generator(models / "best.safetensors")
     for batch in (1, 2, 7):
         noise = torch.rand(batch, 4, generator=random_generator(CPU, 0, "test")) * 2 - 1
-        images = model.predict(noise.numpy())
+        images = model.predict(noise.numpy())["image"]
         assert images.shape == (batch, 1, 28, 28)
         assert np.abs(images - generate(generator, noise).numpy()).max() < 1e-6
