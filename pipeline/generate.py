@@ -66,13 +66,15 @@ def main() -> None:
         raise UserError(f"a walk shows at most {MAX_WALKERS} digits at once, not {num:,}", 2)
 
     generator = Generator(arguments.model)
-    if generator.conditional and arguments.num is None and arguments.grid is None:
-        num, columns = (1, 1) if arguments.walk else (ALL_DIGITS, 10)
-    elif not generator.conditional and not (arguments.digit is None and arguments.digits is None):
+    asked = arguments.digit is not None or arguments.digits is not None
+    if asked and not generator.conditional:
         raise UserError(
             f"{arguments.model}: cannot be asked for a digit; train one that can, with "
             "train.conditional: true (python -m pipeline.recipe conditional)"
         )
+    plain = not asked and arguments.num is None and arguments.grid is None
+    if generator.conditional and plain and not arguments.walk:
+        num, columns = ALL_DIGITS, 10
     rng = np.random.default_rng(arguments.seed)
     if arguments.walk:
         steps = _steps(arguments, num, generator.latent_dim, rng)

@@ -112,3 +112,23 @@ def test_noise_is_uniform_between_minus_1_and_1() -> None:
     for power, moment in ((1, 0), (2, 1 / 3), (3, 0), (4, 1 / 5)):
         values = noise.double() ** power
         assert abs(values.mean() - moment) < 5 * values.std() / 200
+
+
+@pytest.mark.parametrize("sampling", ["epochs", "replacement"])
+def test_every_image_of_a_conditional_training_comes_with_its_own_label(sampling: str) -> None:
+    labels = (torch.arange(50) * 7 % 10).to(torch.uint8)
+    params = train_params(batch_size=20, sampling=sampling, conditional=True)
+    batches = RealBatches(numbered_images(50), params, labels)
+    for step in range(5):
+        images, told = batches(step, torch.Generator().manual_seed(step))
+        assert told is not None
+        assert told.dtype == torch.int64
+        assert told.tolist() == [number * 7 % 10 for number in numbers(images)]
+        assert numbers(images) == drawn_again(step, sampling)
+
+
+def drawn_again(step: int, sampling: str) -> list[int]:
+    """What the same training without digits draws."""
+    params = train_params(batch_size=20, sampling=sampling)
+    rng = torch.Generator().manual_seed(step)
+    return numbers(RealBatches(numbered_images(50), params)(step, rng).images)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dcgan import measuring
 from dcgan.judge import Judge, features_and_logits, fit
-from dcgan.measuring import Meter, measure_epoch, reference, scale
+from dcgan.measuring import Meter, by_digit, measure_epoch, reference, scale
 from dcgan.metrics import frechet_distance, moments, neighbour_radii
 from dcgan.mnist import Mnist, to_unit
 from dcgan.params import JudgeParams, MeasureParams
@@ -324,3 +324,79 @@ def test_networks_are_measured_in_the_precision_of_training_and_the_judge_in_its
     metrics = measure_epoch(meter, state, data, "bce", bf16)
     assert metrics["fd"] == meter.fd(images)
     assert metrics["fd"] != measure_epoch(meter, state, data, "bce", FP32)["fd"]
+
+
+# --- digits that are asked for
+
+
+@pytest.fixture(scope="module")
+def able(data: Mnist) -> Meter:
+    """A meter whose judge tells most digits apart."""
+    *_, last = fit(data, JudgeParams(0, 3, 20, 0.01, 0.0), FP32, CPU)
+    return Meter(last.judge, reference(last.judge, data, MEASURE), MEASURE)
+
+
+def test_as_asked_is_the_judge_s_accuracy_where_samples_are_real_digits(
+    able: Meter, data: Mnist
+) -> None:
+    images, labels = to_unit(data.test_images), data.test_labels.long()
+    answers = features_and_logits(able.judge, images)[1].argmax(1)
+    metrics = able.quick(images, labels)
+    assert metrics["as_asked"] == pytest.approx((answers == labels).double().mean().item())
+    assert metrics["as_asked"] > 0.5
+    wrong = able.quick(images, (labels + 1) % 10)
+    assert wrong["as_asked"] < metrics["as_asked"]
+    assert "as_asked" not in able.quick(images)
+    assert able.full(images, labels)["as_asked"] == metrics["as_asked"]
+
+
+def test_shares_are_compared_with_those_asked_for(able: Meter, data: Mnist) -> None:
+    answers = features_and_logits(able.judge, to_unit(data.test_images))[1].argmax(1)
+    images, asked = to_unit(data.test_images[answers == 4]), answers[answers == 4]
+    assert able.quick(images, asked)["class_kl"] == pytest.approx(0, abs=1e-12)
+    assert able.quick(images)["class_kl"] > 1
+
+
+def test_a_conditional_run_is_measured_by_what_it_was_asked_for(meter: Meter, data: Mnist) -> None:
+    params = train_params(conditional=True, average_images=20)
+    state = GanState(params, CPU)
+    for _ in train(state, data.train_images, params, FP32, train_labels=data.train_labels):
+        pass
+    assert state.averaged is not None
+    metrics = measure_epoch(meter, state, data, "bce", FP32)
+    number = MEASURE.num_training_samples
+    asked = torch.arange(number) % 10
+    images = meter.samples(state.averaged, number)
+    assert metrics.items() >= meter.quick(images, asked).items()
+    raw = meter.samples(state.generator, number)
+    assert metrics.items() >= probe(state.discriminator, raw, data, "bce", FP32, asked).items()
+
+
+def test_by_digit_each_is_measured_against_its_own_kind_and_mixed_up_ones_are_told(
+    able: Meter, data: Mnist
+) -> None:
+    labels = data.train_labels.long()
+    images = to_unit(data.train_images)
+    # Whoever asks for a 3 gets an 8.
+    images[labels == 3] = images[labels == 8][: int((labels == 3).sum())]
+    features, logits = features_and_logits(able.judge, images)
+    rows = by_digit(able, images, labels, data)
+    assert [row["digit"] for row in rows] == [*range(10)]
+    for digit, row in enumerate(rows):
+        read = logits[labels == digit].argmax(1).bincount(minlength=10).double()
+        shares = [row[f"read_{other}"] for other in range(10)]
+        assert shares == pytest.approx((read / read.sum()).tolist())
+        assert row["as_asked"] == row[f"read_{digit}"]
+    near = [row["fd"] for row in rows if row["digit"] != 3]
+    assert max(near) < 1e-6 < rows[3]["fd"]
+    real, _ = features_and_logits(able.judge, data.train_images)
+    wanted = frechet_distance(*moments(features[labels == 3]), *moments(real[labels == 3]))
+    assert rows[3]["fd"] == pytest.approx(wanted, rel=1e-9)
+    assert all(row["fd_test"] > 0 for row in rows)
+
+
+def test_a_digit_that_a_set_lacks_is_left_out(meter: Meter, data: Mnist) -> None:
+    labels = data.test_labels.long()
+    few = dataclasses.replace(data, train_labels=data.train_labels.clamp(max=8))
+    rows = by_digit(meter, to_unit(data.test_images), labels, few)
+    assert [row["digit"] for row in rows] == [*range(9)]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dcgan import networks
-from dcgan.networks import Discriminator, Generator, initialise
+from dcgan.networks import Discriminator, Generator, initialise, one_hot
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -149,6 +149,43 @@ def test_a_training_pass_depends_on_the_given_source_of_randomness_alone(
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_conditional_discriminator_adds_the_product_of_its_features_and_the_digit_s_vector() -> (
+    None
+):
+    network = Discriminator(2, dropout=0.0, conditional=True).eval()
+    initialise(network, seeded(0))
+    features: list[Tensor] = []
+    network.score.register_forward_pre_hook(lambda _, given: features.append(given[0]))
+    images, digits = torch.rand(6, 1, 28, 28, generator=seeded(1)), torch.tensor([0, 3, 3, 9, 1, 0])
+    with torch.no_grad():
+        logits = network(images, digits)
+        (phi,) = features
+        wanted = [
+            network.score(phi[i : i + 1]).item() + (network.digits.weight[digit] @ phi[i]).item()
+            for i, digit in enumerate(digits.tolist())
+        ]
+        others = network(images, (digits + 1) % 10)
+    assert logits.tolist() == pytest.approx(wanted, abs=1e-5)
+    assert not torch.isclose(logits, others).any()
+
+
+def test_a_conditional_generator_draws_another_image_for_every_digit_of_the_same_noise() -> None:
+    network = Generator(2, 4, dropout=0.0, conditional=True)
+    initialise(network, seeded(0))
+    noise = (torch.rand(1, 4, generator=seeded(1)) * 2 - 1).expand(10, 4)
+    with torch.no_grad():
+        images = network.train()(noise, one_hot(torch.arange(10))).flatten(1)
+    assert (torch.cdist(images, images) + torch.eye(10) > 0.01).all()
+
+
+def test_what_makes_a_network_conditional_is_all_that_it_has_more() -> None:
+    for plain, asked, more in (
+        (Generator(4, 8, 0.0), Generator(4, 8, 0.0, True), 10 * 7 * 7 * 4 * 4),
+        (Discriminator(4, 0.0), Discriminator(4, 0.0, True), 10 * 4 * 4 * 8 * 4),
+    ):
+        assert count_parameters(asked) == count_parameters(plain) + more
 
 
 def test_fresh_weights_are_glorot_uniform_and_biases_zero() -> None:

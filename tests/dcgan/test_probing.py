@@ -116,6 +116,23 @@ def test_the_losses_part_where_d_has_learned_its_digits_by_heart() -> None:
     assert found["d_loss_train"] < math.log(2) < found["d_loss_test"]
 
 
+def test_a_conditional_d_is_told_the_labels_and_what_samples_were_asked_to_be() -> None:
+    network = Discriminator(2, 0.0, conditional=True)
+    initialise(network, torch.Generator().manual_seed(0))
+    data, fake = digits(30, 20), noise(25)
+    asked = torch.arange(25) % 10
+    found = probe(network, fake, data, "bce", FP32, asked)
+    with torch.no_grad():
+        answers = network.eval()
+        samples = answers(fake, asked)
+        for kind in ("train", "test"):
+            images, labels = getattr(data, f"{kind}_images"), getattr(data, f"{kind}_labels")
+            wanted = best_loss("bce", answers(to_unit(images), labels.long()), samples)
+            assert found[f"d_loss_{kind}"] == pytest.approx(wanted, rel=1e-5)
+    otherwise = probe(network, fake, data, "bce", FP32, asked.flip(0))
+    assert otherwise["d_loss_test"] != found["d_loss_test"]
+
+
 def test_probing_changes_nothing_and_gives_the_same_again() -> None:
     network, data = discriminator(dropout=0.5), digits(30, 20)
     before, randomness = copy.deepcopy(network.state_dict()), torch.get_rng_state()

@@ -2,8 +2,15 @@ import pytest
 import torch
 
 from dcgan.mnist import to_unit
-from dcgan.networks import Generator
-from dcgan.sampling import GRID_IMAGES, fixed_noise, generate, noise_bank, to_bytes
+from dcgan.networks import Generator, one_hot
+from dcgan.sampling import (
+    GRID_IMAGES,
+    asked_digits,
+    fixed_noise,
+    generate,
+    noise_bank,
+    to_bytes,
+)
 from tests.small import CPU, same
 
 
@@ -60,6 +67,26 @@ def test_many_images_are_the_same_as_few_at_a_time(generator: Generator) -> None
     assert len(images) == 1100
     for part, few in zip(torch.split(images, 77), torch.split(noise, 77), strict=True):
         assert torch.allclose(part, generate(generator, few), atol=1e-6)
+
+
+def test_a_conditional_generator_is_asked_evenly_unless_told_otherwise() -> None:
+    generator = Generator(width=2, latent_dim=3, dropout=0.0, conditional=True)
+    noise = noise_bank(0, 300, 3, CPU)
+    asked = asked_digits(generator, 300)
+    assert asked is not None
+    assert asked.bincount().tolist() == [30] * 10
+    assert asked[:10].tolist() == [*range(10)]
+    evenly = generate(generator, noise)
+    assert torch.equal(evenly, generate(generator, noise, asked))
+    sevens = generate(generator, noise, torch.full((300,), 7))
+    with torch.no_grad():
+        assert torch.equal(sevens[:125], generator(noise[:125], one_hot(torch.full((125,), 7))))
+    same_images = (sevens == evenly).flatten(1).all(1)
+    assert torch.equal(same_images, asked == 7)
+
+
+def test_a_generator_that_cannot_be_asked_is_asked_nothing(generator: Generator) -> None:
+    assert asked_digits(generator, 10) is None
 
 
 def test_bytes_are_rounded_to_the_nearest() -> None:

@@ -19,6 +19,7 @@ from dcgan.batches import Batch, RealBatches, draw_noise
 from dcgan.layers import dropout
 from dcgan.losses import discriminator_loss, generator_loss
 from dcgan.mnist import to_unit
+from dcgan.networks import one_hot
 from dcgan.params import TrainParams
 from dcgan.runtime import autocast, derive_seed
 from dcgan.sampling import fixed_noise, generate, to_bytes
@@ -51,9 +52,13 @@ SHARED = dataclasses.replace(EVERYTHING, fakes="shared", r1_gamma=0.0, loss="bce
 JOINT = train_params(
     freeze_discriminator=False, d_dropout=0.4, g_dropout=0.4, decay_g=0.1, sample_every=5
 )
+ASKED = dataclasses.replace(SHARED, conditional=True, r1_gamma=1.0, loss="relativistic")
 RECIPES = pytest.mark.parametrize(
-    "params", [EVERYTHING, SHARED, JOINT], ids=["everything", "shared", "joint"]
+    "params",
+    [EVERYTHING, SHARED, JOINT, ASKED],
+    ids=["everything", "shared", "joint", "conditional"],
 )
+LABELS = digits(30, 1).train_labels
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +90,7 @@ def saved_and_loaded(state: dict[str, object]) -> dict[str, object]:
 
 def trained(params: TrainParams, images: Tensor) -> tuple[GanState, list[Report]]:
     state = GanState(params, CPU)
-    return state, list(fit(state, images, params, FP32))
+    return state, list(fit(state, images, params, FP32, train_labels=LABELS))
 
 
 def flat(tensors: Iterable[Tensor]) -> Tensor:
@@ -116,14 +121,14 @@ def test_a_run_resumed_from_any_report_is_bit_for_bit_the_uninterrupted_one(
 ) -> None:
     state = GanState(params, CPU)
     saved = []
-    for report in fit(state, images, params, FP32):
+    for report in fit(state, images, params, FP32, train_labels=LABELS):
         assert state.step == report.step
         saved.append((vars(report), saved_and_loaded(state.state_dict())))
     assert len(saved) >= 3
     for number, (_, checkpoint) in enumerate(saved):
         resumed = GanState(dataclasses.replace(params, seed=99), CPU)  # other weights at first
         resumed.load_state_dict(checkpoint)
-        after = [vars(report) for report in fit(resumed, images, params, FP32)]
+        after = [vars(report) for report in fit(resumed, images, params, FP32, train_labels=LABELS)]
         assert same(after, [report for report, _ in saved[number + 1 :]])
         assert same(resumed.state_dict(), state.state_dict())
 
@@ -152,7 +157,7 @@ def test_under_bf16_the_generator_meets_the_discriminator_that_has_just_moved(
 ) -> None:
     runtime = dataclasses.replace(FP32, precision="bf16")
     params = dataclasses.replace(params, lr_d=0.1)
-    batches = RealBatches(images, params)
+    batches = RealBatches(images, params, LABELS)
     whole, parted = GanState(params, CPU), GanState(params, CPU)
     rng, same_rng = (torch.Generator().manual_seed(5) for _ in range(2))
     with autocast(runtime, CPU):
@@ -161,7 +166,8 @@ def test_under_bf16_the_generator_meets_the_discriminator_that_has_just_moved(
         real, fake = batches(0, same_rng), None
         if params.fakes == "shared":
             noise = draw_noise(len(real.images), params.latent_dim, same_rng)
-            fake = parted.generator.train()(noise, rng=same_rng).float()
+            told = None if real.digits is None else one_hot(real.digits)
+            fake = parted.generator.train()(noise, told, same_rng).float()
         discriminator_step(parted, real, params, same_rng, fake)
     with autocast(runtime, CPU):
         g_loss, g_grad_norm, _ = generator_step(parted, real, params, same_rng, fake)
@@ -257,6 +263,59 @@ def test_shared_fakes_are_one_batch_that_both_steps_learn_from(images: Tensor) -
     expected["g_grad_norm"] = nn.utils.get_total_norm(gradients)
     for name, value in expected.items():
         assert signals[name] == pytest.approx(value.item(), rel=1e-4), name
+
+
+# --- digits that are asked for
+
+
+@pytest.mark.parametrize("fakes", ["shared", "inference", "training"])
+@pytest.mark.parametrize("loss", ["bce", "relativistic"])
+def test_both_networks_are_told_the_digits_of_the_batch(
+    fakes: str, loss: str, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = train_params(
+        conditional=True, fakes=fakes, loss=loss, batch_size=8, r1_gamma=1.0, sampling="epochs"
+    )
+    state = GanState(params, CPU)
+    wanted = RealBatches(images, params, LABELS)(0, seeded()).digits
+    assert wanted is not None
+    assert wanted.unique().numel() > 3
+    told: dict[str, list[Tensor]] = {"generator": [], "discriminator": []}
+    for name, seen in told.items():
+        network = getattr(state, name)
+        network.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[1]))
+    iteration(state, RealBatches(images, params, LABELS), params, seeded())
+    assert len(told["generator"]) == (1 if fakes == "shared" else 2)
+    assert all(torch.equal(rows, one_hot(wanted)) for rows in told["generator"])
+    # The whole batch, the penalty's, and G's step; a relativistic G also compares with real ones.
+    together, *alone = told["discriminator"]
+    assert torch.equal(together, wanted.repeat(2))
+    assert len(alone) == (3 if loss == "relativistic" else 2)
+    assert all(torch.equal(labels, wanted) for labels in alone)
+
+
+def test_a_conditional_pair_learns_which_digit_is_which() -> None:
+    # Two digits that differ in one pixel's shade: what is asked for is all there is to learn.
+    shades = torch.zeros(40, 28, 28, dtype=torch.uint8)
+    labels = torch.arange(40) % 2
+    shades[labels == 1] = 255
+    params = train_params(
+        conditional=True, optimizer="adam", lr_d=1e-2, lr_g=2e-2, batch_size=16, epochs=20
+    )
+    state = GanState(params, CPU)
+    for _ in fit(state, shades, params, FP32, train_labels=labels):
+        pass
+    noise = fixed_noise(0, params.latent_dim, CPU)
+    dark, light = (
+        generate(state.generator, noise, torch.full((64,), digit)).mean() for digit in (0, 1)
+    )
+    assert light > dark + 0.5
+
+
+def test_a_conditional_training_without_labels_is_refused(images: Tensor) -> None:
+    params = train_params(conditional=True)
+    with pytest.raises(ValueError, match="needs the labels"):
+        next(fit(GanState(params, CPU), images, params, FP32))
 
 
 # --- signals
@@ -396,7 +455,7 @@ def test_both_rates_decay_with_the_iterations_done(frozen: bool, images: Tensor)
         lr_d=0.01, lr_g=0.02, decay_d=0.5, decay_g=0.1, freeze_discriminator=frozen, sample_every=1
     )
     state = GanState(params, CPU)
-    for report in fit(state, images, params, FP32):
+    for report in fit(state, images, params, FP32, train_labels=LABELS):
         done = report.step - 1
         assert state.d_optimizer.param_groups[0]["lr"] == pytest.approx(0.01 / (1 + 0.5 * done))
         assert state.g_optimizer.param_groups[0]["lr"] == pytest.approx(0.02 / (1 + 0.1 * done))
@@ -557,7 +616,7 @@ def test_the_average_is_the_weighted_sum_of_all_generators_so_far(
     seen: list[dict[str, Tensor]] = []
     # Half of the weight is on the last `average_images` images; a plain mean until then.
     kept = 0.5 ** (params.batch_size / average_images)
-    for report in fit(state, images, params, FP32):
+    for report in fit(state, images, params, FP32, train_labels=LABELS):
         seen.append({n: v.clone().double() for n, v in state.generator.state_dict().items()})
         shares = [max(1 - kept, 1 / n) for n in range(1, report.step + 1)]
         weights = [
@@ -644,7 +703,7 @@ def test_the_grid_is_of_the_fixed_noise_and_of_the_generator_that_counts(images:
         params = train_params(average_images=average_images)
         state = GanState(params, CPU)
         noise = fixed_noise(params.seed, params.latent_dim, CPU)
-        for report in fit(state, images, params, FP32):
+        for report in fit(state, images, params, FP32, train_labels=LABELS):
             assert report.grid.shape == (64, 28, 28)
             assert report.grid.dtype == torch.uint8
             counts = state.averaged or state.generator

@@ -45,6 +45,43 @@ def write_model(path: Path, weights: Any, shape: tuple[int, ...] = (1, 28, 28)) 
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
 
 
+def write_conditional_model(path: Path) -> None:
+    """Noise sets the left half's shade; in the right one, row d is as bright as digit d's share."""
+    patterns = np.zeros((10, 28, 28), np.float32)
+    for digit in range(10):
+        patterns[digit, digit, 14:] = 1
+    left = np.zeros((LATENT_DIM, 28, 28), np.float32)
+    left[0, :, :14] = 0.5
+    constants = {
+        "left": left.reshape(LATENT_DIM, 784),
+        "right": patterns.reshape(10, 784),
+        "shape": np.array([-1, 1, 28, 28]),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["z", "left"], ["shade"]),
+            helper.make_node("Abs", ["shade"], ["of_noise"]),
+            helper.make_node("MatMul", ["digit", "right"], ["of_digit"]),
+            helper.make_node("Add", ["of_noise", "of_digit"], ["flat"]),
+            helper.make_node("Reshape", ["flat", "shape"], ["image"]),
+        ],
+        "generator",
+        [
+            helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", LATENT_DIM]),
+            helper.make_tensor_value_info("digit", TensorProto.FLOAT, ["batch", 10]),
+        ],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 28, 28])],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), path)
+
+
+def told_digits(images: Any) -> list[int]:
+    """Which digit each image of that model was told."""
+    return [int(digit) for digit in images[:, :10, 14:].mean(axis=2).argmax(axis=1)]
+
+
 def draw(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the command; returns its exit status."""
     with monkeypatch.context() as patch:
@@ -201,6 +238,15 @@ def test_formats_follow_the_ending_or_the_option(monkeypatch: pytest.MonkeyPatch
         (["--model", "text.onnx"], 1, "text.onnx: not a generator of digits"),
         (["--out", "folder.png"], 1, "folder.png: Is a directory; nothing was written"),
         (["--out", "text.onnx/a.png"], 1, "text.onnx/a.png: "),
+        (["--digit", "10"], 2, "--digit: '10' is not allowed; it must be a whole number from 0"),
+        (["--digits", "2o26"], 2, "--digits: '2o26' is not allowed; it must be digits"),
+        (["--digits", "\u0667"], 2, "is not allowed; it must be digits"),
+        (["--digits", ""], 2, "--digits: '' is not allowed"),
+        (["--digits", "7" * 101], 2, "at most 100"),
+        (["--digits", "20", "--digit", "2"], 2, "not allowed with argument"),
+        (["--digits", "20", "--num", "4"], 2, "--digits tells how many; leave out --num"),
+        (["--digits", "2026", "--grid", "3x1"], 2, "--grid 3x1 has no room for 4 digits"),
+        (["--digits", "3", "--walk"], 2, "--digits must name two or more"),
         (["--colour"], 2, "unrecognized arguments: --colour"),
     ],
 )
@@ -241,6 +287,102 @@ def test_a_full_disk_leaves_the_picture_that_was_there(
     assert "error: a.png: No space left on device; nothing was written" in capsys.readouterr().err
     assert Path("a.png").read_bytes() == before
     assert sorted(project.iterdir()) == files
+
+
+@pytest.fixture
+def conditional(project: Path) -> None:
+    write_conditional_model(generating.MODEL)
+
+
+@pytest.mark.usefixtures("conditional")
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--digit", "7", "--num", "3"], [7, 7, 7]),
+        (["--digits", "2026"], [2, 0, 2, 6]),
+        (["--num", "12"], [*range(10), 0, 1]),
+        ([], [*range(10)] * 10),
+    ],
+)
+def test_the_digits_asked_for_are_drawn_and_told(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], wanted: list[int]
+) -> None:
+    assert draw(monkeypatch, *options, "--out", "a.npz") == 0
+    arrays = np.load("a.npz")
+    assert told_digits(arrays["images"]) == arrays["digits"].tolist() == wanted
+
+
+@pytest.mark.usefixtures("conditional")
+@pytest.mark.parametrize(
+    ("options", "columns", "rows"),
+    [
+        (["--digits", "2026"], 4, 1),
+        (["--digits", "20261126", "--grid", "4"], 4, 2),
+        (["--digit", "3"], 8, 8),
+        ([], 10, 10),
+    ],
+)
+def test_what_is_spelled_stands_in_a_row_and_all_digits_in_ten_columns(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], columns: int, rows: int
+) -> None:
+    assert draw(monkeypatch, *options, "--out", "a.png") == 0
+    with Image.open("a.png") as picture:
+        assert picture.size == (columns * 30 - 2, rows * 30 - 2)
+
+
+@pytest.mark.usefixtures("conditional")
+def test_another_digit_of_the_same_seed_has_the_same_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for digit in ("1", "2"):
+        assert draw(monkeypatch, "--digit", digit, "--num", "5", "--out", f"{digit}.npz") == 0
+    ones, twos = np.load("1.npz"), np.load("2.npz")
+    assert np.array_equal(ones["noise"], twos["noise"])
+    assert np.array_equal(ones["images"][..., :14], twos["images"][..., :14])
+
+
+@pytest.mark.usefixtures("conditional")
+def test_a_walk_between_digits_keeps_its_noise_and_passes_every_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = ["--walk", "--digits", "385", "--frames", "5", "--num", "2", "--grid", "2"]
+    assert draw(monkeypatch, *options, "--out", "a.gif") == 0
+    with Image.open("a.gif") as film:
+        pictures = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(film)]
+    frames = np.stack(pictures).astype(int)[:, ::4, ::4]
+    for walker in (frames[:, :, :28], frames[:, :, 30:]):
+        assert np.abs(walker[:, :, :14] - walker[0, :, :14]).max() == 0
+        shares = walker[:, [3, 8, 5], 20] / 255
+        wanted = [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]
+        assert np.abs(shares - wanted).max() < 0.01
+    assert np.abs(frames[0, :, :14] - frames[0, :, 30:44]).max() > 0  # each has noise of its own
+
+
+@pytest.mark.usefixtures("conditional")
+def test_a_walk_between_noises_keeps_the_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--walk", "--digit", "4", "--frames", "3", "--out", "a.gif"]
+    assert draw(monkeypatch, *options) == 0
+    with Image.open("a.gif") as film:
+        pictures = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(film)]
+    frames = np.stack(pictures)[:, ::4, ::4]
+    assert told_digits(frames) == [4, 4, 4]
+    assert np.abs(frames[0, :, :14].astype(int) - frames[-1, :, :14]).max() > 0
+
+
+@pytest.mark.parametrize("options", [["--digit", "7"], ["--digits", "2026"]])
+def test_a_generator_that_cannot_be_asked_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    project: Path,
+    options: list[str],
+) -> None:
+    before = sorted(project.rglob("*"))
+    assert draw(monkeypatch, *options) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {generating.MODEL}: cannot be asked for a digit; train one")
+    assert "python -m pipeline.recipe conditional" in said
+    assert said.count("\n") == 1
+    assert sorted(project.rglob("*")) == before
 
 
 def test_it_starts_without_pytorch_and_mlflow() -> None:

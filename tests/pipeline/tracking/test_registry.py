@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow.models import Model
+from mlflow.pyfunc.scoring_server import parse_tf_serving_input
 from mlflow.tracking import MlflowClient
 
 from dcgan import mnist
@@ -252,3 +253,25 @@ def test_the_champion_draws_what_the_generator_draws(
         images = model.predict(noise.numpy())["image"]
         assert images.shape == (batch, 1, 28, 28)
         assert np.abs(images - generate(generator, noise).numpy()).max() < 1e-6
+
+
+def test_a_conditional_champion_takes_the_digit_as_its_second_input(
+    client: MlflowClient, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = Generator(2, 4, 0.0, conditional=True).eval().requires_grad_(False)
+    save_generator(models / "asked.safetensors", generator, {"epoch": 1, "step": 2})
+    export(models, "asked")
+    version = client.get_model_version_by_alias(NAME, CHAMPION)
+    monkeypatch.chdir(tmp_path)
+    model = mlflow.pyfunc.load_model(version.source)
+    inputs = model.metadata.get_input_schema()
+    assert {part.name: part.shape for part in inputs} == {"z": (-1, 4), "digit": (-1, 10)}
+    noise = torch.rand(6, 4, generator=random_generator(CPU, 0, "test")) * 2 - 1
+    wanted = torch.tensor([7, 2, 0, 2, 6, 9])
+    # As a request to the served model has it: lists, of numbers that are whole where they can be.
+    request = {"z": noise.tolist(), "digit": torch.eye(10, dtype=torch.int64)[wanted].tolist()}
+    given = parse_tf_serving_input({"inputs": request}, inputs)
+    images = model.predict(given)["image"]
+    assert np.abs(images - generate(generator, noise, wanted).numpy()).max() < 1e-6
