@@ -1,7 +1,7 @@
 """Stage `evaluate`: all metrics of best and last generator, pictures and page of the run."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.params import flat
 from pipeline.base.paths import DATA, JUDGE_REPORT, METRICS, PAGE, PLOTS
+from pipeline.pages.digits import Digits
 from pipeline.pages.run import Origin, page
 from pipeline.plots import training as plots
 from pipeline.store.data import load_data
@@ -70,7 +71,7 @@ def main() -> None:
             shares = meter.against.share.cpu().numpy()
             drawn = [
                 pictures(outcome, scale, best, shares, samples, data),
-                pictures_of_digits(meter, outcome.best[0], digits),
+                () if digits is None else pictures_of_digits(digits),
             ]
             for name, figure in chain(*drawn):
                 plots.save(figure, folder / f"{name}.png")
@@ -80,11 +81,11 @@ def main() -> None:
     known = by_metric(scale, best)
     rows = [{"metric": name, **values} for name, values in known.items()]
     found = {"best": as_json(best), "last": as_json(last), "scale": rows}
-    write_json(METRICS, found | ({"digits": digits} if digits else {}))
+    write_json(METRICS, found | ({} if digits is None else {"digits": digits.rows}))
     origin = Origin(provenance.tags(), data_hash(DATA), flat(params))
     real = data.test_images[: outcome.grids.shape[1]].numpy()
     with write_whole(PAGE) as file:
-        file.write(page(outcome, origin, best, known, real))
+        file.write(page(outcome, origin, best, known, real, digits))
     print(table(best, last, scale, params.measure.num_samples))
     print(f"{PAGE} tells more, as do {METRICS} and the pictures in {PLOTS}")
     text = description(
@@ -119,27 +120,23 @@ def measure(meter: Meter, generator: Generator, about: Mapping[str, Any]) -> tup
     return {name: value for name, value in metrics.items() if math.isfinite(value)}, images
 
 
-def asked_for(
-    meter: Meter, generator: Generator, samples: Tensor, data: Mnist
-) -> list[dict[str, float]]:
-    """How well each digit is drawn that was asked for; nothing of a generator that is not asked."""
+def asked_for(meter: Meter, generator: Generator, samples: Tensor, data: Mnist) -> Digits | None:
+    """How well each digit is drawn that was asked for; None of a generator that cannot be asked."""
     asked = asked_digits(generator, len(samples))
-    return [] if asked is None else by_digit(meter, samples, asked, data)
-
-
-def pictures_of_digits(
-    meter: Meter, generator: Generator, digits: Sequence[Mapping[str, float]]
-) -> Iterator[tuple[str, plots.Figure]]:
-    """Of a conditional generator: each digit in a row, and which are mixed up."""
-    if not generator.conditional:
-        return
-    device = meter.against.mean.device
-    noise = noise_bank(meter.params.seed, _SHOWN_SAMPLES, generator.latent_dim, device)
-    every = torch.arange(NUM_CLASSES, device=device).repeat_interleave(len(noise))
+    if asked is None:
+        return None
+    noise = noise_bank(meter.params.seed, _SHOWN_SAMPLES, generator.latent_dim, asked.device)
+    every = torch.arange(NUM_CLASSES, device=asked.device).repeat_interleave(len(noise))
     images = to_bytes(generate(generator, noise.repeat(NUM_CLASSES, 1), every)).squeeze(1).cpu()
-    yield "digits", plots.rows_of(images.numpy().reshape(NUM_CLASSES, len(noise), 28, 28))
-    if digits:
-        yield "asked", plots.asked(digits)
+    grid = images.numpy().reshape(NUM_CLASSES, len(noise), *images.shape[1:])
+    return Digits(by_digit(meter, samples, asked, data), grid)
+
+
+def pictures_of_digits(digits: Digits) -> Iterator[tuple[str, plots.Figure]]:
+    """Each digit in a row, and which are mixed up."""
+    yield "digits", plots.rows_of(digits.grid)
+    if digits.rows:
+        yield "asked", plots.asked(digits.rows)
 
 
 def pictures(

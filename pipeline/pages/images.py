@@ -40,11 +40,15 @@ def slider(grids: Grid, labels: Sequence[str], chosen: int) -> str:
 </figure>"""
 
 
+def picture(images: Grid, columns: int, title: str) -> str:
+    """A grid of images uint8 [N, 28, 28]."""
+    return f'<img class="digits" src="{_uri(images, columns)}" alt="{text_of(title)}">'
+
+
 def side_by_side(pictures: Mapping[str, Grid]) -> str:
     """Grids uint8 [N, 28, 28], each over its title; under one another where there is no room."""
     figures = "".join(
-        f'<figure><img class="digits" src="{_uri(images)}" alt="{text_of(title)}">'
-        f"<figcaption>{text_of(title)}</figcaption></figure>"
+        f"<figure>{picture(images, 8, title)}<figcaption>{text_of(title)}</figcaption></figure>"
         for title, images in pictures.items()
     )
     return f'<div class="beside">{figures}</div>'
@@ -59,9 +63,9 @@ def spread(count: int, must: int, most: int = MAX_FRAMES) -> list[int]:
     return sorted({*even, must})
 
 
-def _uri(images: Grid) -> str:
+def _uri(images: Grid, columns: int = 8) -> str:
     """A PNG of images uint8 [N, 28, 28], as an address that holds it."""
-    few = Image.fromarray((tile(images) // (256 // _GREYS)).astype(np.uint8))
+    few = Image.fromarray((tile(images, columns) // (256 // _GREYS)).astype(np.uint8))
     few.putpalette([255 * level // (_GREYS - 1) for level in range(_GREYS) for _ in "rgb"])
     file = io.BytesIO()
     few.save(file, "PNG", optimize=True, bits=4)

@@ -13,6 +13,7 @@ from ganverdict.log import Log
 from ganverdict.report import chart, document, section, text_of
 from pipeline.base.paths import EPOCHS, STEPS, STOP
 from pipeline.pages.bars import bars
+from pipeline.pages.digits import Digits, digits_asked_for
 from pipeline.pages.images import side_by_side, slider, spread
 from pipeline.pages.stops import stops
 from pipeline.store.columns import Columns
@@ -44,6 +45,7 @@ def page(
     metrics: Mapping[str, float],
     scale: Mapping[str, Mapping[str, float]],
     real: NDArray[np.uint8],
+    digits: Digits | None = None,
 ) -> bytes:
     """HTML in UTF-8.
 
@@ -53,6 +55,7 @@ def page(
         metrics: of the best stopping point, with its "epoch" and "step".
         scale: for each metric, what it is for known sets of images.
         real: uint8 [N, 28, 28], digits to compare with.
+        digits: what a conditional generator draws when it is asked.
 
     Raises UserError for a stop.json that is no verdict.
     """
@@ -74,6 +77,7 @@ def page(
             "Samples of the same noise", slider(outcome.grids[chosen], labels, chosen.index(index))
         ),
         _titled("Best epoch beside real digits", side_by_side(beside)),
+        "" if digits is None else _titled("Digits asked for", digits_asked_for(digits)),
         _titled("Metrics between noise and real digits", _KNOWN_SETS + bars(metrics, scale)),
         _titled("How to make it again", _again(origin)),
         _titled("Parameters", _parameters(origin.params)),

@@ -279,7 +279,7 @@ def test_both_networks_are_told_the_digits_of_the_batch(
     state = GanState(params, CPU)
     wanted = RealBatches(images, params, LABELS)(0, seeded()).digits
     assert wanted is not None
-    assert wanted.unique().numel() > 3
+    assert len({*wanted.tolist()}) > 3
     told: dict[str, list[Tensor]] = {"generator": [], "discriminator": []}
     for name, seen in told.items():
         network = getattr(state, name)

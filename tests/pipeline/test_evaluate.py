@@ -268,6 +268,35 @@ def test_the_table_has_every_figure_in_line_with_the_scale(evaluated: Evaluated)
     )
 
 
+def test_a_generator_that_can_be_asked_is_judged_by_what_it_was_asked_for(
+    left: Path, evaluated: Evaluated
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = Generator(2, 8, 0.0, conditional=True)
+    about = {"epoch": BEST, "step": BEST * STEPS_PER_EPOCH}
+    save_generator(left / "models/generator_best.safetensors", generator, about)
+    evaluate.main()
+    report = metrics(left)
+    (run,) = tracked
+    assert "digits" not in metrics(evaluated.folder)
+    by_digit = report["digits"]
+    assert [row["digit"] for row in by_digit] == [*range(10)]
+    # Evenly asked: the share of all that came as asked is the digits' mean.
+    mean = sum(row["as_asked"] for row in by_digit) / 10
+    assert report["best"]["as_asked"] == pytest.approx(mean)
+    assert run.values["final/as_asked", BEST * STEPS_PER_EPOCH] == report["best"]["as_asked"]
+    assert "as_asked" not in report["last"]
+    files = {file.name for file in (left / "reports/plots").iterdir()}
+    assert files == PICTURES | {"digits.png", "asked.png"}
+    with Image.open(left / "reports/plots/digits.png") as picture:
+        assert picture.size[0] > 600
+    text = (left / "reports/report.html").read_text()
+    assert "Digits asked for" in text
+    assert f"{by_digit[3]['fd']:.3g}" in text
+    assert "Digits asked for" not in (evaluated.folder / "reports/report.html").read_text()
+
+
 @pytest.mark.parametrize("failing", ["classes", "animation"])
 def test_nothing_is_left_when_a_picture_fails(
     left: Path, monkeypatch: pytest.MonkeyPatch, failing: str

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from dcgan import mnist
 from dcgan.judge import Judge
 from dcgan.measuring import reference
-from dcgan.networks import Generator, initialise
+from dcgan.networks import Generator, initialise, one_hot
 from dcgan.runtime import random_generator
 from dcgan.sampling import generate
 from ganverdict.verdict import Verdict
@@ -159,6 +159,57 @@ def test_onnx_and_torch_export_draw_the_same_images_at_any_batch(
     assert np.abs(images - wanted.numpy()).max() <= 1e-5
     program = torch.export.load(exported / EXPORT / "generator.pt2").module()
     assert (program(noise) - wanted).abs().max() <= 1e-5
+
+
+@pytest.fixture(scope="module")
+def asked(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a conditional generator after the stage."""
+    folder = tmp_path_factory.mktemp("asked") / "copy"
+    leave = shutil.ignore_patterns(EXPORT.name, ".tracking")
+    shutil.copytree(trained, folder, ignore=leave)
+    train = load_params(folder / "params.yaml").train
+    generator = Generator(train.width, train.latent_dim, 0.0, conditional=True)
+    initialise(generator, random_generator("cpu", 0, "test"))
+    noise = torch.rand(64, train.latent_dim) * 2 - 1
+    for _ in range(20):
+        generator(noise, one_hot(torch.arange(64) % 10))  # fills the running statistics
+    save_generator(folder / GENERATOR_BEST, generator, {"epoch": 3, "step": 60})
+    with pytest.MonkeyPatch.context() as patch:
+        assert export(folder, patch) == 0
+    return folder
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_a_conditional_one_takes_the_digit_as_its_second_input_at_any_batch(
+    asked: Path, batch: int
+) -> None:
+    noise = some_noise(asked, batch)
+    digits = (torch.arange(batch) * 3 + 1) % 10
+    wanted = generate(load_generator(asked / GENERATOR_BEST)[0], noise, digits)
+    session = onnxruntime.InferenceSession(asked / EXPORT / "generator.onnx")
+    told = one_hot(digits)
+    (images,) = session.run(["image"], {"z": noise.numpy(), "digit": told.numpy()})
+    assert np.abs(images - wanted.numpy()).max() <= 1e-5
+    program = torch.export.load(asked / EXPORT / "generator.pt2").module()
+    assert (program(noise, told) - wanted).abs().max() <= 1e-5
+    (other,) = session.run(["image"], {"z": noise.numpy(), "digit": told.roll(1, 1).numpy()})
+    assert np.abs(other - images).max() > 0.001
+
+
+def test_the_card_of_a_conditional_one_tells_how_to_ask_and_its_examples_run(
+    asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(asked / EXPORT)
+    card = Path("model_card.md").read_text()
+    assert "100 numbers from U(-1, 1)\nand a digit in" in card
+    assert "python -m pipeline.generate --digits 2026" in card
+    assert "no way to ask" not in card
+    examples = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(examples) == 3
+    for example in examples:
+        names: dict[str, torch.Tensor] = {}
+        exec(example, names)  # noqa: S102
+        assert tuple(names["images"].shape) == (64, 1, 28, 28)
 
 
 def test_the_onnx_file_is_whole_in_itself_and_names_no_folder_of_this_machine(

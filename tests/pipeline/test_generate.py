@@ -354,7 +354,7 @@ def test_a_walk_between_digits_keeps_its_noise_and_passes_every_one(
         assert np.abs(walker[:, :, :14] - walker[0, :, :14]).max() == 0
         shares = walker[:, [3, 8, 5], 20] / 255
         wanted = [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]
-        assert np.abs(shares - wanted).max() < 0.01
+        assert np.abs(shares - np.array(wanted)).max() < 0.01
     assert np.abs(frames[0, :, :14] - frames[0, :, 30:44]).max() > 0  # each has noise of its own
 
 

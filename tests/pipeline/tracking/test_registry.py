@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from mlflow.models import Model
-from mlflow.pyfunc.scoring_server import parse_tf_serving_input
 from mlflow.tracking import MlflowClient
+from mlflow.utils.proto_json_utils import parse_tf_serving_input
 
 from dcgan import mnist
 from dcgan.judge import Judge
@@ -272,6 +272,6 @@ def test_a_conditional_champion_takes_the_digit_as_its_second_input(
     wanted = torch.tensor([7, 2, 0, 2, 6, 9])
     # As a request to the served model has it: lists, of numbers that are whole where they can be.
     request = {"z": noise.tolist(), "digit": torch.eye(10, dtype=torch.int64)[wanted].tolist()}
-    given = parse_tf_serving_input({"inputs": request}, inputs)
+    given = parse_tf_serving_input({"inputs": request}, inputs)  # type: ignore[no-untyped-call]
     images = model.predict(given)["image"]
     assert np.abs(images - generate(generator, noise, wanted).numpy()).max() < 1e-6

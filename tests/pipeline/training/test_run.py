@@ -17,6 +17,7 @@ from ganverdict import signals as verdict_signals
 from pipeline.base.params import Params
 from pipeline.store import checkpoints
 from pipeline.store.checkpoints import Checkpoints
+from pipeline.store.weights import load_generator
 from pipeline.training import run as training_run
 from pipeline.training.run import TrainingRun
 from tests.searches import SHIPPED
@@ -145,9 +146,11 @@ def test_no_picture_is_told_of_a_failed_step(monkeypatch: pytest.MonkeyPatch) ->
     assert run.tracked.pictures == run.history.grid_steps == [4, 6, 8, 12]
 
 
-def test_an_interrupted_run_goes_on_bit_for_bit() -> None:
+@pytest.mark.parametrize("conditional", [False, True])
+def test_an_interrupted_run_goes_on_bit_for_bit(conditional: bool) -> None:
     """With every kind of draw: dropout, both batches of noise, digits drawn with replacement."""
     changes: dict[str, Any] = {
+        "conditional": conditional,
         "g_dropout": 0.4,
         "d_dropout": 0.4,
         "average_images": 20,
@@ -159,6 +162,9 @@ def test_an_interrupted_run_goes_on_bit_for_bit() -> None:
     assert parts.ended == whole.ended == "complete"
     assert same(whole.state.state_dict(), parts.state.state_dict())
     assert same(whole.history.signals, parts.history.signals)
+    assert all(("as_asked" in row) == conditional for row in parts.history.epochs)
+    generator, _ = load_generator(parts.checkpoints.generator(EPOCHS))
+    assert generator.conditional == conditional
 
 
 def test_a_run_is_assessed_anew_from_its_checkpoint_and_nothing_is_trained(
