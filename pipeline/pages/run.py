@@ -67,7 +67,7 @@ def page(
         "real digits (test set)": real,
     }
     body = [
-        f"<style>{_file('run.css')}</style>",
+        f"<style>{_file('images.css')}{_file('run.css')}</style>",
         section(assessment, _CURVES, drawn is not None, False),
         _titled("Stopping elsewhere", _stops(outcome, metrics["epoch"])),
         _titled(
@@ -77,7 +77,7 @@ def page(
         _titled("Metrics between noise and real digits", _KNOWN_SETS + bars(metrics, scale)),
         _titled("How to make it again", _again(origin)),
         _titled("Parameters", _parameters(origin.params)),
-        f"<script>{_file('run.js')}</script>",
+        f"<script>{_file('images.js')}</script>",
     ]
     return document(name, body, {} if drawn is None else {_CURVES: drawn}, by=COMMAND)
 
