@@ -26,9 +26,7 @@ from pipeline.store.outcome import read_outcome
 MODEL = EXPORT / "generator.onnx"
 PACKAGE = "onnxruntime-web@1.30.0"
 # As `npm view onnxruntime-web@1.30.0 dist.integrity` tells it.
-INTEGRITY = (
-    "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-)
+INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 # WebAssembly alone, its loader inside; as .js, because not every host knows what .mjs is.
 LIBRARY = {
     "package/dist/ort.wasm.bundle.min.mjs": "ort.js",
@@ -41,7 +39,7 @@ def main() -> None:
     _check_model()
     outcome = read_outcome()
     with folder_whole(WEB) as folder:
-        _add_library(folder)
+        add_library(folder)
         shutil.copyfile(MODEL, folder / MODEL.name)
         write_page(folder, outcome)
         size = sum(file.stat().st_size for file in folder.iterdir())
@@ -56,9 +54,7 @@ def _check_model() -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is fatal is raised
     try:
-        session = onnxruntime.InferenceSession(
-            MODEL, options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(MODEL, options, providers=["CPUExecutionProvider"])
     except Exception:  # onnxruntime raises many kinds for a broken file
         raise corrupt(MODEL, "export") from None
     shapes = {put.name: put.shape[1:] for put in (*session.get_inputs(), *session.get_outputs())}
@@ -68,7 +64,7 @@ def _check_model() -> None:
         raise corrupt(MODEL, "export")
 
 
-def _add_library(folder: Path) -> None:
+def add_library(folder: Path) -> None:
     with TemporaryDirectory() as work:
         try:
             tarball = npm_tarball(PACKAGE, Path(work))

@@ -7,10 +7,12 @@ const WALK_MILLISECONDS = 3000;
 const FRAME_MILLISECONDS = 200; // of the replay
 
 const loading = load();
-// For the console and the tests: the pixels [0, 1] of noise of one's own, and what walks are made of.
+// For the console and the tests. draw: noise as rows of numbers in (-1, 1), a digit for each where the
+// model is conditional -> a promise of their pixels in [0, 1], image by image, row by row.
 window.ganverdict = {
   draw: async (noise, digits) =>
     (await (await loading).draw(Float32Array.from(noise.flat()), digits)).pixels,
+  normals,
   between,
   uniform,
 };
