@@ -25,8 +25,8 @@ from pipeline.store.outcome import read_outcome
 
 MODEL = EXPORT / "generator.onnx"
 PACKAGE = "onnxruntime-web@1.30.0"
-# As `npm view onnxruntime-web@1.30.0 dist.integrity` tells it.
-INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+# What `npm view onnxruntime-web@1.30.0 dist.integrity` tells, behind "sha512-".
+SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
 # WebAssembly alone, its loader inside; as .js, because not every host knows what .mjs is.
 LIBRARY = {
     "package/dist/ort.wasm.bundle.min.mjs": "ort.js",
@@ -74,7 +74,7 @@ def add_library(folder: Path) -> None:
                 "its registry, then `make web` again"
             ) from None
         digest = hashlib.sha512(tarball.read_bytes()).digest()
-        if f"sha512-{base64.b64encode(digest).decode()}" != INTEGRITY:
+        if base64.b64encode(digest).decode() != SHA512:
             raise UserError(
                 f"{PACKAGE}: the registry gave another file than the known one (wrong checksum); "
                 "set npm to another registry"

@@ -42,7 +42,8 @@ async function show() {
   const { pixels, milliseconds } = await model.draw(noise, digits);
   paint(pixels, rows);
   told.textContent = `${count} digits in ${milliseconds.toFixed(0)} ms: ` +
-    `${(milliseconds / count).toFixed(2)} ms an image`;
+    `${(milliseconds / count).toFixed(2)} ms an image` +
+    (chosen === ALL ? "; each column is one noise" : "");
 }
 
 function paint(pixels, rows) {

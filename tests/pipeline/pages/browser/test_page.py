@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from dcgan.networks import Generator
 from pipeline.export import export
 from pipeline.generate import walk
-from tests.pipeline.pages.browser.models import LATENT_DIM, conditional, plain
+from tests.onnx_models import LATENT_DIM, conditional, plain
 from tests.pipeline.pages.conftest import BEST, EPOCHS
 
 pytestmark = pytest.mark.slow
