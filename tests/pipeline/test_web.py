@@ -132,7 +132,7 @@ def _renamed(**names: str) -> bytes:
             puts[:] = [names.get(name, name) for name in puts]
     for value in (*model.graph.input, *model.graph.output):
         value.name = names.get(value.name, value.name)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 @pytest.mark.parametrize("model", [b"no model", _renamed(z="noise"), _renamed(image="picture")])

@@ -170,7 +170,8 @@ def test_digits_can_be_chosen_of_a_conditional_model_alone(
         return [b.text for b in buttons if b.get_attribute("aria-pressed") == "true"]
 
     def levels() -> Picture:
-        return (tiles(picture(chromium)) / 25.6).mean((2, 3)).astype(np.uint8)
+        means: NDArray[np.float64] = tiles(picture(chromium)).mean((2, 3))
+        return (means / 25.6).astype(np.uint8)
 
     assert pressed() == ["all"]
     everything = tiles(picture(chromium)).astype(int)
