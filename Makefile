@@ -89,6 +89,10 @@ replicate: .venv/ready  ## the original experiment again, measured (resumable, h
 	dvc repro judge
 	python -m pipeline.replicate
 
+.PHONY: web
+web: .venv/ready  ## a page whose digits the browser draws, in export/web/ (needs npm; trains nothing)
+	python -m pipeline.web
+
 .PHONY: replay-search
 replay-search: .venv/ready  ## what does a search cost? replays recorded learning curves
 	python -m benchmarks.replay_search

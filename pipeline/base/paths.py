@@ -25,6 +25,7 @@ METRICS = Path("reports/metrics.json")
 PLOTS = Path("reports/plots")
 PAGE = Path("reports/report.html")
 EXPORT = Path("export")
+WEB = EXPORT / "web"  # in an output of DVC, which .dvcignore tells not to look at it
 
 # A DVC experiment runs in a throwaway clone. What must outlive it (checkpoints, tracking) lies in
 # the original repository, which DVC names.

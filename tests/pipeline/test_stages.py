@@ -67,6 +67,24 @@ def test_repro_again_runs_nothing(reproduced: Project) -> None:
     assert output.count("didn't change, skipping") == 5
 
 
+def test_a_page_in_the_export_is_nothing_to_dvc_and_goes_with_the_export(
+    reproduced: Project,
+) -> None:
+    page = reproduced.folder / "export/web/index.html"
+    page.parent.mkdir()
+    page.touch()
+    half_written = reproduced.folder / "export/.web.host-1.0.partial/whole"
+    half_written.mkdir(parents=True)
+    (half_written / "index.html").touch()
+    assert "up to date" in reproduced.run("dvc", "status", "export")
+    assert "Running stage" not in reproduced.run("dvc", "repro", "export")
+    reproduced.run("dvc", "checkout")
+    assert page.exists()
+    reproduced.run("dvc", "repro", "--force", "--single-item", "export")
+    assert not page.exists()
+    assert "up to date" in reproduced.run("dvc", "status", "export")
+
+
 def test_the_tracker_has_every_step_once_and_every_picture(reproduced: Project) -> None:
     for signal_name in ("d_loss", "g_loss", "d_grad_norm", "g_update_ratio"):
         assert metric_steps(reproduced, f"train/{signal_name}") == list(range(1, STEPS + 1))

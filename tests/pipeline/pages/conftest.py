@@ -1,8 +1,13 @@
-"""A run as `read_outcome` gives it, of synthetic numbers, and its page."""
+"""A run as `read_outcome` gives it, of synthetic numbers, its page, and a headless Chromium."""
+
+import shutil
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
 
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
@@ -12,6 +17,8 @@ from pipeline.pages.run import page as page_of
 from pipeline.store.outcome import Outcome
 from tests.idx import draw_digits
 
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+_OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
 EPOCHS, LENGTH, BEST = 20, 50, 6
 HOSTILE = "</title></script><script>document.title = 'taken'</script><img src=x onerror=alert(1)>"
 SCALE = {"fd": {"floor": 0.1, "test": 0.2, "noise": 90.0}, "class_kl": {"floor": 0.0, "noise": 2.0}}
@@ -58,3 +65,21 @@ def page(outcome: Outcome) -> bytes:
     tags = {"dvc_experiment": HOSTILE, "mlflow.source.git.commit": "c0ffee", "torch": HOSTILE}
     params = {"train.lr_g": 0.25, "data.path": HOSTILE}
     return page_of(outcome, Origin(tags, "feedbeef", params), METRICS, SCALE, REAL)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chrome]:
+    """As wide as a phone; it keeps what its console and its network have to say."""
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("no chromium with chromedriver: apt-get install chromium chromium-driver")
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM
+    for option in _OPTIONS:
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options, Service(DRIVER))
+    try:
+        driver.set_window_size(390, 900)
+        yield driver
+    finally:
+        driver.quit()

