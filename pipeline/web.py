@@ -59,8 +59,8 @@ def _check_model() -> None:
         raise corrupt(MODEL, "export") from None
     shapes = {put.name: put.shape[1:] for put in (*session.get_inputs(), *session.get_outputs())}
     (latent_dim,) = shapes.pop("z", [None])[:1]
-    shapes.pop("digit", None)  # a class-conditional one has it
-    if shapes != {"image": [1, 28, 28]} or not isinstance(latent_dim, int):
+    told = shapes.pop("digit", [10])  # a conditional one has it
+    if told != [10] or shapes != {"image": [1, 28, 28]} or not isinstance(latent_dim, int):
         raise corrupt(MODEL, "export")
 
 

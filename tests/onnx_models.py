@@ -31,11 +31,11 @@ def conditional(seed: int = 0) -> bytes:
         helper.make_node("MatMul", ["z", "weights"], ["sums"]),
         helper.make_node("Sigmoid", ["sums"], ["shares"]),
         helper.make_node("Mul", ["shares", "tenth"], ["inside"]),
-        helper.make_node("Gather", ["levels", "digit"], ["level"]),
+        helper.make_node("MatMul", ["digit", "levels"], ["level"]),
         helper.make_node("Add", ["inside", "level"], ["flat"]),
         helper.make_node("Reshape", ["flat", "shape"], ["image"]),
     ]
-    digit = helper.make_tensor_value_info("digit", TensorProto.INT64, ["batch"])
+    digit = helper.make_tensor_value_info("digit", TensorProto.FLOAT, ["batch", 10])
     return _model(nodes, constants, [digit])
 
 

@@ -1,5 +1,7 @@
 // The exported generator, computed by onnxruntime-web. It and its .wasm file lie beside this one.
 
+const DIGITS = 10;
+
 export async function load() {
   const ort = await import("./ort.js");
   ort.env.wasm.numThreads = 1; // more need headers (COOP, COEP) that plain hosts do not send
@@ -33,7 +35,9 @@ class Model {
     const count = noise.length / this.latentDim;
     const inputs = { z: new this.#ort.Tensor("float32", noise, [count, this.latentDim]) };
     if (this.conditional) {
-      inputs.digit = new this.#ort.Tensor("int64", BigInt64Array.from(digits, BigInt), [count]);
+      const oneHot = new Float32Array(count * DIGITS);
+      digits.forEach((digit, place) => (oneHot[place * DIGITS + digit] = 1));
+      inputs.digit = new this.#ort.Tensor("float32", oneHot, [count, DIGITS]);
     }
     const began = performance.now();
     const { image } = await this.#session.run(inputs);

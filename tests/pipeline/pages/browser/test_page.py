@@ -133,7 +133,7 @@ def test_an_image_is_what_onnxruntime_computes(
     }
     digits = np.arange(20) % 10 if kind == "conditional" else None
     if digits is not None:
-        inputs["digit"] = digits
+        inputs["digit"] = np.eye(10, dtype=np.float32)[digits]
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (wanted,) = session.run(["image"], inputs)
     chosen = None if digits is None else digits.tolist()
