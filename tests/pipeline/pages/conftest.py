@@ -7,7 +7,7 @@ import torch
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
 from ganverdict.verdict import Remedy, Verdict
-from pipeline.pages.run import Origin
+from pipeline.pages.origin import Origin
 from pipeline.pages.run import page as page_of
 from pipeline.store.outcome import Outcome
 from tests.idx import draw_digits
