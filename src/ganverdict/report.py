@@ -17,6 +17,7 @@ from bokeh.layouts import gridplot
 from bokeh.models.annotations import BoxAnnotation, Label, Span
 from bokeh.models.formatters import NumeralTickFormatter, PrintfTickFormatter
 from bokeh.models.ranges import FactorRange, Range1d
+from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.sources import ColumnDataSource
 from bokeh.models.tickers import FixedTicker
 from bokeh.models.tools import HoverTool
@@ -202,13 +203,18 @@ def blank(
         if options.get(f"{name}_axis_type") == "log":
             axis: Any = getattr(drawn, f"{name}axis")
             # Bokeh's own ticks leave decades without a number.
-            axis.ticker = FixedTicker(ticks=_log_ticks(whole.start, whole.end))
+            axis.ticker = FixedTicker(ticks=log_ticks(whole.start, whole.end))
             axis.formatter = PrintfTickFormatter(format="%.6g")
     drawn.axis.axis_label_text_font_size = "14px"
     drawn.axis.axis_label_text_font_style = "normal"
     drawn.axis.major_label_text_font_size = "12px"
     drawn.toolbar.logo = None
     return drawn
+
+
+def in_ink(drawn: GlyphRenderer[Any], width: float = 1) -> None:
+    """Outlines in the colour of the page's text, light or dark."""
+    drawn.glyph.line_color, drawn.glyph.line_width, drawn.glyph.tags = "black", width, ["ink"]
 
 
 def explain(drawn: figure) -> None:
@@ -333,7 +339,7 @@ def log_range(low: float, high: float) -> tuple[float, float]:
     return low / factor, high * factor
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers between two positive ones, not many more than fit."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in decade_ticks(low, high)]
