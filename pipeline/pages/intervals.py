@@ -13,6 +13,7 @@ from ganverdict.report import blank, in_ink
 from pipeline.base.interval import CONFIDENCE
 from pipeline.pages.layout import table
 
+_INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
 PRESENT = "present rates"  # their name among candidates
 
 
@@ -45,7 +46,7 @@ class Confirmation:
         """fd with its interval."""
         if self.epoch is None:
             return self.unknown
-        between = f"{CONFIDENCE:.0%} interval {self.low:.4g} to {self.high:.4g}"
+        between = f"{_INTERVAL} {self.low:.4g} to {self.high:.4g}"
         return f"fd {self.mean:.4g} over {len(self.fds)} fresh seeds, {between}"
 
 
@@ -105,7 +106,7 @@ def candidates(confirmed: Sequence[Confirmation]) -> str:
         "lr_d": True,
         "epochs": True,
         "fd": True,
-        f"{CONFIDENCE:.0%} interval": True,
+        _INTERVAL: True,
         "by seed": True,
         "fresh noise": True,
     }

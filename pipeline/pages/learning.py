@@ -38,7 +38,7 @@ def boxes(found: Kinds, choice: Choice | None) -> str:
     """A box for each kind of curves, by which `kinds.js` shows and hides them."""
     labels = "".join(
         f'<label><input type="checkbox" checked autocomplete="off" data-kind="{text_of(kind)}">'
-        f'<i style="border-color: {_colour(kind, group, choice)[0]}"></i>'
+        f'<i style="border-color: {_swatch(_colour(kind, group, choice)[0])}"></i>'
         f"{text_of(kind)} ({len(group)})</label>"
         for kind, group in found.items()
     )
@@ -70,7 +70,7 @@ def curves(found: Kinds, choice: Choice | None) -> figure:
         colour, alpha = _colour(kind, group, choice)
         bold = choice is not None and kind == choice.words
         sampled = [_sampled(trial) for trial in group]
-        drawn.multi_line(
+        lines = drawn.multi_line(
             [[row["epoch"] for row in rows] for rows in sampled],
             [[row["fd"] for row in rows] for rows in sampled],
             color=colour,
@@ -81,11 +81,13 @@ def curves(found: Kinds, choice: Choice | None) -> figure:
         every = [row for rows in sampled for row in rows]
         source = ColumnDataSource({name: [row[name] for row in every] for name in every[0]})
         size = 8 if bold else 6
-        points.append(
-            drawn.scatter(
-                "epoch", "fd", source=source, color=colour, alpha=alpha, size=size, name=kind
-            )
+        dots = drawn.scatter(
+            "epoch", "fd", source=source, color=colour, alpha=alpha, size=size, name=kind
         )
+        points.append(dots)
+        if colour == GREY:  # which a dark page would swallow
+            for glyph in (lines.glyph, dots.glyph):
+                glyph.tags = ["quiet"]
     drawn.add_tools(hover(points, {"epoch": "@epoch", "fd": "@shown"}))
     if choice is not None:
         drawn.add_layout(
@@ -121,6 +123,10 @@ def _colour(kind: str, group: Sequence[TrialCurve], choice: Choice | None) -> tu
         return BLUE, 1.0
     colour, alpha, _ = _look(group[0])
     return colour, alpha
+
+
+def _swatch(colour: str) -> str:
+    return "var(--quiet)" if colour == GREY else colour
 
 
 def _look(trial: TrialCurve) -> tuple[str, float, str]:

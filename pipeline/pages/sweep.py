@@ -89,7 +89,7 @@ def page(sweep: Sweep, origin: Origin) -> bytes:
     if shown:
         body.append(titled("Trials", left_out + rows(shown)))
     how = again(origin, ["dvc repro judge", sweep.command], "Trained")
-    beside = "<p>Beside the database of this study the command continues it.</p>"
+    beside = "<p>Where the database has this study already, the command continues it.</p>"
     body += [
         titled("How to make it again", how + beside),
         titled("Parameters", parameters(origin.params, "tune")),
@@ -118,7 +118,9 @@ def _summary(sweep: Sweep) -> str:
         "Trials": _trials(sweep),
         "Ended early": _early(sweep),
         "Cost": _cost(sweep),
-        "Importance": ", ".join(f"{key} {share:.0%}" for key, share in sweep.importances.items()),
+        "Importance": ", ".join(
+            f"{key} {100 * share:.0f} %" for key, share in sweep.importances.items()
+        ),
     }
     listed = "".join(
         f"<dt>{heading}</dt><dd>{text_of(words)}</dd>"
@@ -127,7 +129,7 @@ def _summary(sweep: Sweep) -> str:
     )
     to_do = ""
     if sweep.interrupted:
-        to_do = f"<p>Interrupted; the same command continues:</p>{commands([sweep.command])}"
+        to_do = f"<p>Interrupted: this is what was known then. To continue:</p>{commands([sweep.command])}"
     elif sweep.apply is not None:
         to_do = f"<p>To write it into params.yaml:</p>{commands([sweep.apply])}"
     return (
@@ -175,7 +177,7 @@ def _trials(sweep: Sweep) -> str:
     counted = Counter(trial.outcome for trial in sweep.trials)
     left = sum(counted[outcome] for outcome in _LEFT)
     words = f"{len(sweep.trials)}, of which {counted['complete']} trained to their end"
-    return words + (f" and {left} have not ended" if left else "")
+    return words + (f", {left} not ended yet" if left else "")
 
 
 def _early(sweep: Sweep) -> str:
@@ -189,7 +191,7 @@ def _early(sweep: Sweep) -> str:
 
 
 def _cost(sweep: Sweep) -> str:
-    told = [f"{epochs:,.6g} epochs {what}" for what, epochs in sweep.epochs.items()]
+    told = [f"{what}: {epochs:,.6g} epochs" for what, epochs in sweep.epochs.items()]
     told.append(f"{_duration(sweep.seconds)} of training and measuring, all workers together")
     again_runs = sum(candidate.runs for candidate in sweep.confirmed)
     if again_runs:

@@ -17,7 +17,6 @@ from bokeh.layouts import gridplot
 from bokeh.models.annotations import BoxAnnotation, Label, Span
 from bokeh.models.formatters import NumeralTickFormatter, PrintfTickFormatter
 from bokeh.models.ranges import FactorRange, Range1d
-from bokeh.models.renderers import GlyphRenderer
 from bokeh.models.sources import ColumnDataSource
 from bokeh.models.tickers import FixedTicker
 from bokeh.models.tools import HoverTool
@@ -212,8 +211,8 @@ def blank(
     return drawn
 
 
-def in_ink(drawn: GlyphRenderer[Any], width: float = 1) -> None:
-    """Outlines in the colour of the page's text, light or dark."""
+def in_ink(drawn: Any, width: float = 1) -> None:
+    """Outline what a figure drew in the colour of the page's text, light or dark."""
     drawn.glyph.line_color, drawn.glyph.line_width, drawn.glyph.tags = "black", width, ["ink"]
 
 
