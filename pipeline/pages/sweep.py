@@ -129,7 +129,7 @@ def _summary(sweep: Sweep) -> str:
     )
     to_do = ""
     if sweep.interrupted:
-        to_do = f"<p>Interrupted: this is what was known then. To continue:</p>{commands([sweep.command])}"
+        to_do = f"<p>Interrupted: known until then. To continue:</p>{commands([sweep.command])}"
     elif sweep.apply is not None:
         to_do = f"<p>To write it into params.yaml:</p>{commands([sweep.apply])}"
     return (

@@ -1,7 +1,9 @@
-"""The page in a headless Chromium, opened from disk."""
+"""The pages in a headless Chromium, opened from disk."""
 
+import contextlib
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, Keys
@@ -25,14 +27,26 @@ const look = (root) => {
 look(document);
 return found.join(" ");
 """
+# Where in the window a value of a kind of curves is drawn.
+_PLACE = """
+const [kind, x, y] = arguments;
+const view = [...Bokeh.index].find((v) => v.model.renderers?.some((r) => r.name === kind));
+view.el.scrollIntoView();
+const { left, top } = view.el.getBoundingClientRect();
+return [left + view.frame.x_scale.compute(x), top + view.frame.y_scale.compute(y)];
+"""
+_VISIBLE = """
+const models = [...Bokeh.documents].flatMap((page) => [...page.all_models]);
+return models.filter((model) => model.name === "cut").map((model) => model.visible);
+"""
 _IDLE = "return Bokeh.documents.length > 0 && Bokeh.documents.every((page) => page.is_idle);"
 
 
-@pytest.fixture(scope="module")
-def browser(page: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+@contextlib.contextmanager
+def chromium(page: bytes, folder: Path) -> Iterator[Chrome]:
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("no chromium with chromedriver: apt-get install chromium chromium-driver")
-    file = tmp_path_factory.mktemp("page") / "report.html"
+    file = folder / "report.html"
     file.write_bytes(page)
     options = ChromeOptions()
     options.binary_location = CHROMIUM
@@ -47,6 +61,24 @@ def browser(page: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture(scope="module")
+def run(page: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with chromium(page, tmp_path_factory.mktemp("page")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def sweep(sweep_page: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with chromium(sweep_page, tmp_path_factory.mktemp("page")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module", params=["run", "sweep"])
+def browser(request: pytest.FixtureRequest) -> Chrome:
+    opened: Chrome = request.getfixturevalue(request.param)
+    return opened
 
 
 def logged(browser: Chrome, kind: str) -> list[dict[str, str]]:
@@ -70,10 +102,10 @@ def test_it_is_no_wider_than_a_phone(browser: Chrome) -> None:
     assert width <= inner
 
 
-def test_the_slider_is_moved_by_keys_and_shows_another_picture(browser: Chrome) -> None:
-    moment = browser.find_element(By.ID, "moment")
-    image = browser.find_element(By.CSS_SELECTOR, "#grids img")
-    told = browser.find_element(By.CSS_SELECTOR, "#grids output")
+def test_the_slider_is_moved_by_keys_and_shows_another_picture(run: Chrome) -> None:
+    moment = run.find_element(By.ID, "moment")
+    image = run.find_element(By.CSS_SELECTOR, "#grids img")
+    told = run.find_element(By.CSS_SELECTOR, "#grids output")
     before = image.get_attribute("src"), told.text
     assert told.text == "iteration 300, epoch 6.0, fd 3"
     moment.send_keys(Keys.ARROW_RIGHT)
@@ -84,15 +116,53 @@ def test_the_slider_is_moved_by_keys_and_shows_another_picture(browser: Chrome) 
     assert (image.get_attribute("src"), told.text) == before
 
 
-def test_the_pointer_over_a_curve_shows_a_value(browser: Chrome) -> None:
-    figure = browser.find_element(By.CSS_SELECTOR, ".figure")
-    browser.execute_script("arguments[0].scrollIntoView();", figure)
-    assert "fd" not in browser.execute_script(_SHADOWS)
-    left, top = browser.execute_script(
+def point_at(browser: Chrome, x: float, y: float) -> None:
+    """Move the pointer to a place of the window, from beside it."""
+    for away in (5, 0):
+        actions = ActionBuilder(browser)
+        actions.pointer_action.move_to_location(int(x) + away, int(y))  # type: ignore[no-untyped-call]
+        actions.perform()
+
+
+def test_the_pointer_over_a_curve_shows_a_value(run: Chrome) -> None:
+    figure = run.find_element(By.CSS_SELECTOR, ".figure")
+    run.execute_script("arguments[0].scrollIntoView();", figure)
+    assert "fd" not in run.execute_script(_SHADOWS)
+    left, top = run.execute_script(
         "const box = arguments[0].getBoundingClientRect(); return [box.left, box.top];", figure
     )
-    for x in (200, 205):  # in the first panel, below the buttons
-        actions = ActionBuilder(browser)
-        actions.pointer_action.move_to_location(int(left) + x, int(top) + 150)  # type: ignore[no-untyped-call]
-        actions.perform()
-    WebDriverWait(browser, 20).until(lambda seen: "fd" in seen.execute_script(_SHADOWS))
+    point_at(run, left + 200, top + 150)  # in the first panel, below the buttons
+    WebDriverWait(run, 20).until(lambda seen: "fd" in seen.execute_script(_SHADOWS))
+
+
+def test_the_pointer_over_a_trial_tells_which_it_is(sweep: Chrome) -> None:
+    assert "complete" not in sweep.execute_script(_SHADOWS)
+    point_at(sweep, *sweep.execute_script(_PLACE, "to its end", 2, 7.5))
+    WebDriverWait(sweep, 20).until(lambda seen: "7.5" in seen.execute_script(_SHADOWS))
+    told = sweep.execute_script(_SHADOWS)
+    for words in ("0, complete", "stable", "0.001, 0.0005", "epoch"):
+        assert words in told
+
+
+def test_a_box_hides_its_curves_by_key(sweep: Chrome) -> None:
+    seen = [sweep.execute_script(_VISIBLE)]
+    for _ in range(2):
+        sweep.find_element(By.CSS_SELECTOR, "[data-kind=cut]").send_keys(Keys.SPACE)
+        seen.append(sweep.execute_script(_VISIBLE))
+    assert seen == [[True, True], [False, False], [True, True]]
+
+
+def test_a_heading_orders_the_trials_by_key_and_empty_cells_stay_last(sweep: Chrome) -> None:
+    def numbers() -> list[int]:
+        cells = sweep.find_elements(By.CSS_SELECTOR, ".sortable tbody td:first-child")
+        return [int(cell.text) for cell in cells]
+
+    assert numbers() == [1, 3, 0, 2, 4, 5, 6]  # by fd, as it was written
+    heading = sweep.find_element(By.XPATH, "//th[contains(., 'lr_g')]/button")
+    heading.send_keys(Keys.ENTER)
+    assert numbers() == [0, 1, 2, 3, 4, 5, 6]
+    fd = sweep.find_element(By.XPATH, "//th[contains(., 'best fd')]/button")
+    for wanted in ([1, 3, 0, 2], [2, 0, 3, 1]):
+        fd.send_keys(Keys.ENTER)
+        assert numbers()[:4] == wanted
+        assert sorted(numbers()[4:]) == [4, 5, 6]
