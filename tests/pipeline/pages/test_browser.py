@@ -15,12 +15,12 @@ from selenium.webdriver.support.ui import WebDriverWait
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.slow
 _OPTIONS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu")
-# What is drawn in Bokeh's tooltips; they lie in shadow roots, which no selector sees.
+# The words of Bokeh's tooltips; they lie in shadow roots, which no selector sees.
 _SHADOWS = """
 const found = [];
 const look = (root) => {
   for (const element of root.querySelectorAll("*")) {
-    if (element.classList.contains("bk-Tooltip")) found.push(element.shadowRoot.textContent);
+    if (element.classList.contains("bk-tooltip-content")) found.push(element.textContent);
     if (element.shadowRoot) look(element.shadowRoot);
   }
 };
