@@ -27,12 +27,12 @@ def rates(
 ) -> figure | None:
     """The trials that ended by themselves, coloured by their best fd; None without any.
 
-    A ring is the choice, a diamond lies at the present rates.
+    A ring is around the choice, a square around the present rates.
     """
     shown = [trial for trial in trials if trial.outcome in LOOKS]
     if not shown:
         return None
-    marks = {"diamond": present}
+    marks = {"square": present}
     if choice is not None:
         marks["circle"] = choice.lr_g, choice.lr_d
     places = [(trial.lr_g, trial.ratio) for trial in shown]

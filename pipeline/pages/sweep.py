@@ -27,7 +27,10 @@ _EARLY = {  # outcomes of trials that ended before their last epoch, and what en
     "failed": "failed for another reason",
 }
 _LEFT = ("waiting", "running", "killed")
-_HOW_TO_READ = "<p>Each point is an epoch; the star is the stopping point. Boxes hide curves.</p>"
+_HOW_TO_READ = (
+    "<p>Each point is an epoch. The star is the stopping point, at its fd over fresh seeds where "
+    "it was confirmed. Boxes hide curves.</p>"
+)
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ def _marks(sweep: Sweep) -> str:
         found.append("⊠ went wrong")
     if sweep.best is not None:
         found.append(f"◯ {sweep.best.words}")
-    found.append(f"◇ {PRESENT}")
+    found.append(f"□ {PRESENT}")
     return f'<ul class="marks">{"".join(f"<li>{text_of(mark)}</li>" for mark in found)}</ul>'
 
 

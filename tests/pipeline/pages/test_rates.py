@@ -25,7 +25,7 @@ def test_each_trial_lies_at_its_rates_with_what_came_of_it() -> None:
 
 def test_the_present_rates_are_marked_also_where_no_trial_had_them() -> None:
     drawn: Any = rates(TRIALS[:1], None, (0.5, 0.05))
-    mark = drawn_at(drawn, "diamond")
+    mark = drawn_at(drawn, "square")
     assert (mark["x"], mark["y"]) == ([0.5], [0.1])
     assert drawn.x_range.end > 0.5
 
