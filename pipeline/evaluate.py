@@ -36,7 +36,8 @@ from pipeline.base.folders import folder_whole
 from pipeline.base.params import flat
 from pipeline.base.paths import DATA, JUDGE_REPORT, METRICS, PAGE, PLOTS
 from pipeline.pages.digits import Digits
-from pipeline.pages.run import Origin, page
+from pipeline.pages.origin import Origin
+from pipeline.pages.run import page
 from pipeline.plots import training as plots
 from pipeline.store.data import load_data
 from pipeline.store.outcome import Outcome, read_outcome

@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganverdict.assessment import Assessment
 from ganverdict.log import Log
-from ganverdict.report import chart, document, section, text_of
+from ganverdict.report import chart, document, section
 from pipeline.base.paths import EPOCHS, STEPS, STOP
 from pipeline.pages.bars import bars
 from pipeline.pages.digits import Digits, digits_asked_for
 from pipeline.pages.images import side_by_side, slider, spread
+from pipeline.pages.layout import script, style, table, titled
+from pipeline.pages.origin import Origin, again, parameters
 from pipeline.pages.stops import stops
 from pipeline.store.columns import Columns
 from pipeline.store.outcome import Outcome, verdict_of
@@ -22,21 +22,6 @@ from pipeline.store.outcome import Outcome, verdict_of
 COMMAND = "python -m pipeline.evaluate"
 _CURVES = "curves"
 _KNOWN_SETS = "<p>Marks on a bar are other known sets of images, told below it.</p>"
-
-
-@dataclass(frozen=True, eq=False)
-class Origin:
-    """Where a run comes from.
-
-    Attributes:
-        tags: commit and machine, as `pipeline.tracking.provenance.tags` tells them.
-        data_hash: of the digits.
-        params: what it was made with, as `section.key`.
-    """
-
-    tags: Mapping[str, str]
-    data_hash: str
-    params: Mapping[str, object]
 
 
 def page(
@@ -68,16 +53,16 @@ def page(
         "real digits (test set)": real,
     }
     body = [
-        f"<style>{_file('images.css')}{_file('run.css')}</style>",
+        style("pages.css", "images.css", "run.css"),
         section(assessment, _CURVES, drawn is not None, False),
-        _titled("Stopping elsewhere", _stops(outcome, metrics["epoch"])),
-        _titled("Samples of the same noise", replay(outcome, metrics["step"])),
-        _titled("Best epoch beside real digits", side_by_side(beside)),
-        "" if digits is None else _titled("Digits asked for", digits_asked_for(digits)),
-        _titled("Metrics between noise and real digits", _KNOWN_SETS + bars(metrics, scale)),
-        _titled("How to make it again", _again(origin)),
-        _titled("Parameters", _parameters(origin.params)),
-        f"<script>{_file('images.js')}</script>",
+        titled("Stopping elsewhere", _stops(outcome, metrics["epoch"])),
+        titled("Samples of the same noise", replay(outcome, metrics["step"])),
+        titled("Best epoch beside real digits", side_by_side(beside)),
+        "" if digits is None else titled("Digits asked for", digits_asked_for(digits)),
+        titled("Metrics between noise and real digits", _KNOWN_SETS + bars(metrics, scale)),
+        titled("How to make it again", again(origin, ["make repro"], "Evaluated")),
+        titled("Parameters", parameters(origin.params, "train")),
+        script("images.js"),
     ]
     return document(name, body, {} if drawn is None else {_CURVES: drawn}, by=COMMAND)
 
@@ -126,17 +111,19 @@ def _moment(epochs: Columns, step: int) -> str:
 def _stops(outcome: Outcome, best_epoch: float) -> str:
     found = stops(outcome.steps, outcome.epochs, best_epoch)
     best = found[0].fd
-    rows = "".join(
-        f'<tr><td>{text_of(stop.rule)}</td><td class="number">{stop.kept:g}</td>'
-        f'<td class="number">{stop.trained:g}</td><td class="number">{_number(stop.fd)}</td>'
-        f'<td class="number">{_cost(stop.fd, best)}</td></tr>'
+    columns = {"rule": False, "epoch kept": True, "epochs trained": True, "fd": True, "cost": True}
+    rows = (
+        (
+            stop.rule,
+            f"{stop.kept:g}",
+            f"{stop.trained:g}",
+            _number(stop.fd),
+            _cost(stop.fd, best),
+        )
         for stop in found
     )
     return (
-        '<div class="scroll" tabindex="0"><table class="stops"><thead><tr><th>rule</th>'
-        '<th class="number">epoch kept</th><th class="number">epochs trained</th>'
-        '<th class="number">fd</th><th class="number">cost</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div><p>fd as at the end of each epoch, on fewer samples "
+        f"{table(columns, rows, 'stops')}<p>fd as at the end of each epoch, on fewer samples "
         "than below; the lower, the better. Cost: against the first rule.</p>"
     )
 
@@ -149,43 +136,3 @@ def _cost(fd: float, best: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.4g}" if math.isfinite(value) else "not finite"
-
-
-def _again(origin: Origin) -> str:
-    commit = origin.tags.get("mlflow.source.git.commit")
-    lines = [f"git checkout {commit}"] if commit else []
-    lines.append("make repro")
-    told = [f"Data: hash <code>{text_of(origin.data_hash)}</code>, as in reports/data.json."]
-    if not commit:
-        told.append("The code was in no git repository.")
-    elif origin.tags.get("git_dirty") == "yes":
-        told.append("There were changes that this commit does not have.")
-    machine = ", ".join(
-        f"{name} {origin.tags[name]}"
-        for name in ("torch", "threads", "machine")
-        if name in origin.tags
-    )
-    told.append(f"Evaluated with {text_of(machine)}.")
-    commands = "\n".join(map(text_of, lines))
-    return f'<pre tabindex="0">{commands}</pre><p>{" ".join(told)}</p>'
-
-
-def _parameters(params: Mapping[str, object]) -> str:
-    sections: dict[str, list[str]] = {}
-    for name, value in params.items():
-        part, _, key = name.partition(".")
-        row = f"<tr><td>{text_of(key)}</td><td>{text_of(str(value))}</td></tr>"
-        sections.setdefault(part, []).append(row)
-    return "".join(
-        f"<details{' open' if part == 'train' else ''}><summary>{text_of(part)}</summary>"
-        f'<div class="scroll"><table><tbody>{"".join(rows)}</tbody></table></div></details>'
-        for part, rows in sections.items()
-    )
-
-
-def _titled(title: str, content: str) -> str:
-    return f"<section><h2>{title}</h2>{content}</section>"
-
-
-def _file(name: str) -> str:
-    return files("pipeline.pages").joinpath(name).read_text(encoding="utf-8")

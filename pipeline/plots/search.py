@@ -16,14 +16,23 @@ from ganverdict.plot import WIDTH, log_scale
 from pipeline.plots.training import save
 
 _WENT_WRONG = ("onset", "diverged")
+LOOKS = {
+    "complete": (SKY, 0.9, "to its end"),
+    "pruned": (GREY, 0.5, "cut"),
+    "onset": (ORANGE, 0.7, "went wrong"),
+    "diverged": (ORANGE, 0.7, "went wrong"),
+}
+"""Colour, opacity and words of a trial's curve, by its outcome."""
 
 
 @dataclass(frozen=True)
 class TrialCurve:
-    """A trial that has ended.
+    """A trial, as pictures and pages show it.
 
     Attributes:
-        outcome: complete, pruned, onset, diverged or failed.
+        outcome: complete, pruned, onset, diverged or failed; on a page also waiting, running or
+            killed.
+        status, reason: what the verdict called it, and why it ended as it did; "" if not known.
         epochs, fds: what was measured; fd as it was, not smoothed.
         best_epoch, best_fd: the best stopping point and its smoothed fd, if there is one; a trial
             without one has a `best_fd` that only says that it was bad.
@@ -31,6 +40,8 @@ class TrialCurve:
 
     number: int
     outcome: str
+    status: str
+    reason: str
     lr_g: float
     lr_d: float
     epochs: Sequence[int]
@@ -92,11 +103,9 @@ def curves(trials: Sequence[TrialCurve], best: TrialCurve | None) -> Figure:
     """fd by epoch of every trial; where it was cut, where it went wrong, and the winner."""
     figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     axis = figure.subplots()
-    looks = {"pruned": (GREY, 0.5, "cut"), "complete": (SKY, 0.9, "to its end")}
-    looks |= {"onset": (ORANGE, 0.7, "went wrong"), "diverged": (ORANGE, 0.7, "went wrong")}
     labelled = set()
     for trial in trials:
-        colour, alpha, name = looks.get(trial.outcome, (GREY, 0.5, trial.outcome))
+        colour, alpha, name = LOOKS.get(trial.outcome, (GREY, 0.5, trial.outcome))
         epochs, fds = trial.epochs, trial.fds
         label = None if name in labelled else name
         labelled.add(name)

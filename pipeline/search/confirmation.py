@@ -54,6 +54,11 @@ class Confirmed:
     low: float
     high: float
 
+    @property
+    def unknown(self) -> str:
+        """Why there is no epoch."""
+        return "went wrong" if self.runs > 1 else "not known yet"
+
 
 def candidates(trials: Sequence[Trial], params: Params) -> list[Candidate]:
     """The present rates, then the best trials by value, each rates once."""

@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from pipeline.base.cli import write_json, write_whole
 from pipeline.base.interval import CONFIDENCE
+from pipeline.pages.trials import Choice
 from pipeline.plots.search import SearchPlots, TrialCurve
 from pipeline.search.confirmation import Confirmed
 from pipeline.search.study import Trial
@@ -61,6 +62,23 @@ class Findings:
         return min(usable, key=lambda t: t.value or 0.0, default=None)
 
     @property
+    def found(self) -> Choice | None:
+        """The chosen candidate; else the best trial, of one seed."""
+        chosen, best = self.chosen, self.best
+        if chosen is not None and chosen.epoch is not None:
+            rates = chosen.candidate.lr_g, chosen.candidate.lr_d
+            return Choice(chosen.candidate.name, *rates, chosen.epoch, chosen.mean, len(chosen.fds))
+        if best is None or best.value is None:
+            return None
+        epochs = int(best.facts["best_epoch"])
+        return Choice(f"trial {best.number}", best.lr_g, best.lr_d, epochs, best.value, 1)
+
+    @property
+    def choice(self) -> Choice | None:
+        """What may be applied; nothing, where a confirmation came to nothing."""
+        return self.found if self.chosen is not None or not self.confirmed else None
+
+    @property
     def cost(self) -> Cost:
         """What the search cost."""
         ran = [trial for trial in self.trials if "epochs_trained" in trial.facts]
@@ -105,8 +123,7 @@ def _row(confirmation: Confirmed, findings: Findings) -> tuple[str, ...]:
     mark = "* " if confirmation is findings.chosen else "  "
     first = (mark + candidate.name, f"{candidate.lr_g:g}", f"{candidate.lr_d:g}")
     if confirmation.epoch is None:
-        state = "went wrong" if confirmation.runs > 1 else "not known yet"
-        return (*first, "-", state, "", "")
+        return (*first, "-", confirmation.unknown, "", "")
     fresh = findings.fresh_noise.get(candidate.name, {}).get("fd", [])
     return (
         *first,
@@ -163,7 +180,7 @@ def plotted(findings: Findings) -> SearchPlots:
     """What the pictures show, of trials that ended by themselves and were measured."""
     cost, best = findings.cost, findings.best
     return SearchPlots(
-        curves=[_curve(t) for t in findings.trials if t.finished and t.facts.get("fd")],
+        curves=[curve_of(t) for t in findings.trials if t.finished and t.facts.get("fd")],
         best=None if best is None else best.number,
         epochs={
             "this search": cost.trained,
@@ -174,12 +191,15 @@ def plotted(findings: Findings) -> SearchPlots:
     )
 
 
-def _curve(trial: Trial) -> TrialCurve:
+def curve_of(trial: Trial) -> TrialCurve:
+    """A trial as pictures and pages show it; without a curve where nothing was measured."""
     facts = trial.facts
-    measured = [(int(epoch), float(fd)) for epoch, fd in facts["fd"] if fd is not None]
+    measured = [(int(epoch), float(fd)) for epoch, fd in facts.get("fd", []) if fd is not None]
     return TrialCurve(
         number=trial.number,
         outcome=trial.outcome,
+        status=str(facts.get("status", "")),
+        reason=str(facts.get("reason", "")),
         lr_g=trial.lr_g,
         lr_d=trial.lr_d,
         epochs=[epoch for epoch, _ in measured],

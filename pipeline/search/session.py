@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from dcgan import mnist
 from dcgan.measuring import Meter
-from pipeline.base.cli import PARAMS_FILE, UserError, progress_bar
+from pipeline.base.cli import PARAMS_FILE, UserError, progress_bar, write_whole
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.params import Params, flat
-from pipeline.base.paths import DATA, TUNE
+from pipeline.base.paths import DATA, PAGE, TUNE
 from pipeline.base.pool import Pool
+from pipeline.pages.origin import Origin
+from pipeline.pages.sweep import page
 from pipeline.plots.search import draw
 from pipeline.search.apply import apply
 from pipeline.search.confirmation import (
@@ -24,6 +26,7 @@ from pipeline.search.confirmation import (
     fresh_seeds,
     score_on_fresh_noise,
 )
+from pipeline.search.page import sweep
 from pipeline.search.plan import print_estimate, print_plan, recipe_hash, search_seconds
 from pipeline.search.result import Findings, plotted, result, table, write
 from pipeline.search.study import DEFAULT_STORAGE, FAILURES, Study, Trial
@@ -118,10 +121,12 @@ class Session:
         close_dead_runs()
         self.tracked = TrackedRun(f"tune-{self.study.uid}")
         searched = {f"tune.{key}": value for key, value in _flat(dataclasses.asdict(tune)).items()}
-        tags = {**provenance.tags(), "study": self.name, "config_hash": self.recipe}
+        self.made_with = {**flat(self.params), **searched}
+        self.made_by = provenance.tags()
+        tags = {**self.made_by, "study": self.name, "config_hash": self.recipe}
         if joins:
             self.tracked.wait_until_known(_FIRST_SECONDS)
-        self.tracked.begin(self.name, {**flat(self.params), **searched}, tags)
+        self.tracked.begin(self.name, self.made_with, tags)
         self.tracked.flush(at_once=True)
 
     def go(self, timeout: float | None) -> None:
@@ -201,18 +206,22 @@ class Session:
 
     def finish(self) -> Findings:
         """Print the table, write reports/tune/, and close the tracked run."""
-        findings = self.findings()
+        findings, received = self.findings(), self.interrupt.received
         print(table(findings), flush=True)
+        content = sweep(findings, self.params, self.storage, received is not None)
+        origin = Origin(self.made_by, mnist.data_hash(DATA), self.made_with)
         with folder_whole(TUNE) as folder:
             write(folder, findings)
             draw(folder, plotted(findings))
+            with write_whole(folder / PAGE.name) as file:
+                file.write(page(content, origin))
         files = sorted(TUNE.iterdir())
-        for file in files:
-            self.tracked.artifact(file, "tune")
-        content = result(findings)
+        for path in files:
+            self.tracked.artifact(path, "tune")
+        told = result(findings)
         ended = len(findings.trials)
-        self.tracked.final_metrics("tune", ended, content["cost"])
-        best = content["chosen"] or content["best_trial"] or {}
+        self.tracked.final_metrics("tune", ended, told["cost"])
+        best = told["chosen"] or told["best_trial"] or {}
         keys = [
             key for key in ("lr_g", "lr_d", "epochs", "epoch", "fd") if best.get(key) is not None
         ]
@@ -223,7 +232,6 @@ class Session:
                 "chosen": (findings.chosen and findings.chosen.candidate.name) or "none",
             }
         )
-        received = self.interrupt.received
         self.tracked.end("FINISHED" if received is None else "KILLED")
         self.tracked.flush(at_once=True)
         close_dead_runs()
@@ -299,14 +307,10 @@ def _flat(values: dict[str, object], prefix: str = "") -> dict[str, object]:
 
 def _apply(findings: Findings) -> None:
     """Write the choice into params.yaml and show the difference."""
-    chosen, best = findings.chosen, findings.best
-    if chosen is not None:
-        rates, epochs = (chosen.candidate.lr_g, chosen.candidate.lr_d), chosen.epoch
-    elif best is not None and not findings.confirmed:
-        rates, epochs = (best.lr_g, best.lr_d), int(best.facts["best_epoch"])
-    else:
+    choice = findings.choice
+    if choice is None:
         raise UserError("nothing to apply: no trial came to a result that was confirmed")
-    values = {"lr_g": rates[0], "lr_d": rates[1], "epochs": epochs}
+    values = {"lr_g": choice.lr_g, "lr_d": choice.lr_d, "epochs": choice.epochs}
     difference = apply(PARAMS_FILE, "train", values)
     print(difference or "params.yaml holds these values already")
     print("`dvc repro` trains it")

@@ -16,8 +16,13 @@
           model.setv({ grid_line_color: line });
         } else if (model.type === "Legend") {
           model.setv({ label_text_color: ink });
+        } else if (model.type === "ColorBar") {
+          model.setv({ title_text_color: ink, major_label_text_color: ink });
         } else if (model.tags.includes("ink")) {
           model.setv(model.type === "Label" ? { text_color: ink } : { line_color: ink });
+        } else if (model.tags.includes("quiet")) {
+          model.setv("fill_color" in model ? { line_color: quiet, fill_color: quiet }
+            : { line_color: quiet });
         } else if (model.tags.includes("star")) {
           model.setv({ line_color: ink, fill_color: ink });
         }

@@ -16,7 +16,7 @@ from bokeh.embed import components
 from bokeh.layouts import gridplot
 from bokeh.models.annotations import BoxAnnotation, Label, Span
 from bokeh.models.formatters import NumeralTickFormatter, PrintfTickFormatter
-from bokeh.models.ranges import Range1d
+from bokeh.models.ranges import FactorRange, Range1d
 from bokeh.models.sources import ColumnDataSource
 from bokeh.models.tickers import FixedTicker
 from bokeh.models.tools import HoverTool
@@ -35,6 +35,8 @@ _MOST_ROWS = 500  # of a table of evaluations
 _HEIGHTS = {"metric": 260, "losses": 240}
 _HEIGHT = 170
 _MOST_TICKS = 9  # of a logarithmic axis
+ALONG = "xpan,xbox_zoom,xwheel_zoom,xzoom_in,xzoom_out,pan_left,pan_right,reset,save"
+"""Tools that move a figure along its x axis."""
 _DASHES = {"best": "solid", "alarm": "dotted", "onset": "dashed", "confirmed": "dotdash"}
 _HEADINGS = {
     "since": "Since",
@@ -177,30 +179,65 @@ def chart(assessment: Assessment, points: int = MAX_POINTS) -> UIElement | None:
     return grid
 
 
-def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
-    low, high = _range(panel)
+def blank(
+    height: int, x: Range1d | FactorRange, y: Range1d | FactorRange, **options: Any
+) -> figure:
+    """A figure in the look of the page, `height` pixels high, in which nothing is drawn yet.
+
+    `options` are Bokeh's; with `x_axis_type` or `y_axis_type` "log" that axis has numbers all along
+    it, and no tool may move it.
+    """
     drawn = figure(
-        height=_HEIGHTS.get(panel.name, _HEIGHT),
+        height=height,
         sizing_mode="stretch_width",
-        x_range=whole,
-        y_axis_type="log" if panel.scale == "log" else "linear",
-        y_range=Range1d(start=low, end=high),
-        tools="xpan,xbox_zoom,xwheel_zoom,xzoom_in,xzoom_out,pan_left,pan_right,reset,save",
-        active_drag="xbox_zoom",
-        active_scroll=None,
+        x_range=x,
+        y_range=y,
         background_fill_color=None,
         border_fill_color=None,
         outline_line_color=None,
-        min_border_left=70,
+        **options,
     )
-    drawn.yaxis.axis_label = _label(panel.title)
-    if panel.scale == "log":
-        # Fixed, as the range is: no tool moves it. Bokeh's own leave decades without a number.
-        drawn.yaxis.ticker = FixedTicker(ticks=_log_ticks(low, high))
-        drawn.yaxis.formatter = PrintfTickFormatter(format="%.6g")
+    ranges: dict[str, Any] = {"x": x, "y": y}
+    for name, whole in ranges.items():
+        if options.get(f"{name}_axis_type") == "log":
+            axis: Any = getattr(drawn, f"{name}axis")
+            # Bokeh's own ticks leave decades without a number.
+            axis.ticker = FixedTicker(ticks=log_ticks(whole.start, whole.end))
+            axis.formatter = PrintfTickFormatter(format="%.6g")
     drawn.axis.axis_label_text_font_size = "14px"
     drawn.axis.axis_label_text_font_style = "normal"
     drawn.axis.major_label_text_font_size = "12px"
+    drawn.toolbar.logo = None
+    return drawn
+
+
+def in_ink(drawn: Any, width: float = 1) -> None:
+    """Outline what a figure drew in the colour of the page's text, light or dark."""
+    drawn.glyph.line_color, drawn.glyph.line_width, drawn.glyph.tags = "black", width, ["ink"]
+
+
+def explain(drawn: figure) -> None:
+    """The legend above a figure, where it covers nothing; what is clicked in it is hidden."""
+    drawn.legend.orientation = "horizontal"
+    drawn.legend.background_fill_alpha = 0
+    drawn.legend.border_line_color = None
+    drawn.legend.click_policy = "hide"
+    drawn.add_layout(drawn.legend[0], "above")
+
+
+def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
+    low, high = _range(panel)
+    drawn = blank(
+        _HEIGHTS.get(panel.name, _HEIGHT),
+        whole,
+        Range1d(start=low, end=high),
+        y_axis_type="log" if panel.scale == "log" else "linear",
+        tools=ALONG,
+        active_drag="xbox_zoom",
+        active_scroll=None,
+        min_border_left=70,
+    )
+    drawn.yaxis.axis_label = _label(panel.title)
     drawn.xaxis.formatter = NumeralTickFormatter(format="0,0.[000]")
     for annotation in _annotations(panel, assessment):
         drawn.add_layout(annotation)
@@ -236,17 +273,24 @@ def _plot(panel: Panel, whole: Range1d, assessment: Assessment) -> figure:
     if panel.name == "metric" and best[0] is not None and best[1] is not None:
         star = drawn.scatter([best[0]], [best[1]], marker="star", size=16, color="black")
         star.glyph.tags = ["star"]
-    drawn.legend.orientation = "horizontal"
-    drawn.legend.background_fill_alpha = 0
-    drawn.legend.border_line_color = None
-    drawn.legend.click_policy = "hide"
-    drawn.legend.visible = len(panel.curves) > 1
-    drawn.add_layout(drawn.legend[0], "above")
+    if panel.level is not None:
+        value, words = panel.level
+        # Its words stand in the legend, where no curve runs through them.
+        drawn.line(
+            list(span(assessment)),
+            [value, value],
+            line_color=GREY,
+            line_width=1.5,
+            line_dash="dotted",
+            legend_label=_label(words),
+        )
+    explain(drawn)
+    drawn.legend.visible = len(drawn.legend.items) > 1
     return drawn
 
 
 def _annotations(panel: Panel, assessment: Assessment) -> Iterable[Label | Span | BoxAnnotation]:
-    """What the verdict says, in the panel: its steps, the states and the level at chance."""
+    """What the verdict says, in the panel: its steps, the states, and declines that came back."""
     for mark in marks(assessment):
         yield Span(
             location=mark.step,
@@ -272,18 +316,6 @@ def _annotations(panel: Panel, assessment: Assessment) -> Iterable[Label | Span 
     if panel.name == "metric":
         for since, until in assessment.verdict.excursions:
             yield BoxAnnotation(left=since, right=until, fill_color=GREEN, fill_alpha=0.12)
-    if panel.level is not None:
-        value, words = panel.level
-        yield Span(location=value, dimension="width", line_color=GREY, line_dash="dotted")
-        yield Label(
-            x=4,
-            y=value,
-            x_units="screen",
-            y_offset=2,
-            text=words,
-            text_font_size="11px",
-            tags=["ink"],
-        )
 
 
 def _range(panel: Panel) -> tuple[float, float]:
@@ -295,13 +327,18 @@ def _range(panel: Panel) -> tuple[float, float]:
     if panel.level is not None and panel.scale != "symlog":
         low, high = min(low, panel.level[0]), max(high, panel.level[0])
     if panel.scale == "log":
-        factor = max((high / low) ** 0.05, 1.1)
-        return low / factor, high * factor
+        return log_range(low, high)
     edge = 0.05 * (high - low) or max(abs(high), 1.0) * 0.1
     return low - edge, high + edge
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
+def log_range(low: float, high: float) -> tuple[float, float]:
+    """The ends of a logarithmic axis that shows all between two positive numbers."""
+    factor = max((high / low) ** 0.05, 1.1)
+    return low / factor, high * factor
+
+
+def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers between two positive ones, not many more than fit."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**decade for decade in decades for step in decade_ticks(low, high)]

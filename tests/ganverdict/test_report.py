@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bokeh.models.annotations import Label, LegendItem
 from bokeh.resources import Resources
 
 from ganverdict import report
 from ganverdict.assessment import Assessment, assess_log
 from ganverdict.formats import read
-from ganverdict.report import document, page, slot, text_of
+from ganverdict.report import chart, document, page, slot, text_of
 from tests.ganverdict.logs import Columns, Command, healthy, reference, write
+from tests.project import REPOSITORY
 
+RECORDED = REPOSITORY / "tests/recorded"
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 LIBRARY = Resources(mode="inline", components=["bokeh"]).render_js()
 LOADS = {"src", "href", "action", "data", "poster", "srcset"}
@@ -79,6 +82,17 @@ def test_a_logarithmic_axis_has_numbers_all_along_it(tmp_path: Path, lowest: flo
     whole = np.log(100 / lowest)
     assert 3 <= len(logs) <= 10
     assert np.diff([np.log(lowest), *logs, np.log(100)]).max() <= 0.6 * whole
+
+
+def test_the_level_at_chance_is_named_in_the_legend_and_not_on_the_curves() -> None:
+    (log,) = read([RECORDED / f"rate_{part}.csv" for part in ("steps", "epochs")])
+    drawn = chart(assess_log(log))
+    assert drawn is not None
+    items = [item for item in drawn.references() if isinstance(item, LegendItem)]
+    words = [getattr(item.label, "value", None) for item in items]
+    assert "D at chance: 0.693" in words
+    on_curves = [label.text for label in drawn.references() if isinstance(label, Label)]
+    assert not [text for text in on_curves if "chance: " in str(text)]
 
 
 def test_the_page_tells_the_verdict_and_loads_nothing(tmp_path: Path, command: Command) -> None:

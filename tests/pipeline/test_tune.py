@@ -27,6 +27,7 @@ from pipeline.search.confirmation import candidates
 from pipeline.search.session import Session, trials_done
 from pipeline.search.study import TrialResult
 from pipeline.tune import seconds
+from tests.ganverdict.test_report import Page
 from tests.postgres import postgres
 from tests.project import REPOSITORY, Project
 from tests.searches import SHIPPED, trial
@@ -130,15 +131,22 @@ def test_a_sweep_interrupted_and_continued_is_whole_and_its_choice_is_applied(
     assert all(len(trial["fd_by_epoch"].split()) == EPOCHS for trial in trials)
     report = json.loads((project.folder / "reports/tune/result.json").read_text())
     assert {file.stem for file in (project.folder / "reports/tune").glob("*.png")} == PICTURES
+    page = Page((project.folder / "reports/tune/report.html").read_bytes()).shown
+    assert f"Sweep {report['study']}" in page
     assert report["confirmed"][0]["name"] == "current"
     assert all(len(one["fresh_noise"]["fd"]) == 2 for one in report["confirmed"])
     lowest = min(report["confirmed"], key=lambda one: one["fd_interval"][1])
     assert report["chosen"] == lowest
+    low, high = report["chosen"]["fd_interval"]
+    assert f"fd {report['chosen']['fd']:.4g} over 2 fresh seeds" in page
+    assert f"interval {low:.4g} to {high:.4g}" in page
 
     # Each trial is one child of the sweep's run, with every step once, however often it was begun.
     tracked = runs(project.folder)
     parent = tracked.pop(report["study"])
     assert parent["status_of_run"] == "FINISHED"
+    kept = project.folder / "mlartifacts"
+    assert [*kept.rglob(f"{parent['id']}/artifacts/tune/report.html")]
     children = [run for name, run in tracked.items() if "confirm" not in name]
     assert len(children) == TRIALS
     assert len(tracked) == TRIALS + 2 * len(report["confirmed"])

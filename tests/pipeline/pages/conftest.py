@@ -1,5 +1,7 @@
-"""A run as `read_outcome` gives it, of synthetic numbers, its page, and a headless Chromium."""
+"""A run as `read_outcome` gives it, a sweep, both of synthetic numbers, their pages; a Chromium."""
 
+import contextlib
+import math
 import shutil
 from collections.abc import Iterator
 
@@ -12,8 +14,13 @@ from selenium.webdriver.chrome.service import Service
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
 from ganverdict.verdict import Remedy, Verdict
-from pipeline.pages.run import Origin
+from pipeline.pages.intervals import PRESENT, Confirmation
+from pipeline.pages.origin import Origin
 from pipeline.pages.run import page as page_of
+from pipeline.pages.sweep import Sweep
+from pipeline.pages.sweep import page as page_of_sweep
+from pipeline.pages.trials import Choice
+from pipeline.plots.search import TrialCurve
 from pipeline.store.outcome import Outcome
 from tests.idx import draw_digits
 
@@ -67,9 +74,9 @@ def page(outcome: Outcome) -> bytes:
     return page_of(outcome, Origin(tags, "feedbeef", params), METRICS, SCALE, REAL)
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Chrome]:
-    """As wide as a phone; it keeps what its console and its network have to say."""
+@contextlib.contextmanager
+def headless() -> Iterator[Chrome]:
+    """A Chromium as wide as a phone; it keeps what its console and its network have to say."""
     if CHROMIUM is None or DRIVER is None:
         pytest.skip("no chromium with chromedriver: apt-get install chromium chromium-driver")
     options = ChromeOptions()
@@ -83,3 +90,78 @@ def chromium() -> Iterator[Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chrome]:
+    with headless() as driver:
+        yield driver
+
+
+def curve(number: int, fds: list[float], outcome: str = "complete", reason: str = "") -> TrialCurve:
+    """A trial of which these fds were measured; its rates grow with its number."""
+    best = fds.index(min(fds)) + 1 if fds else None
+    return TrialCurve(
+        number=number,
+        outcome=outcome,
+        status="stable" if fds else "",
+        reason=reason,
+        lr_g=0.001 * (number + 1),
+        lr_d=0.002 if number % 2 else 0.0005,
+        epochs=range(1, len(fds) + 1),
+        fds=fds,
+        best_epoch=best,
+        best_fd=min(fds, default=None),
+        onset_epoch=None,
+        epochs_trained=float(len(fds)),
+    )
+
+
+TRIALS = [
+    curve(0, [9.5, 7.5, 6.5, 6.25]),
+    curve(1, [8.5, 4.5, 3.25, 3.75]),
+    curve(2, [9.0, 8.75], "pruned", "others were better after 2 epochs"),
+    curve(3, [8.0, 5.5, 40.0], "onset", HOSTILE),
+    curve(4, [], "diverged", "not finite"),
+    curve(5, [], "failed", "out of memory"),
+    curve(6, [], "waiting"),
+]
+
+
+def confirmation(trial: TrialCurve | None, fds: tuple[float, ...]) -> Confirmation:
+    """A candidate with these fds by seed, in an interval of 1 around their mean."""
+    name, lr_g, lr_d = (PRESENT, 0.004, 0.001)
+    if trial is not None:
+        name, lr_g, lr_d = f"trial {trial.number}", trial.lr_g, trial.lr_d
+    mean = sum(fds) / len(fds) if fds else math.inf
+    epoch, fresh = (3, mean + 0.125) if fds else (None, None)
+    return Confirmation(
+        name, lr_g, lr_d, 3, epoch, "went wrong", fds, mean, mean - 0.5, mean + 0.5, fresh
+    )
+
+
+CONFIRMED = [
+    confirmation(None, (5.25, 5.5, 6.0)),
+    confirmation(TRIALS[1], (3.5, 3.75, 4.0)),
+    confirmation(TRIALS[3], ()),
+]
+SWEEP = Sweep(
+    study="sweep-1",
+    trials=TRIALS,
+    best=Choice("trial 1", TRIALS[1].lr_g, TRIALS[1].lr_d, 3, 3.75, 3),
+    confirmed=CONFIRMED,
+    present=(0.004, 0.001),
+    epochs={"this search": 13, "every trial to its horizon": 28},
+    seconds=3725,
+    importances={"lr_g": 0.75, "ratio": 0.25},
+    pruner="halving",
+    interrupted=False,
+    command="python -m pipeline.tune --study sweep-1 --trials 7",
+    apply="python -m pipeline.tune --study sweep-1 --trials 6 --apply",
+)
+ORIGIN = Origin({"mlflow.source.git.commit": "c0ffee"}, "feedbeef", {"tune.trials": 7})
+
+
+@pytest.fixture(scope="session")
+def sweep_page() -> bytes:
+    return page_of_sweep(SWEEP, ORIGIN)

@@ -6,7 +6,7 @@ import html
 import pytest
 
 from pipeline.base.cli import UserError
-from pipeline.pages.run import Origin
+from pipeline.pages.origin import Origin
 from pipeline.pages.run import page as page_of
 from pipeline.store.outcome import Outcome
 from tests.ganverdict.test_report import Page

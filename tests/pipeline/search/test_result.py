@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.pages.trials import Choice
 from pipeline.plots.search import best_epoch, draw
 from pipeline.search.confirmation import Candidate, Confirmed
 from pipeline.search.result import Findings, plotted, result, table, write
@@ -45,6 +46,15 @@ FOUND = findings(TRIALS, [PRESENT, OTHER, WRONG])
 def test_the_best_trial_is_the_smallest_that_was_neither_cut_nor_broken() -> None:
     assert FOUND.best is TRIALS[1]
     assert findings(TRIALS[2:], []).best is None
+
+
+def test_what_may_be_applied_is_the_choice_or_without_a_confirmation_the_best_trial() -> None:
+    assert FOUND.choice == Choice("trial 1", 0.002, 0.003, 2, 4.05, 2)
+    assert findings(TRIALS, []).choice == Choice("trial 1", 0.002, 0.003, 2, 4.0, 1)
+    nothing = findings(TRIALS, [WRONG])
+    assert nothing.choice is None
+    assert nothing.found == Choice("trial 1", 0.002, 0.003, 2, 4.0, 1)
+    assert findings(TRIALS[3:], []).found is None
 
 
 def test_the_cost_counts_epochs_trained_and_what_they_would_have_cost() -> None:
