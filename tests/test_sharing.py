@@ -64,7 +64,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
             "dvc push",
             "dvc push --remote folder",
         ):
-            project.run(*command.split(), **bucket.environment)
+            project.run(*command.split(), expect=0, **bucket.environment)
         # From here on, who wants the digits has to get them from a remote.
         (root / "first/project-digits").rename(root / "gone")
         yield Shared(project, repository, bucket, baseline)
@@ -116,7 +116,7 @@ def assert_has_all_and_nothing_to_do(checkout: Checkout, shared: Shared) -> None
 def test_a_fresh_clone_pulls_all_and_has_nothing_to_do(shared: Shared, remote: str) -> None:
     clone = shared.clone(f"fresh-{remote}")
     assert "models/generator_best.safetensors" not in outputs(clone)
-    clone.run("dvc", "pull", "--remote", remote, **shared.bucket.environment)
+    clone.run("dvc", "pull", "--remote", remote, expect=0, **shared.bucket.environment)
     assert_has_all_and_nothing_to_do(clone, shared)
     assert clone.run("git", "status", "--porcelain") == ""
 
