@@ -57,7 +57,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
             f"git init --quiet --bare {repository}",
             f"git --git-dir {repository} symbolic-ref HEAD refs/heads/main",
             f"git remote add origin {repository}",
-            "git push --quiet origin HEAD:main",
+            "git tag baseline",
+            "git push --quiet origin HEAD:main baseline",
             f"dvc exp run --name {EXPERIMENT} --set-param train.lr_g=0.003",
             f"dvc exp push origin {EXPERIMENT}",
         )
@@ -68,8 +69,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 @pytest.fixture(scope="module")
 def colleague(shared: Shared) -> Checkout:
-    """A clone that has got the experiment; its credentials are in a file."""
+    """A clone without the result that has got the experiment; its credentials are in a file."""
     clone = shared.clone("colleague")
+    clone.run("git", "checkout", "--quiet", "baseline")
     for option, value in (
         ("access_key_id", shared.bucket.key),
         ("secret_access_key", shared.bucket.secret),
