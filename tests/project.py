@@ -23,31 +23,19 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-class Project:
-    """A clone in `folder`, committed, with synthetic digits and small parameters."""
+class Checkout:
+    """A working tree of this project in `folder`, and commands that run in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        names = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, check=True).stdout
-        for name in names.decode().split("\0"):
-            if name and (REPOSITORY / name).exists() and not name.startswith(("docs/", "reports/")):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(REPOSITORY / name, folder / name)
-        (folder / "dvc.lock").unlink(missing_ok=True)
-        digits = write_idx_dataset(folder.parent / f"{folder.name}-digits", train=400, test=200)
-        self.set_params(SMALL)
-        self.set_params({"data": {"path": str(digits)}})
-        for command in ("git init -q", "git add -A", "git commit -qm start"):
-            self.run(*command.split())
 
     @property
     def environment(self) -> dict[str, str]:
-        """This interpreter's `python` first, nothing of DVC or MLflow from outside."""
+        """This interpreter's `python` first, nothing of DVC, MLflow or a cloud from outside."""
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("DVC_", "MLFLOW_", "GIT_", "PYTHONPATH"))
+            if not name.startswith(("AWS_", "DVC_", "MLFLOW_", "GIT_", "PYTHONPATH"))
         }
         return kept | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -96,3 +84,22 @@ class Project:
         with sqlite3.connect(self.folder / "mlflow.db") as database:
             found = database.execute(sql, values).fetchall()
         return [row[0] if len(row) == 1 else row for row in found]
+
+
+class Project(Checkout):
+    """A clone in `folder`, committed, with synthetic digits and small parameters."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(listing, cwd=REPOSITORY, capture_output=True, check=True).stdout
+        for name in names.decode().split("\0"):
+            if name and (REPOSITORY / name).exists() and not name.startswith(("docs/", "reports/")):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(REPOSITORY / name, folder / name)
+        (folder / "dvc.lock").unlink(missing_ok=True)
+        digits = write_idx_dataset(folder.parent / f"{folder.name}-digits", train=400, test=200)
+        self.set_params(SMALL)
+        self.set_params({"data": {"path": str(digits)}})
+        for command in ("git init -q", "git add -A", "git commit -qm start"):
+            self.run(*command.split())
