@@ -16,7 +16,6 @@ import onnxruntime
 import torch
 from PIL import Image
 
-from dcgan.mnist import NUM_CLASSES
 from dcgan.networks import Generator, one_hot
 from dcgan.sampling import asked_digits, fixed_noise, generate, to_bytes
 from pipeline.base.device import set_up
@@ -70,9 +69,7 @@ def main() -> None:
                     " nothing was exported; another torch or onnxruntime may do better"
                 )
         images = generate(generator, fixed_noise(params.train.seed, generator.latent_dim, CPU))
-        columns = NUM_CLASSES if generator.conditional else 8  # a column for each digit
-        picture = tile(to_bytes(images).squeeze(1).numpy(), columns)
-        Image.fromarray(picture).save(folder / "samples.png")
+        Image.fromarray(tile(to_bytes(images).squeeze(1).numpy())).save(folder / "samples.png")
         facts = Facts(params, about, run_key, data, verdict, metrics, scale, errors)
         (folder / "model_card.md").write_text(model_card(facts), encoding="utf-8")
     print(f"{EXPORT}: " + ", ".join(sorted(file.name for file in EXPORT.iterdir())))

@@ -25,11 +25,14 @@ def noise_bank(seed: int, num_samples: int, latent_dim: int, device: torch.devic
 
 
 def asked_digits(generator: Generator, num_samples: int) -> Tensor | None:
-    """The digits, int64 [num_samples], that a conditional generator is asked for: 0 to 9, again
-    and again, so that every ten samples have one of each. None: it cannot be asked."""
+    """The digits, int64 [num_samples], that a conditional generator is asked for: every ten samples
+    have one of each, and so has every tenth sample. None: it cannot be asked."""
     if not generator.conditional:
         return None
-    return torch.arange(num_samples, device=next(generator.parameters()).device) % NUM_CLASSES
+    number = torch.arange(num_samples, device=next(generator.parameters()).device)
+    # Were each ten alike, every tenth sample would be one digit, and `metrics.frechet_sigma`, which
+    # leaves them out together, would leave out all of a digit.
+    return (number + number // NUM_CLASSES) % NUM_CLASSES
 
 
 @torch.no_grad()

@@ -12,9 +12,10 @@ from dcgan.judge import Judge, features_and_logits, fit
 from dcgan.measuring import Meter, by_digit, measure_epoch, reference, scale
 from dcgan.metrics import frechet_distance, moments, neighbour_radii
 from dcgan.mnist import Mnist, to_unit
+from dcgan.networks import Generator
 from dcgan.params import JudgeParams, MeasureParams
 from dcgan.probing import probe
-from dcgan.sampling import generate, noise_bank
+from dcgan.sampling import asked_digits, generate, noise_bank
 from dcgan.training import GanState
 from dcgan.training import fit as train
 from pipeline.base.cli import load_params
@@ -365,11 +366,26 @@ def test_a_conditional_run_is_measured_by_what_it_was_asked_for(meter: Meter, da
     assert state.averaged is not None
     metrics = measure_epoch(meter, state, data, "bce", FP32)
     number = MEASURE.num_training_samples
-    asked = torch.arange(number) % 10
+    asked = asked_digits(state.averaged, number)
+    assert asked is not None
     images = meter.samples(state.averaged, number)
     assert metrics.items() >= meter.quick(images, asked).items()
     raw = meter.samples(state.generator, number)
     assert metrics.items() >= probe(state.discriminator, raw, data, "bce", FP32, asked).items()
+
+
+def test_the_deviation_of_fd_is_that_of_other_noise_not_of_a_missing_digit(
+    able: Meter, data: Mnist
+) -> None:
+    generator = Generator(2, 4, 0.0, conditional=True)
+    asked = asked_digits(generator, 200)
+    assert asked is not None
+    # Real digits in the order that they would be asked for, and in any other.
+    of_digit = [data.train_images[data.train_labels == digit] for digit in range(10)]
+    places = [of_digit[digit][i // 10] for i, digit in enumerate(asked.tolist())]
+    images = to_unit(torch.stack(places))
+    shuffled = images[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
+    assert able.quick(images)["fd_sigma"] < 2 * able.quick(shuffled)["fd_sigma"]
 
 
 def test_by_digit_each_is_measured_against_its_own_kind_and_mixed_up_ones_are_told(

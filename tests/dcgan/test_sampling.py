@@ -76,6 +76,10 @@ def test_a_conditional_generator_is_asked_evenly_unless_told_otherwise() -> None
     assert asked is not None
     assert asked.bincount().tolist() == [30] * 10
     assert asked[:10].tolist() == [*range(10)]
+    for first in range(10):
+        assert len({*asked[10 * first : 10 * first + 10].tolist()}) == 10
+        # A group that the deviation of fd leaves out is a sample of all, not of one digit.
+        assert asked[first::10].bincount().tolist() == [3] * 10
     evenly = generate(generator, noise)
     assert torch.equal(evenly, generate(generator, noise, asked))
     sevens = generate(generator, noise, torch.full((300,), 7))
