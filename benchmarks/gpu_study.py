@@ -10,9 +10,9 @@ reads, a folder for each run. Needs this repository, MNIST's four IDX files, tor
 and Pillow; nothing else of the project's packages, no network, no tracker.
 
 The judge is that of models/ where it can be read, else one is trained on the spot; either is kept
-in checkpoints/gpu/judge, and a record by another judge is refused. Ended by --seconds, Ctrl-C,
-SIGTERM or a kill, the same command continues every run from its last whole epoch, on a CPU bit for
-bit.
+in checkpoints/gpu/judge, and a record by another judge is refused. When the --seconds are over,
+every run under way ends with its epoch; Ctrl-C, SIGTERM and kills end it at once. Then the same
+command continues every run after its last whole epoch, on a CPU bit for bit.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
     add("--folder", type=Path, default=RECORDS, help=f"of the records (default {RECORDS})")
     add("--seeds", type=up_to(1000), help="of each update (default replicate.seeds of params.yaml)")
     add("--workers", type=up_to(64), default=1, help="runs beside each other (default 1)")
-    add("--seconds", type=up_to(10**6), help="end after so many; else at the last run's end")
+    add("--seconds", type=up_to(10**6), help="begin no epoch after so many seconds")
     add("--dry-run", action="store_true", help="train nothing but a judge: plan and cost")
     arguments = parser.parse_args()
     # After the command line is known to be right: this takes seconds.

@@ -48,14 +48,15 @@ def study(options: Options, began: float) -> None:
     judge = kept_judge(data_hash, params.measure, torch.device("cpu"))
     print(f"judge: {judge.name[:16]}", flush=True)
     refuse_other_records(wanted, judge.name, params)
-    left = [Job(run, params, options.data) for run in wanted if not run.is_done()]
+    deadline = None if options.seconds is None else began + options.seconds
+    left = [Job(run, params, options.data, deadline) for run in wanted if not run.is_done()]
     epochs = params.replicate.epochs
-    print(f"{len(wanted)} runs of {epochs} epochs, {len(wanted) - len(left)} of them done")
+    done = len(wanted) - len(left)
+    print(f"{len(wanted)} runs of {epochs} epochs, {done} of them done", flush=True)
     if options.dry_run:
         _tell_cost(left[: options.workers], _Progress(left))
     elif left:
-        deadline = None if options.seconds is None else began + options.seconds
-        _train(left, options.workers, deadline)
+        _train(left, options.workers)
 
 
 def _load(folder: Path) -> tuple[Mnist, str]:
@@ -90,12 +91,11 @@ def _tell_cost(timed: Sequence[Job], progress: "_Progress") -> None:
     )
 
 
-def _train(left: Sequence[Job], workers: int, deadline: float | None) -> None:
+def _train(left: Sequence[Job], workers: int) -> None:
     """Train what is left, `workers` at a time."""
     progress = _Progress(left)
     with Interrupt() as interrupt:
-        pool = Pool(work, workers, left[0].study.runtime, interrupt, deadline)
-        pool.run(progress)
+        Pool(work, workers, left[0].study.runtime, interrupt).run(progress)
     progress.tell()
     _end_if(interrupt)
     if progress.epochs_left:
@@ -116,10 +116,10 @@ class _Progress:
         self._first = self._epochs_done()
 
     def next(self) -> Job | None:
-        return self._waiting.pop(0) if self._waiting else None
+        return self._waiting.pop(0) if self.awaited() else None
 
     def awaited(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._waiting) and not self._waiting[0].is_late()
 
     def watch(self) -> None:
         if time.monotonic() - self._told >= _TELL_SECONDS:

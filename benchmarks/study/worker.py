@@ -1,6 +1,7 @@
 """A worker of the study: trains one run, in a process of its own."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +26,22 @@ from pipeline.store.checkpoints import Checkpoints, run_hash
 
 @dataclass(frozen=True)
 class Job:
-    """A run to train; `study` are the study's parameters, `data` a folder with the digits."""
+    """A run to train.
+
+    Attributes:
+        study: the study's parameters.
+        data: a folder with the digits.
+        deadline: seconds since 1970, after which no epoch begins; None: none.
+    """
 
     run: Run
     study: Params
     data: Path
+    deadline: float | None
+
+    def is_late(self) -> bool:
+        """Whether the time is up."""
+        return self.deadline is not None and time.time() >= self.deadline
 
 
 class Bench:
@@ -80,8 +92,14 @@ def _work(job: Job, may_go_on: MayGoOn) -> None:
         "device": bench.device_name,
         "precision": precision_of(bench.params.runtime, bench.device),
     }
+    length = bench.params.train.steps_per_epoch
+
+    def go_on(step: int) -> bool:
+        # An epoch that has begun is worth its end; whoever sends SIGTERM will not wait for it.
+        return may_go_on(step) and not (step % length == 0 and job.is_late())
+
     with checkpoints.alone():
         training = Training(bench.params, bench.device, checkpoints, bench.measure)
-        if not training.leave_record(job.run.folder, facts, bench.images, may_go_on, grids=True):
+        if not training.leave_record(job.run.folder, facts, bench.images, go_on, grids=True):
             return
     shutil.rmtree(checkpoints.folder)
