@@ -17,7 +17,7 @@ from tests.bare import bare_path
 from tests.commands import refusal
 from tests.project import REPOSITORY, Project
 
-EPOCHS, LENGTH = 3, 60
+EPOCHS, LENGTH = 5, 40
 TINY = {"width": 2, "epochs": EPOCHS, "steps_per_epoch": LENGTH, "batch_size": 4}
 RUNS = {"joint-1", "frozen-1"}
 
