@@ -13,6 +13,7 @@ from benchmarks.study.runs import FOLDER
 from benchmarks.study.worker import Bench, Job, within_memory
 from benchmarks.timing import per_second
 from dcgan.runtime import precision_of
+from pipeline.base.cli import UserError
 from pipeline.base.interrupt import Interrupt
 from pipeline.base.pool import MayGoOn, Pool
 from pipeline.store.checkpoints import Checkpoints
@@ -48,7 +49,7 @@ class Timing:
 
 
 def costs(jobs: Sequence[Job], interrupt: Interrupt) -> list[Cost]:
-    """The cost of each job while all of them are at work; those alone that were timed in time."""
+    """The cost of each job while all of them are at work. Raises UserError if one never begins."""
     context = multiprocessing.get_context("forkserver")
     found, together = context.SimpleQueue(), context.Barrier(len(jobs))
     timings = _AtOnce([Timing(job, together, found) for job in jobs])
@@ -56,6 +57,8 @@ def costs(jobs: Sequence[Job], interrupt: Interrupt) -> list[Cost]:
     timed: list[Cost] = []
     while not found.empty():
         timed.append(found.get())
+    if len(timed) < len(jobs) and interrupt.received is None:
+        raise UserError("a worker did not begin in five minutes; try fewer --workers")
     return sorted(timed, key=lambda cost: cost.name)
 
 
@@ -80,7 +83,7 @@ def time_run(timing: Timing, _: MayGoOn) -> None:
         with within_memory():
             cost = _timed(timing)
     except threading.BrokenBarrierError:
-        return  # another one failed, and says why
+        return  # another one failed and says why, or is too late
     except BaseException:
         timing.together.abort()
         raise
