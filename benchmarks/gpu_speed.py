@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.contestants import Engine, Precision, random_images
 from benchmarks.operations import iteration_bytes, iteration_operations
 from benchmarks.recipes import recipe
-from benchmarks.timing import Row, machine, rounded, show, tables
+from benchmarks.timing import Row, machine, per_second, rounded, show, synchronise, tables
 from dcgan.params import TrainParams
 from dcgan.runtime import autocast
 from dcgan.training import iteration
@@ -105,28 +105,6 @@ def allow_tf32(allowed: bool) -> None:
     """Whether float32 products and convolutions may round their factors to 10 bits."""
     torch.backends.cuda.matmul.allow_tf32 = allowed
     torch.backends.cudnn.allow_tf32 = allowed
-
-
-def per_second(call: Callable[[], object], device: str, seconds: float, warm_up: int) -> float:
-    """Calls in a second, measured for at least `seconds`."""
-    for _ in range(warm_up):
-        call()
-    synchronise(device)
-    started, calls = time.perf_counter(), 0
-    while True:
-        for _ in range(10):
-            call()
-        synchronise(device)
-        calls += 10
-        passed = time.perf_counter() - started
-        if passed >= seconds:
-            return calls / passed
-
-
-def synchronise(device: str) -> None:
-    """Wait until the device has done what it was told."""
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def limits(device: str, size: int, seconds: float) -> tuple[dict[str, float], float]:

@@ -53,6 +53,28 @@ def times_faster(one: Sequence[float], other: Sequence[float]) -> float:
     return statistics.median(b / a for a, b in zip(one, other, strict=True))
 
 
+def per_second(call: Callable[[], object], device: str, seconds: float, warm_up: int) -> float:
+    """Calls in a second, measured for at least `seconds`."""
+    for _ in range(warm_up):
+        call()
+    synchronise(device)
+    started, calls = time.perf_counter(), 0
+    while True:
+        for _ in range(10):
+            call()
+        synchronise(device)
+        calls += 10
+        passed = time.perf_counter() - started
+        if passed >= seconds:
+            return calls / passed
+
+
+def synchronise(device: str) -> None:
+    """Wait until the device has done what it was told."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """Lower quartile, median, upper quartile; of a single value, that value."""
     if len(values) == 1:

@@ -14,10 +14,6 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from pipeline.base.orphan import end_with_dvc
 from pipeline.base.output import let_readers_leave
 from pipeline.base.params import Params
 from pipeline.base.partial import clear_abandoned, partial_name
@@ -55,7 +51,10 @@ class UserError(Exception):
 def run(main: Callable[[], object]) -> None:
     """Run a command. Errors of the user or of the machine become one line and an exit status."""
     let_readers_leave()
-    end_with_dvc()
+    if "DVC_STAGE" in os.environ:
+        from pipeline.base.orphan import end_with_dvc  # here: a bare GPU machine lacks psutil
+
+        end_with_dvc()
     # As Ctrl-C does: what is half-written is cleared away.
     before = signal.signal(signal.SIGTERM, _interrupt)
     hook, sys.unraisablehook = sys.unraisablehook, _lost
@@ -116,6 +115,9 @@ def _say(message: str, status: int) -> int:
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file, by YAML 1.2, in which `2e-4` is a number."""
+    from ruamel.yaml import YAML  # here: a bare GPU machine lacks it
+    from ruamel.yaml.error import YAMLError
+
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

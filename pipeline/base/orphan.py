@@ -14,8 +14,6 @@ _LOOK_SECONDS = 0.5
 @functools.cache  # once: a second SIGTERM would not wait for the end of a step
 def end_with_dvc() -> None:
     """In a process that DVC runs as a stage: from now on, SIGTERM to itself once DVC is gone."""
-    if "DVC_STAGE" not in os.environ:
-        return
     # DVC runs a command by a shell, which may or may not become the command.
     others = (process for process in psutil.Process().parents() if not _is_shell(process))
     dvc = next(others, None)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tabulate import tabulate
 
 from dcgan.training import SIGNALS
 from ganverdict.alarms import Alarm
@@ -129,6 +128,8 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
 
 def table(records: Sequence[Record]) -> str:
     """The rows to read on a screen."""
+    from tabulate import tabulate  # here: a bare GPU machine lacks it
+
     headers = ("run", "verdict", "best", "fd", "at 32", "last", "min g_loss", "max d_loss")
     rows = [_cells(record) for record in records]
     text: str = tabulate(rows, headers, disable_numparse=True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.base.cli import UserError, read_yaml
+import yaml
+
+from pipeline.base.cli import UserError
 from pipeline.base.params import Params
 from pipeline.base.paths import JUDGE
 from pipeline.replication.records import is_whole, read_facts
@@ -42,25 +44,26 @@ class Run:
     def params(self, params: Params) -> Params:
         """The present parameters with what this run has of its own."""
         name, differing = RECIPES[self.recipe]
-        values = {**dataclasses.asdict(params.train), **read_yaml(_RECIPES / f"{name}.yaml")}
+        text = (_RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+        values = {**dataclasses.asdict(params.train), **yaml.safe_load(text)}
         size = {"width": params.replicate.width, "epochs": params.replicate.epochs}
         own = {"seed": self.seed, "sample_every": 0, "stop": "never"}
         whole = {**dataclasses.asdict(params), "train": {**values, **differing, **size, **own}}
         return Params.from_mapping(whole)
 
     def facts(self, params: Params) -> dict[str, Any]:
-        """What its record says from the start: all that the metrics depend on.
+        """What its record says from the start; `params` are the present ones."""
+        return self.facts_by(hashlib.sha256(JUDGE.read_bytes()).hexdigest(), params)
 
-        Args:
-            params: the present ones.
-        """
+    def facts_by(self, judge: str, params: Params) -> dict[str, Any]:
+        """The same for a judge that is named by its digest: all that the metrics depend on."""
         own = self.params(params)
         return {
             "recipe": self.recipe,
             "seed": self.seed,
             "train": dataclasses.asdict(own.train),
             "measure": dataclasses.asdict(own.measure),
-            "judge": hashlib.sha256(JUDGE.read_bytes()).hexdigest(),
+            "judge": judge,
         }
 
     def is_done(self) -> bool:
@@ -87,7 +90,7 @@ def refuse_other_records(runs: Sequence[Run], params: Params) -> None:
     run = next(iter(others))
     more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
     raise UserError(
-        f"{run.folder}{more}: made with {_in_short(others[run])}; it stays as it is, and "
+        f"{run.folder}{more}: made with {in_short(others[run])}; it stays as it is, and "
         f"`python -m pipeline.replicate --folder {run.root}-2` makes the experiment anew beside it"
     )
 
@@ -109,7 +112,8 @@ def differences(kept: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]
     return differing
 
 
-def _in_short(differing: Sequence[str]) -> str:
+def in_short(differing: Sequence[str]) -> str:
+    """The first of what differs, for one line."""
     more = [f"{len(differing) - 3} other differences"] if len(differing) > 3 else []
     return ", ".join([*differing[:3], *more])
 

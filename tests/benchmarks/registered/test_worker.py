@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import untracked
 from benchmarks.registered import runs as runs_module
 from benchmarks.registered import worker
 from benchmarks.registered.registration import Group, Registration
@@ -114,7 +115,7 @@ def test_few_digits_are_all_that_g_and_d_see(root: Path, monkeypatch: pytest.Mon
         seen.append(len(arguments[1]))
         yield from fit(*arguments)
 
-    monkeypatch.setattr(worker, "fit", counting)
+    monkeypatch.setattr(untracked, "fit", counting)
     for group in (FEW, ALL):
         work(job(root, group), lambda _: False)
     assert seen == [12, 200]
@@ -132,7 +133,7 @@ def test_a_run_that_breaks_down_has_come_to_its_end_and_is_diverged(
                 return
             yield report
 
-    monkeypatch.setattr(worker, "fit", failing)
+    monkeypatch.setattr(untracked, "fit", failing)
     one = job(root)
     work(one, lambda _: True)
     assert one.run.is_done
