@@ -35,9 +35,9 @@ from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.params import flat
 from pipeline.base.paths import DATA, JUDGE_REPORT, METRICS, PAGE, PLOTS
-from pipeline.pages.digits import Digits
 from pipeline.pages.origin import Origin
-from pipeline.pages.run import page
+from pipeline.pages.run.digits import Digits
+from pipeline.pages.run.page import page
 from pipeline.plots import training as plots
 from pipeline.store.data import load_data
 from pipeline.store.outcome import Outcome, read_outcome

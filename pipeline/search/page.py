@@ -4,8 +4,8 @@ import dataclasses
 import shlex
 
 from pipeline.base.params import Params
-from pipeline.pages.intervals import PRESENT, Confirmation
-from pipeline.pages.sweep import COMMAND, Sweep
+from pipeline.pages.sweep.intervals import PRESENT, Confirmation
+from pipeline.pages.sweep.page import COMMAND, Sweep
 from pipeline.search.confirmation import Confirmed
 from pipeline.search.result import Findings, curve_of, plotted
 from pipeline.search.study import DEFAULT_STORAGE

@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from pipeline.base.cli import write_json, write_whole
 from pipeline.base.interval import CONFIDENCE
-from pipeline.pages.trials import Choice
+from pipeline.pages.sweep.trials import Choice
 from pipeline.plots.search import SearchPlots, TrialCurve
 from pipeline.search.confirmation import Confirmed
 from pipeline.search.study import Trial

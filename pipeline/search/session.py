@@ -15,7 +15,7 @@ from pipeline.base.params import Params, flat
 from pipeline.base.paths import DATA, PAGE, TUNE
 from pipeline.base.pool import Pool
 from pipeline.pages.origin import Origin
-from pipeline.pages.sweep import page
+from pipeline.pages.sweep.page import page
 from pipeline.plots.search import draw
 from pipeline.search.apply import apply
 from pipeline.search.confirmation import (

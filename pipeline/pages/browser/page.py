@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from pipeline.pages.run import replay
+from pipeline.pages.run.page import replay
 from pipeline.store.outcome import Outcome
 
 _FILES = {

@@ -14,12 +14,12 @@ from selenium.webdriver.chrome.service import Service
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
 from ganverdict.verdict import Remedy, Verdict
-from pipeline.pages.intervals import PRESENT, Confirmation
 from pipeline.pages.origin import Origin
-from pipeline.pages.run import page as page_of
-from pipeline.pages.sweep import Sweep
-from pipeline.pages.sweep import page as page_of_sweep
-from pipeline.pages.trials import Choice
+from pipeline.pages.run.page import page as page_of
+from pipeline.pages.sweep.intervals import PRESENT, Confirmation
+from pipeline.pages.sweep.page import Sweep
+from pipeline.pages.sweep.page import page as page_of_sweep
+from pipeline.pages.sweep.trials import Choice
 from pipeline.plots.search import TrialCurve
 from pipeline.store.outcome import Outcome
 from tests.idx import draw_digits

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from pipeline.pages.origin import Origin
-from pipeline.pages.sweep import page
+from pipeline.pages.sweep.page import page
 from pipeline.search.confirmation import Confirmed
 from pipeline.search.page import sweep
 from pipeline.search.result import Findings, result

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.pages.trials import Choice
+from pipeline.pages.sweep.trials import Choice
 from pipeline.plots.search import best_epoch, draw
 from pipeline.search.confirmation import Candidate, Confirmed
 from pipeline.search.result import Findings, plotted, result, table, write

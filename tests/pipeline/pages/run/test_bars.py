@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.pages.bars import bars, position
+from pipeline.pages.run.bars import bars, position
 
 FD = {"floor": 0.1, "test": 0.2, "noise": 1000.0}
 

@@ -2,7 +2,7 @@ from typing import Any
 
 from bokeh.models.glyphs import Segment
 
-from pipeline.pages.intervals import candidates, intervals
+from pipeline.pages.sweep.intervals import candidates, intervals
 from tests.pipeline.pages.conftest import CONFIRMED, TRIALS, confirmation
 from tests.pipeline.pages.figures import glyphs
 

@@ -16,7 +16,7 @@ from bokeh.transform import transform
 
 from ganverdict.curves import GREY
 from ganverdict.report import blank, in_ink, log_range, log_ticks
-from pipeline.pages.trials import Choice, about, best_fd, hover, number
+from pipeline.pages.sweep.trials import Choice, about, best_fd, hover, number
 from pipeline.plots.search import LOOKS, TrialCurve
 
 _ROOM = 1.1  # times the rates, around the outermost, whose marks are large

@@ -6,7 +6,7 @@ import pytest
 from bokeh.embed import json_item
 from bokeh.models.glyphs import Scatter
 
-from pipeline.pages.learning import boxes, curves, kinds
+from pipeline.pages.sweep.learning import boxes, curves, kinds
 from tests.pipeline.pages.conftest import SWEEP, TRIALS, curve
 from tests.pipeline.pages.figures import glyphs
 

@@ -13,7 +13,7 @@ from bokeh.plotting import figure
 from ganverdict.curves import BLUE, GREY
 from ganverdict.report import ALONG, blank, log_range, text_of
 from pipeline.pages.images import spread
-from pipeline.pages.trials import Choice, about, hover, number
+from pipeline.pages.sweep.trials import Choice, about, hover, number
 from pipeline.plots.search import LOOKS, TrialCurve
 
 Kinds = Mapping[str, Sequence[TrialCurve]]

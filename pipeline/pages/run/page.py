@@ -10,12 +10,12 @@ from ganverdict.assessment import Assessment
 from ganverdict.log import Log
 from ganverdict.report import chart, document, section
 from pipeline.base.paths import EPOCHS, STEPS, STOP
-from pipeline.pages.bars import bars
-from pipeline.pages.digits import Digits, digits_asked_for
 from pipeline.pages.images import side_by_side, slider, spread
 from pipeline.pages.layout import script, style, table, titled
 from pipeline.pages.origin import Origin, again, parameters
-from pipeline.pages.stops import stops
+from pipeline.pages.run.bars import bars
+from pipeline.pages.run.digits import Digits, digits_asked_for
+from pipeline.pages.run.stops import stops
 from pipeline.store.columns import Columns
 from pipeline.store.outcome import Outcome, verdict_of
 
@@ -53,7 +53,7 @@ def page(
         "real digits (test set)": real,
     }
     body = [
-        style("pages.css", "images.css", "run.css"),
+        style("pages.css", "images.css", "run/run.css"),
         section(assessment, _CURVES, drawn is not None, False),
         titled("Stopping elsewhere", _stops(outcome, metrics["epoch"])),
         titled("Samples of the same noise", replay(outcome, metrics["step"])),

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.pages.sweep import MOST_TRIALS, page
-from pipeline.pages.trials import Choice
+from pipeline.pages.sweep.page import MOST_TRIALS, page
+from pipeline.pages.sweep.trials import Choice
 from tests.ganverdict.test_report import Page
 from tests.pipeline.pages.conftest import HOSTILE, ORIGIN, SWEEP, TRIALS, confirmation, curve
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from ganverdict.report import document, slot, text_of
 from pipeline.base.paths import TUNE
-from pipeline.pages.intervals import PRESENT, Confirmation, candidates, intervals
 from pipeline.pages.layout import commands, script, style, titled
-from pipeline.pages.learning import boxes, curves, kinds
 from pipeline.pages.origin import Origin, again, parameters
-from pipeline.pages.rates import rates
-from pipeline.pages.trials import Choice, by_value, rows
+from pipeline.pages.sweep.intervals import PRESENT, Confirmation, candidates, intervals
+from pipeline.pages.sweep.learning import boxes, curves, kinds
+from pipeline.pages.sweep.rates import rates
+from pipeline.pages.sweep.trials import Choice, by_value, rows
 from pipeline.plots.search import TrialCurve
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def page(sweep: Sweep, origin: Origin) -> bytes:
         else ""
     )
     figures: dict[str, UIElement] = {}
-    body = [style("pages.css", "sweep.css"), _summary(sweep)]
+    body = [style("pages.css", "sweep/sweep.css"), _summary(sweep)]
     if measured := kinds(shown, sweep.best):
         figures["curves"] = curves(measured, sweep.best)
         content = left_out + _HOW_TO_READ + boxes(measured, sweep.best) + _figure("curves")
@@ -96,7 +96,7 @@ def page(sweep: Sweep, origin: Origin) -> bytes:
     body += [
         titled("How to make it again", how + beside),
         titled("Parameters", parameters(origin.params, "tune")),
-        script("kinds.js", "sort.js"),
+        script("sweep/kinds.js", "sweep/sort.js"),
     ]
     return document(f"Sweep {sweep.study}", body, figures, by=COMMAND)
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 
-from pipeline.pages.stops import stops
+from pipeline.pages.run.stops import stops
 from pipeline.store.outcome import Outcome
 from tests.pipeline.pages.conftest import BEST, EPOCHS
 

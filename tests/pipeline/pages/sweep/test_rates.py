@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.pages.rates import rates
+from pipeline.pages.sweep.rates import rates
 from tests.pipeline.pages.conftest import SWEEP, TRIALS
 from tests.pipeline.pages.figures import glyphs
 

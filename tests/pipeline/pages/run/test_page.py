@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.base.cli import UserError
 from pipeline.pages.origin import Origin
-from pipeline.pages.run import page as page_of
+from pipeline.pages.run.page import page as page_of
 from pipeline.store.outcome import Outcome
 from tests.ganverdict.test_report import Page
 from tests.pipeline.pages.conftest import HOSTILE, METRICS, REAL, SCALE
