@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks.recipes import recipe
 from dcgan.measuring import Meter, measure_epoch
 from dcgan.mnist import Mnist
 from dcgan.params import TrainParams
@@ -94,7 +95,7 @@ def write_table(rows: list[Row]) -> None:
 
 
 def train_params(base: TrainParams, training: Training) -> TrainParams:
-    """The present recipe, narrow, with the rates of `training`; one dropout for the whole map."""
+    """The recipe `base`, narrow, with the rates of `training`; one dropout for the whole map."""
     return dataclasses.replace(
         base,
         seed=training.seed,
@@ -123,7 +124,7 @@ def _prepared() -> tuple[Params, Mnist, Meter]:
 def record(training: Training) -> list[Row]:
     """Train once; a row for each epoch, the last one without metrics if it failed."""
     params, data, meter = _prepared()
-    train = train_params(params.train, training)
+    train = train_params(recipe("classic"), training)
     state = GanState(train, torch.device("cpu"))
     rows = []
     for report in fit(

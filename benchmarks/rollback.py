@@ -38,8 +38,8 @@ from pipeline.store.weights import load_generator, load_meter
 from pipeline.training.run import TrainingRun
 
 RECORDS = Path(".validation/rollback")
-RECIPES = ("joint", "default", "few")
-"""The original's joint update; the present parameters; these with few digits, which D memorises."""
+RECIPES = ("joint", "classic", "few")
+"""The original's joint update; the recipe classic; that with few digits, which D memorises."""
 FEW_DIGITS = 3000
 STOPS = ("never", "rollback")
 
@@ -61,7 +61,7 @@ class Task(NamedTuple):
         own |= dict(self.size)
         if self.recipe == "joint":
             return recipe("blog", freeze_discriminator=False, **own)
-        return dataclasses.replace(default_params().train, **own)
+        return recipe("classic", **own)
 
 
 @functools.cache

@@ -24,7 +24,7 @@ def test_rules_are_compared_seed_by_seed_where_each_kept_something() -> None:
 
 
 def test_both_runs_of_a_seed_differ_in_nothing_but_what_ends_them() -> None:
-    for name in ("joint", "default", "few"):
+    for name in ("joint", "classic", "few"):
         never, rolls_back = (
             Task(name, 1, stop, (("width", 4), ("epochs", 9))).train
             for stop in ("never", "rollback")
