@@ -26,7 +26,7 @@ from ganverdict.command import (
 )
 from ganverdict.following import follow
 from ganverdict.formats import ReadError, read
-from ganverdict.formats.names import role
+from ganverdict.formats.names import role, words
 from ganverdict.log import Log
 from ganverdict.signals import SIGNALS
 from ganverdict.verdict import STATUSES, WENT_WRONG
@@ -221,7 +221,8 @@ def _renamed(pairs: Sequence[str]) -> dict[str, str]:
     renamed: dict[str, str] = {}
     for pair in pairs:
         ours, equals, theirs = pair.partition("=")
-        if not equals or not ours or role(ours).kind not in ("step", "signal", "measure"):
+        # A column without a word for a name is an index; nobody calls one of ours so.
+        if not equals or not words(ours) or role(ours).kind not in ("step", "signal", "measure"):
             raise CallError(
                 f"--map {pair}: must be OURS=THEIRS, where OURS is one of {', '.join(_MAPPED)}"
             )

@@ -111,6 +111,7 @@ NONSENSE = st.sampled_from(
 
 @settings(max_examples=times(60, 600), suppress_health_check=QUIET)
 @example((tune, "--study"), "\n")  # an error that quotes it stays one line
+@example((stop, "--map"), ";=")  # a name without a letter
 @given(
     st.sampled_from([(command, name) for command, names in OPTIONS.items() for name in names]),
     NONSENSE | st.text("xyz;$'\"\\/ -=", min_size=1, max_size=20),

@@ -184,6 +184,7 @@ def test_help_names_every_option(command: Command) -> None:
         (["log.csv", "--loss", "mse"], "invalid choice: 'mse'"),
         (["log.csv", "--map", "d_loss"], "--map d_loss: must be OURS=THEIRS"),
         (["log.csv", "--map", "colour=x"], "OURS is one of step, epoch, d_loss"),
+        (["log.csv", "--map", ";=x"], "--map ;=x: must be OURS=THEIRS"),
         (["log.csv", "--map", "d_loss=x"], "no column 'x' for d_loss"),
         (["log.csv", "--map", "d_loss=a", "--map", "d_loss=b"], "d_loss is a already"),
         (["log.csv", "--steps-per-epoch", "0"], "must be a number from 1"),
