@@ -48,6 +48,7 @@ from pipeline.tracking.run import TrackedRun
 
 Metrics = dict[str, float]
 
+_PARTS, _PARTS_OF_DIGITS = 11, 2  # two generators, eight pictures, the animation; two pictures
 _SHOWN_EPOCHS = (1, 10, 30)  # and the last, as in the original text
 _SHOWN_SAMPLES = 12
 _SHOWN_NEIGHBOURS = 4
@@ -62,7 +63,9 @@ def main() -> None:
     data = load_data()
     device = set_up(params.runtime)
     meter = load_meter(params.measure, device)
-    with progress_bar(total=10, desc="evaluate", unit="part") as bar:
+    conditional = outcome.best[0].conditional
+    parts = _PARTS + (_PARTS_OF_DIGITS if conditional else 0)
+    with progress_bar(total=parts, desc="evaluate", unit="part") as bar:
         best, samples = measure(meter, *outcome.best)
         digits = asked_for(meter, outcome.best[0], samples, data)
         bar.update()

@@ -10,6 +10,7 @@ from dcgan.measuring import Meter, reference, scale
 from pipeline.base.device import set_up
 from pipeline.base.paths import DATA, JUDGE, JUDGE_REPORT, REFERENCE
 from pipeline.store.data import load_data
+from pipeline.store.exam import examine
 from pipeline.store.weights import save_tensors
 
 MIN_TRAINING, MIN_TEST = 100, 20  # ten groups of two, and neighbours within a half
@@ -33,14 +34,7 @@ def main() -> None:
             bar.set_postfix(loss=f"{report.loss:.4f}")
             bar.update()
     judge = report.judge.cpu()
-    counts = judging.confusion(judge, data.test_images, data.test_labels)
-    accuracy = counts.trace().item() / counts.sum().item()
-    if accuracy < params.judge.min_accuracy:
-        raise UserError(
-            f"the judge is right on {accuracy:.2%} of the test digits, less than "
-            f"judge.min_accuracy = {params.judge.min_accuracy:g}; give it more judge.epochs, or "
-            "lower judge.min_accuracy where the data are harder than MNIST"
-        )
+    counts, accuracy = examine(judge, data, params.judge)
     print(f"judge: right on {accuracy:.2%} of {int(counts.sum())} test digits")
     against = reference(judge, data, params.measure)
     known = scale(Meter(judge, against, params.measure), data)

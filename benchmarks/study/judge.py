@@ -23,6 +23,7 @@ from pipeline.base import paths
 from pipeline.base.cli import UserError
 from pipeline.base.params import Params
 from pipeline.store.checkpoints import Checkpoints
+from pipeline.store.exam import examine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,13 +102,7 @@ def _trained(data: Mnist, params: Params, device: torch.device) -> tuple[str, Me
         seconds = time.monotonic() - started
         print(f"judge: epoch {report.epoch} of {params.judge.epochs}, {seconds:.0f} s", flush=True)
     judge = report.judge.cpu()
-    counts = judging.confusion(judge, data.test_images, data.test_labels)
-    accuracy = counts.trace().item() / counts.sum().item()
-    if accuracy < params.judge.min_accuracy:
-        raise UserError(
-            f"the judge is right on {accuracy:.2%} of the test digits, less than "
-            f"judge.min_accuracy = {params.judge.min_accuracy:g}; are these MNIST's files?"
-        )
+    _, accuracy = examine(judge, data, params.judge)
     against = reference(judge, data, params.measure)
     name = _digest(judge.state_dict())
     seconds = time.monotonic() - started

@@ -130,6 +130,16 @@ def images_of(folder: Path, noise: torch.Tensor) -> torch.Tensor:
     return generate(load_generator(folder / GENERATOR_BEST)[0], noise)
 
 
+def run_examples(card: str) -> None:
+    """All three draw 64 images."""
+    examples = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(examples) == 3
+    for example in examples:
+        names: dict[str, torch.Tensor] = {}
+        exec(example, names)  # noqa: S102
+        assert tuple(names["images"].shape) == (64, 1, 28, 28)
+
+
 def some_noise(folder: Path, batch: int) -> torch.Tensor:
     generator, _ = load_generator(folder / GENERATOR_BEST)
     rng = random_generator("cpu", batch, "test")
@@ -204,12 +214,7 @@ def test_the_card_of_a_conditional_one_tells_how_to_ask_and_its_examples_run(
     assert "100 numbers from U(-1, 1)\nand a digit in" in card
     assert "python -m pipeline.generate --digits 2026" in card
     assert "no way to ask" not in card
-    examples = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert len(examples) == 3
-    for example in examples:
-        names: dict[str, torch.Tensor] = {}
-        exec(example, names)  # noqa: S102
-        assert tuple(names["images"].shape) == (64, 1, 28, 28)
+    run_examples(card)
 
 
 def test_the_onnx_file_is_whole_in_itself_and_names_no_folder_of_this_machine(
@@ -242,12 +247,7 @@ def test_the_card_tells_recipe_data_figures_scale_and_licence(exported: Path) ->
 def test_the_examples_of_the_card_run(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(exported / EXPORT)
     card = Path("model_card.md").read_text()
-    examples = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-    assert len(examples) == 3
-    for example in examples:
-        names: dict[str, torch.Tensor] = {}
-        exec(example, names)  # noqa: S102
-        assert tuple(names["images"].shape) == (64, 1, 28, 28)
+    run_examples(card)
     assert re.findall(r"!\[.*\]\((.*)\)", card) == ["samples.png"]
 
 

@@ -86,7 +86,7 @@ def test_where_it_cannot_be_read_one_is_trained(
 
 def test_a_judge_that_errs_too_often_is_not_kept(folder: Path) -> None:
     strict = dataclasses.replace(PARAMS, judge=dataclasses.replace(JUDGE, min_accuracy=1.0))
-    with pytest.raises(UserError, match=r"less than judge.min_accuracy = 1; are these MNIST's"):
+    with pytest.raises(UserError, match=r"less than judge.min_accuracy = 1; give it"):
         keep(strict)
     assert not (folder / "state.pt").exists()
 
