@@ -19,6 +19,11 @@ import torch
 
 Row = dict[str, object]
 
+CLOCKS: dict[str, Callable[[], float]] = {
+    "wall": time.perf_counter,
+    "processor": time.process_time,  # of all threads together; neighbours do not lengthen it
+}
+
 
 @dataclass
 class Times:
@@ -51,6 +56,18 @@ def alternate(contestants: Mapping[str, Callable[[], object]], rounds: int) -> d
 def times_faster(one: Sequence[float], other: Sequence[float]) -> float:
     """How many times as fast `one` is as `other`: the median over rounds of other / one."""
     return statistics.median(b / a for a, b in zip(one, other, strict=True))
+
+
+def call_for(
+    seconds: float, call: Callable[[], object], clock: Callable[[], float]
+) -> tuple[int, float]:
+    """Call until so many seconds have passed by `clock`: how often, and how long it took."""
+    started, calls, passed = clock(), 0, 0.0
+    while passed < seconds:
+        call()
+        calls += 1
+        passed = clock() - started
+    return calls, passed
 
 
 def per_second(call: Callable[[], object], device: str, seconds: float, warm_up: int) -> float:
