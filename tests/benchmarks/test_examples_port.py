@@ -68,13 +68,13 @@ def test_an_iteration_is_adam_s_step_of_each_network_on_its_own_loss() -> None:
     weights = [*discriminator.parameters()]
     with torch.no_grad():
         for weight, slope in zip(weights, torch.autograd.grad(wanted, weights), strict=True):
-            weight -= 2e-4 * slope / (slope.abs() + 1e-8)  # Adam's first step
+            weight.sub_(2e-4 * slope / (slope.abs() + 1e-8))  # Adam's first step
     wanted = -discriminator(fake).log().mean()
     assert abs(wanted.item() - g_loss) < 1e-3
     weights = [*generator.parameters()]
     with torch.no_grad():
         for weight, slope in zip(weights, torch.autograd.grad(wanted, weights), strict=True):
-            weight -= 2e-4 * slope / (slope.abs() + 1e-8)
+            weight.sub_(2e-4 * slope / (slope.abs() + 1e-8))
     for one, other in ((port.generator, generator), (port.discriminator, discriminator)):
         for moved, expected in zip(one.parameters(), other.parameters(), strict=True):
             # Where a slope is next to nothing, its sign is rounding's.

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import time_to_quality, turns
+from benchmarks import time_to_quality
 from benchmarks.recipes import default_params
 from benchmarks.time_to_quality import (
     COLOURS,
@@ -239,7 +239,7 @@ def project(tmp_path: Path, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.setattr(time_to_quality, "load_meter", lambda *_: meter)
     monkeypatch.setattr(time_to_quality, "load_data", lambda: DATA)
     count = iter(range(10**6))
-    monkeypatch.setitem(turns.CLOCKS, "wall", lambda: float(next(count)))
+    monkeypatch.setitem(CLOCKS, "wall", lambda: float(next(count)))
     arguments = ["--limit", "7", "--seeds", "2", "--width", "2", "--out", str(tmp_path / "out")]
     arguments += ["--keras", str(tmp_path / "absent")]
     monkeypatch.setattr(sys, "argv", ["command", *arguments])
