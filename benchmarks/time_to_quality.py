@@ -14,8 +14,8 @@ Each has a clock of its own that runs while it trains; after every slice the jud
 its samples with the training digits, as at the end of each of this project's epochs.
 
 Every measurement is added to reports/time_to_quality/curves.csv. Interrupted, the same command goes
-on: a contestant's training of a seed that had not come to its end begins anew. Prints one JSON line
-for each contestant and threshold, then a table, and draws fd.png beside the measurements.
+on: a training that had not come to the limit begins anew. Prints one JSON line for each contestant
+and threshold, then a table, and draws fd.png beside the measurements.
 """
 
 import argparse
@@ -61,7 +61,7 @@ Curves = Mapping[tuple[str, int], Points]
 
 
 class Setting(NamedTuple):
-    """What measurements must share to be compared; a fresh one is trained anew."""
+    """What measurements must share to be compared."""
 
     machine: str
     clock: str
@@ -302,14 +302,19 @@ def missing_trainings(
 
 
 def curves_of(
-    table: Sequence[Measurement], setting: Setting, names: Sequence[str]
+    table: Sequence[Measurement], setting: Setting, names: Sequence[str], limit: float
 ) -> dict[tuple[str, int], list[tuple[float, float]]]:
-    """Seconds and fd of one setting by contestant, in the order of `names`, and seed."""
+    """Seconds and fd of one setting by contestant, in the order of `names`, and seed.
+
+    A curve ends with its first measurement at or after the limit, where it has come so far.
+    """
     curves: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for name in names:
         for row in table:
             if (row.setting, row.contestant) == (setting, name):
-                curves.setdefault((name, row.seed), []).append((row.seconds, row.fd))
+                curve = curves.setdefault((name, row.seed), [])
+                if not curve or curve[-1][0] < limit:
+                    curve.append((row.seconds, row.fd))
     return curves
 
 
@@ -322,7 +327,7 @@ def main() -> None:
         print(f"keras: no {arguments.keras}; it is left out", file=sys.stderr)
         names.remove("keras")
     path = arguments.out / "curves.csv"
-    curves = curves_of(read_table(path), bench.setting, names)
+    curves = curves_of(read_table(path), bench.setting, names, arguments.limit)
     missing = missing_trainings(curves, names, arguments.seeds, arguments.limit)
     trainings, slices = sum(map(len, missing.values())), len(marks(arguments.limit))
     plan: Row = {
@@ -339,7 +344,8 @@ def main() -> None:
     show(machine(**plan))
     if arguments.dry_run:
         return
-    curves = curves_of(measure(bench, path, missing, arguments.limit), bench.setting, names)
+    table = measure(bench, path, missing, arguments.limit)
+    curves = curves_of(table, bench.setting, names, arguments.limit)
     rows = [show(row) for row in compare(curves)]
     print("\n" + tables(rows))
     save(draw(curves, arguments.clock), arguments.out / "fd.png")

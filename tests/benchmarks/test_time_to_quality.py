@@ -180,8 +180,11 @@ def test_what_is_missing_is_what_has_not_trained_for_as_long_as_the_limit(tmp_pa
     ]
     write_table(tmp_path / "curves.csv", rows)
     assert read_table(tmp_path / "curves.csv") == rows
-    curves = curves_of(rows, SETTING, ["default", "keras"])
+    names = ["default", "keras"]
+    assert curves_of(rows, SETTING, names, 5.0)["default", 1] == [(5.0, 30.5)]
+    curves = curves_of(rows, SETTING, names, 10.0)
     assert curves["default", 1] == [(5.0, 30.5), (10.001, 20.25)]
+    assert curves == curves_of(rows, SETTING, names, 99.0)
     missing = missing_trainings(curves, ["default", "keras"], 2, 10.0)
     assert missing == {1: ["keras"], 2: ["default", "keras"]}
     assert missing_trainings(curves, ["default"], 1, 10.0) == {}
