@@ -29,7 +29,7 @@ from pipeline.search.study import TrialResult
 from pipeline.tune import seconds
 from tests.ganverdict.test_report import Page
 from tests.postgres import postgres
-from tests.project import REPOSITORY, Project
+from tests.project import REPOSITORY, Checkout, Project
 from tests.searches import SHIPPED, trial
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 EPOCHS, STEPS_PER_EPOCH = 4, 20
 TRIALS = 3
-PICTURES = {"curves", "map", "best_epoch", "history", "cost", "importances"}
+PICTURES = {"curves", "map", "best_fd", "best_epoch", "history", "cost", "importances"}
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A clone with data and judge in place, and a small search."""
     project = Project(tmp_path_factory.mktemp("tune") / "clone")
     project.set_params(
@@ -61,11 +61,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def copied(project: Project, folder: Path) -> Project:
-    copy = object.__new__(Project)
-    copy.folder = folder
+def copied(project: Checkout, folder: Path) -> Checkout:
     shutil.copytree(project.folder, folder)
-    return copy
+    return Checkout(folder)
 
 
 def rows(database: Path, sql: str, *values: str) -> list[Any]:
@@ -101,7 +99,7 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_a_sweep_interrupted_and_continued_is_whole_and_its_choice_is_applied(
-    prepared: Project, tmp_path: Path
+    prepared: Checkout, tmp_path: Path
 ) -> None:
     project = copied(prepared, tmp_path / "clone")
     database = project.folder / "tune.db"
@@ -169,7 +167,7 @@ def test_a_sweep_interrupted_and_continued_is_whole_and_its_choice_is_applied(
 
 @pytest.mark.slow
 def test_machines_share_a_postgresql_and_a_killed_workers_trial_is_tried_again_once(
-    prepared: Project, tmp_path: Path
+    prepared: Checkout, tmp_path: Path
 ) -> None:
     projects = [copied(prepared, tmp_path / name) for name in ("one", "two")]
     # The second try may be on either machine, and finds the checkpoint where they share the folder.
@@ -266,7 +264,7 @@ def test_the_first_trial_is_the_present_recipe_which_is_confirmed_once(
     params = dataclasses.replace(SHIPPED, train=train)
     sweep = opened(tmp_path, monkeypatch, params)
     (present,) = sweep.study.trials()
-    assert (present.lr_g, present.lr_d) == (train.lr_g, train.lr_d)
+    assert present.recipe == {"lr_g": train.lr_g, "lr_d": train.lr_d}
     facts = {"best_epoch": 3, "reason": ""}
     sweep.study.run_next(1, lambda _: TrialResult("complete", 1.0, facts))
     assert [each.name for each in candidates(sweep.study.trials(), params)] == ["current"]

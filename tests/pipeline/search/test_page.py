@@ -11,6 +11,7 @@ from pipeline.search.confirmation import Confirmed
 from pipeline.search.page import sweep
 from pipeline.search.result import Findings, result
 from pipeline.search.study import DEFAULT_STORAGE
+from pipeline.tune import seconds
 from tests.ganverdict.test_report import Page
 from tests.pipeline.search.test_result import FOUND, OTHER, PRESENT, TRIALS, WRONG, findings
 from tests.searches import SHIPPED
@@ -20,20 +21,21 @@ HERE = DEFAULT_STORAGE
 
 def text(found: Findings, storage: str = HERE, interrupted: bool = False) -> str:
     """The page as it is shown."""
-    content = sweep(found, SHIPPED, storage, interrupted)
+    content = sweep(found, SHIPPED, storage, None, interrupted)
     return Page(page(content, Origin({}, "feedbeef", {}))).shown
 
 
 def test_its_numbers_are_those_of_the_result() -> None:
-    told, content = result(FOUND), sweep(FOUND, SHIPPED, HERE, False)
+    told, content = result(FOUND), sweep(FOUND, SHIPPED, HERE, None, False)
     assert content.best is not None
     chosen = told["chosen"]
-    assert {name: getattr(content.best, name) for name in ("lr_g", "lr_d", "epochs", "fd")} == {
+    best = content.best
+    assert {**best.recipe, "epochs": best.epochs, "fd": best.fd} == {
         name: chosen[name] for name in ("lr_g", "lr_d", "epochs", "fd")
     }
     assert len(content.confirmed) == len(told["confirmed"])
     for candidate, entry in zip(content.confirmed, told["confirmed"], strict=True):
-        assert (candidate.lr_g, candidate.lr_d) == (entry["lr_g"], entry["lr_d"])
+        assert candidate.recipe == {name: entry[name] for name in ("lr_g", "lr_d")}
         assert (candidate.epoch, list(candidate.fds)) == (entry["epochs"], entry["fd_by_seed"])
         if entry["fd"] is not None:
             assert candidate.mean == entry["fd"]
@@ -46,11 +48,11 @@ def test_its_numbers_are_those_of_the_result() -> None:
     assert set(content.epochs.values()) == {
         told["cost"][name] for name in ("trained", "horizon", "singly")
     }
-    assert content.present == (SHIPPED.train.lr_g, SHIPPED.train.lr_d)
+    assert content.present == {"lr_g": SHIPPED.train.lr_g, "lr_d": SHIPPED.train.lr_d}
     assert [trial.number for trial in content.trials] == [trial.number for trial in TRIALS]
 
 
-def test_it_shows_them_and_names_the_present_rates() -> None:
+def test_it_shows_them_and_names_the_present_recipe() -> None:
     shown = text(FOUND)
     for words in (
         "chosen: trial 1: lr_g 0.002, lr_d 0.003, 2 epochs; fd 4.05 over 2 fresh seeds",
@@ -60,14 +62,23 @@ def test_it_shows_them_and_names_the_present_rates() -> None:
         "out of memory",
     ):
         assert words in shown
-    assert "present rates" in shown
+    assert "present recipe" in shown
     assert "current" not in shown
 
 
 def test_the_choice_is_applied_without_a_search_before_it() -> None:
     begun = sum(trial.outcome != "waiting" for trial in TRIALS)
-    apply = sweep(FOUND, SHIPPED, HERE, False).apply
+    apply = sweep(FOUND, SHIPPED, HERE, None, False).apply
     assert apply == f"python -m pipeline.tune --study sweep --trials {begun} --apply"
+
+
+@pytest.mark.parametrize(("timeout", "words"), [(2400.0, "--timeout 2400s"), (None, "--seed 0")])
+def test_the_command_has_the_timeout_that_was_given(timeout: float | None, words: str) -> None:
+    command = sweep(FOUND, SHIPPED, HERE, timeout, True).command
+    assert words in command
+    assert ("--timeout" in command) == (timeout is not None)
+    if timeout is not None:
+        assert seconds(command.rpartition(" ")[2]) == timeout
 
 
 @pytest.mark.parametrize(

@@ -7,25 +7,35 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.base.space import Recipe
 from pipeline.pages.sweep.trials import Choice
 from pipeline.plots.search import best_epoch, draw
 from pipeline.search.confirmation import Candidate, Confirmed
 from pipeline.search.result import Findings, plotted, result, table, write
 from pipeline.search.study import Trial
-from tests.searches import trial
+from tests.searches import SHIPPED, trial
+
+
+def rates(lr_g: float, lr_d: float) -> Recipe:
+    return {"lr_g": lr_g, "lr_d": lr_d}
+
 
 TRIALS = [
     trial(0, [9.0, 6.0, 5.0, 5.5]),
     trial(1, [9.0, 4.0, 8.0], "onset", onset_step=21, onset_epoch=3),
     trial(2, [9.0, 8.0], "pruned"),
     trial(3, [None], "diverged", value=500.0, onset_step=3, onset_epoch=1),
-    Trial(4, "failed", None, 0.001, 0.001, {}, {"reason": "out of memory"}),
-    Trial(5, "waiting", None, math.nan, math.nan, {}, {}),
+    Trial(4, "failed", None, rates(0.001, 0.001), {}, {"reason": "out of memory"}),
+    Trial(5, "waiting", None, {}, {}, {}),
 ]
-PRESENT = Confirmed(Candidate("current", 0.002, 0.002, 4), 2, 3, (5.0, 5.2), 5.1, 4.5, 5.7)
-OTHER = Confirmed(Candidate("trial 1", 0.002, 0.003, 4), 2, 2, (4.0, 4.1), 4.05, 3.7, 4.4)
-FEW = Confirmed(Candidate("trial 2", 0.001, 0.003, 4), 1, None, (), math.inf, math.inf, math.inf)
-WRONG = Confirmed(Candidate("trial 0", 0.001, 0.003, 4), 2, None, (), math.inf, math.inf, math.inf)
+PRESENT = Confirmed(Candidate("current", rates(0.002, 0.002), 4), 2, 3, (5.0, 5.2), 5.1, 4.5, 5.7)
+OTHER = Confirmed(Candidate("trial 1", rates(0.002, 0.003), 4), 2, 2, (4.0, 4.1), 4.05, 3.7, 4.4)
+FEW = Confirmed(
+    Candidate("trial 2", rates(0.001, 0.003), 4), 1, None, (), math.inf, math.inf, math.inf
+)
+WRONG = Confirmed(
+    Candidate("trial 0", rates(0.001, 0.003), 4), 2, None, (), math.inf, math.inf, math.inf
+)
 
 
 def findings(trials: list[Trial], confirmed: list[Confirmed]) -> Findings:
@@ -36,10 +46,12 @@ def findings(trials: list[Trial], confirmed: list[Confirmed]) -> Findings:
         confirmed=confirmed,
         chosen=OTHER if OTHER in confirmed else None,
         fresh_noise={"trial 1": {"fd": [4.2, 4.4], "fd_test": [4.3, 4.5]}},
-        importances={"lr_g": 0.75, "ratio": 0.25},
+        importances={"lr_g": 0.75, "lr_ratio": 0.25},
+        space=SHIPPED.tune.space,
     )
 
 
+PICTURES = {"curves", "map", "best_fd", "best_epoch", "history", "cost", "importances"}
 FOUND = findings(TRIALS, [PRESENT, OTHER, WRONG])
 
 
@@ -49,11 +61,11 @@ def test_the_best_trial_is_the_smallest_that_was_neither_cut_nor_broken() -> Non
 
 
 def test_what_may_be_applied_is_the_choice_or_without_a_confirmation_the_best_trial() -> None:
-    assert FOUND.choice == Choice("trial 1", 0.002, 0.003, 2, 4.05, 2)
-    assert findings(TRIALS, []).choice == Choice("trial 1", 0.002, 0.003, 2, 4.0, 1)
+    assert FOUND.choice == Choice("trial 1", rates(0.002, 0.003), 2, 4.05, 2)
+    assert findings(TRIALS, []).choice == Choice("trial 1", rates(0.002, 0.003), 2, 4.0, 1)
     nothing = findings(TRIALS, [WRONG])
     assert nothing.choice is None
-    assert nothing.found == Choice("trial 1", 0.002, 0.003, 2, 4.0, 1)
+    assert nothing.found == Choice("trial 1", rates(0.002, 0.003), 2, 4.0, 1)
     assert findings(TRIALS[3:], []).found is None
 
 
@@ -108,7 +120,7 @@ def test_the_report_is_strict_json_and_one_row_for_each_trial(tmp_path: Path) ->
 def test_pictures_are_drawn_however_little_is_known(tmp_path: Path, count: int) -> None:
     draw(tmp_path, plotted(findings(TRIALS[3 - count : 3], [])))
     names = {file.stem for file in tmp_path.glob("*.png")}
-    assert names == {"curves", "map", "best_epoch", "history", "cost", "importances"}
+    assert names == PICTURES
     for file in tmp_path.iterdir():
         assert min(Image.open(file).size) > 100
 
@@ -119,7 +131,7 @@ def test_the_rates_written_beside_an_axis_never_touch(decades: float) -> None:
         trial(number, [5.0, 4.0], lr_g=2e-4 * 10**power, lr_d=3e-4 * 10**power)
         for number, power in enumerate((0.0, decades / 2, decades))
     ]
-    figure = best_epoch(plotted(findings(trials, [])).curves)
+    figure = best_epoch(plotted(findings(trials, [])).curves, SHIPPED.tune.space)
     figure.draw_without_rendering()
     for axis in figure.axes:
         low, high = axis.get_xlim()

@@ -10,7 +10,15 @@ import pytest
 from pipeline.pages.sweep.page import MOST_TRIALS, page
 from pipeline.pages.sweep.trials import Choice
 from tests.ganverdict.test_report import Page
-from tests.pipeline.pages.conftest import HOSTILE, ORIGIN, SWEEP, TRIALS, confirmation, curve
+from tests.pipeline.pages.conftest import (
+    HOSTILE,
+    ORIGIN,
+    RECIPE,
+    SWEEP,
+    TRIALS,
+    confirmation,
+    curve,
+)
 
 
 def shown(**changes: Any) -> str:
@@ -20,7 +28,7 @@ def shown(**changes: Any) -> str:
 
 def one_seed(number: int) -> Choice:
     trial = TRIALS[number]
-    return Choice(f"trial {number}", trial.lr_g, trial.lr_d, 3, min(trial.fds), 1)
+    return Choice(f"trial {number}", trial.recipe, 3, min(trial.fds), 1)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,7 @@ def parsed(sweep_page: bytes) -> Page:
         "1 cut by the pruner (halving); 1 ended by the verdict, after an onset; 1 broken down",
         "this search: 13 epochs; every trial to its horizon: 28 epochs; 1 h 2 min of training",
         "9 runs to confirm",
-        "lr_g 75 %, ratio 25 %",
+        "lr_g 75 %, lr_ratio 25 %",
         "python -m pipeline.tune --study sweep-1 --trials 6 --apply",
         "git checkout c0ffee",
         "feedbeef",
@@ -68,8 +76,8 @@ def test_what_a_stranger_wrote_is_text() -> None:
     assert HOSTILE.encode() not in content
 
 
-def test_the_present_rates_stay_where_nothing_is_surer() -> None:
-    present = Choice("present rates", 0.004, 0.001, 3, 5.583, 3)
+def test_the_present_recipe_stays_where_nothing_is_surer() -> None:
+    present = Choice("present recipe", RECIPE, 3, 5.583, 3)
     assert "of 3 candidates none is surer" in shown(best=present)
 
 
