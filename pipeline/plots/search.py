@@ -143,8 +143,8 @@ def space_map(
 ) -> Figure:
     """Best fd over two dimensions.
 
-    Where they are the `whole` space, it is shaded where the nearest trial went wrong; of a larger
-    one, trials that lie side by side here may be far apart.
+    Where they are the `whole` space, one of numbers, it is shaded where the nearest trial went
+    wrong. Otherwise trials that lie side by side here may be far apart.
     """
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     axis = figure.subplots()
@@ -154,7 +154,7 @@ def space_map(
     bad = np.array([trial.went_wrong for trial in trials])
     _lay_out(axis, "x", across, x)
     _lay_out(axis, "y", up, y)
-    if whole:
+    if whole and not (across.names or up.names):
         _shade(axis, x, y, bad)
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (1.0, 1.0)

@@ -14,6 +14,7 @@ from pipeline.base.space import (
     Choices,
     Dimension,
     Interval,
+    Recipe,
     Space,
     Value,
     holding,
@@ -79,6 +80,13 @@ def somewhere(draw: st.DrawFn, dimension: Dimension) -> Value:
         return draw(st.sampled_from(dimension.choices))
     low, high = dimension.min, dimension.max
     return draw(st.integers(low, high) if isinstance(low, int) else st.floats(low, high))
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> Recipe:
+    """What a search of some legal space may try."""
+    space = draw(spaces())
+    return recipe_of({key: somewhere(draw, one) for key, one in space.items()}, space)
 
 
 @settings(deadline=None, max_examples=200)

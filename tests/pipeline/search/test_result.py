@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import math
 from itertools import pairwise
@@ -7,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.base.space import Recipe
+from pipeline.base.space import Choices, Interval, Recipe, Space, Value, keys, recipe_of, shown
 from pipeline.pages.sweep.trials import Choice
-from pipeline.plots.search import best_epoch, draw
+from pipeline.plots.search import best_epoch, best_fd, draw
 from pipeline.search.confirmation import Candidate, Confirmed
 from pipeline.search.result import Findings, plotted, result, table, write
 from pipeline.search.study import Trial
@@ -123,6 +124,80 @@ def test_pictures_are_drawn_however_little_is_known(tmp_path: Path, count: int) 
     assert names == PICTURES
     for file in tmp_path.iterdir():
         assert min(Image.open(file).size) > 100
+
+
+SPACES: dict[str, Space] = {
+    "one of numbers": {"width": Interval(4, 64, "log")},
+    "one of choices": {"loss": Choices(("bce", "relativistic"))},
+    "two of choices": {
+        "fakes": Choices(("shared", "inference", "training")),
+        "freeze_discriminator": Choices((True, False)),
+    },
+    "one value": {"beta1": Interval(0.5, 0.5, "linear"), "lr_g": Interval(0.1, 0.1, "log")},
+    "four": {
+        **SHIPPED.tune.space,
+        "r1_gamma": Choices((0.0, 0.2, 1.0)),
+        "beta1": Interval(0.0, 0.9, "linear"),
+    },
+}
+
+
+def tried(space: Space) -> list[Trial]:
+    """Trials spread over a space, of every outcome."""
+    outcomes = ("complete", "onset", "pruned", "diverged", "complete", "complete")
+    found = []
+    for number, outcome in enumerate(outcomes):
+        places: dict[str, Value] = {}
+        for key, one in space.items():
+            if isinstance(one, Choices):
+                places[key] = one.choices[number % len(one.choices)]
+            else:
+                part = (one.max - one.min) * number / len(outcomes)
+                places[key] = type(one.min)(one.min + part)
+        fds = [None] if outcome == "diverged" else [9.0, 6.0 - number, 8.0]
+        found.append(trial(number, fds, outcome, recipe=recipe_of(places, space)))
+    return found
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_any_space_has_its_pictures(tmp_path: Path, name: str) -> None:
+    space = SPACES[name]
+    found = dataclasses.replace(findings(tried(space), []), space=space, importances={})
+    draw(tmp_path, plotted(found))
+    names = {file.stem for file in tmp_path.glob("*.png")}
+    assert names == PICTURES - {"importances"} - (set() if len(space) > 1 else {"map"})
+    for drawn in (
+        best_fd(plotted(found).curves, None, space),
+        best_epoch(plotted(found).curves, space),
+    ):
+        labels = [axis.get_xlabel() for axis in drawn.axes]
+        assert labels == ["lr_d / lr_g" if key == "lr_ratio" else key for key in space]
+        drawn.draw_without_rendering()
+        for axis, dimension in zip(drawn.axes, space.values(), strict=True):
+            for line in axis.lines:
+                low, high = axis.get_xlim()
+                assert all(low <= x <= high for x in line.get_xdata())
+            if isinstance(dimension, Choices):
+                written = [text.get_text() for text in axis.get_xticklabels()]
+                assert written == [shown(choice) for choice in dimension.choices]
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_any_space_has_its_columns(tmp_path: Path, name: str) -> None:
+    space = SPACES[name]
+    trials = tried(space)
+    found = dataclasses.replace(findings(trials, []), space=space)
+    write(tmp_path, found)
+    with (tmp_path / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, one in zip(rows, trials, strict=True):
+        assert {key: row[key] for key in keys(space)} == {
+            key: shown(value) for key, value in one.recipe.items()
+        }
+    best = result(found)["best_trial"]
+    assert found.best is not None
+    assert {key: best[key] for key in keys(space)} == found.best.recipe
+    assert all(key in table(found).splitlines()[2] for key in keys(space))
 
 
 @pytest.mark.parametrize("decades", [0.5, 1.5, 2.0, 2.6])
