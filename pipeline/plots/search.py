@@ -97,7 +97,7 @@ def draw(folder: Path, plots: SearchPlots) -> None:
     }
     axes = most_important(plots.space, plots.importances)
     if len(axes) == 2:
-        pictures["map"] = space_map(trials, best, *axes, whole=len(plots.space) == 2)
+        pictures["map"] = space_map(trials, best, axes[0], axes[1], whole=len(plots.space) == 2)
     if plots.importances:
         pictures["importances"] = _bars(
             plots.importances, "share of the importance", GREEN, lambda share: f"{share:.0%}"
@@ -231,7 +231,7 @@ def best_epoch(trials: Sequence[TrialCurve], space: Space) -> Figure:
         for name, group in groups.items():
             colour, marker = _MARKS[name]
             x = [dimension.place(trial.recipe, trial.number) for trial in group]
-            epochs = [trial.best_epoch for trial in group]
+            epochs = [trial.best_epoch or 0 for trial in group]
             axis.plot(x, epochs, marker, color=colour, markersize=8, alpha=0.8, label=name)
         axis.yaxis.set_major_locator(MaxNLocator(integer=True))
         _lay_out(axis, "x", dimension, np.array([dimension.place(t.recipe) for t in trials]))

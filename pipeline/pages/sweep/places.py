@@ -96,7 +96,7 @@ def _slice(trials: Sequence[TrialCurve], choice: Choice | None, axis: Along) -> 
     places = _range(axis, [row["x"] for row in rows])
     drawn = _laid_out(260, (axis, places), (None, Range1d(start=low, end=high)))
     drawn.yaxis.axis_label = "best fd"
-    kinds = {"circle": [], "square_x": [], "dash": []}  # type: dict[str, list[dict[str, Any]]]
+    kinds: dict[str, list[dict[str, Any]]] = {"circle": [], "square_x": [], "dash": []}
     for row, trial in zip(rows, trials, strict=True):
         marker = "square_x" if trial.went_wrong else "circle"
         kinds["dash" if trial.outcome == "pruned" else marker].append(row)
@@ -110,10 +110,10 @@ def _slice(trials: Sequence[TrialCurve], choice: Choice | None, axis: Along) -> 
             if colour == GREY:  # which a dark page would swallow
                 dots.glyph.tags = ["quiet"]
             points.append(dots)
-    chosen = [trial for trial in trials if choice is not None and choice.is_of(trial)]
-    for trial in chosen[:1]:
-        at = [axis.place(trial.recipe, trial.number)], [best_fd(trial)]
-        in_ink(drawn.scatter(*at, marker="circle", size=18, fill_color=None), width=2)
+    chosen = [row for row, t in zip(rows, trials, strict=True) if choice and choice.is_of(t)]
+    for row in chosen[:1]:
+        ring = drawn.scatter([row["x"]], [row["best"]], marker="circle", size=18, fill_color=None)
+        in_ink(ring, width=2)
     drawn.add_tools(hover(points, _MORE))
     return drawn
 

@@ -79,23 +79,24 @@ def somewhere(draw: st.DrawFn, dimension: Dimension) -> Value:
     if isinstance(dimension, Choices):
         return draw(st.sampled_from(dimension.choices))
     low, high = dimension.min, dimension.max
-    return draw(st.integers(low, high) if isinstance(low, int) else st.floats(low, high))
+    if isinstance(low, int) and isinstance(high, int):
+        return draw(st.integers(low, high))
+    return draw(st.floats(low, high))
 
 
 @st.composite
-def recipes(draw: st.DrawFn) -> Recipe:
-    """What a search of some legal space may try."""
+def recipes(draw: st.DrawFn) -> tuple[Space, Recipe]:
+    """A legal space, and what a search may try of it."""
     space = draw(spaces())
-    return recipe_of({key: somewhere(draw, one) for key, one in space.items()}, space)
+    return space, recipe_of({key: somewhere(draw, one) for key, one in space.items()}, space)
 
 
 @settings(deadline=None, max_examples=200)
-@given(spaces(), st.data())
+@given(recipes())
 def test_whatever_is_drawn_from_a_legal_space_is_a_legal_recipe(
-    space: Space, data: st.DataObject
+    drawn: tuple[Space, Recipe],
 ) -> None:
-    places = {key: somewhere(data.draw, dimension) for key, dimension in space.items()}
-    recipe = recipe_of(places, space)
+    space, recipe = drawn
     assert tuple(recipe) == keys(space)
     train = build(TrainParams, {**VALUES, **recipe}, "train")
     for key, value in recipe.items():

@@ -14,7 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
 from ganverdict.verdict import Remedy, Verdict
-from pipeline.base.space import Interval
+from pipeline.base.space import Interval, Recipe
 from pipeline.pages.origin import Origin
 from pipeline.pages.run.page import page as page_of
 from pipeline.pages.sweep.intervals import PRESENT, Confirmation
@@ -128,7 +128,7 @@ TRIALS = [
 ]
 
 
-RECIPE = {"lr_g": 0.004, "lr_d": 0.001}
+RECIPE: Recipe = {"lr_g": 0.004, "lr_d": 0.001}
 SPACE = {"lr_g": Interval(0.0003, 0.02, "log"), "lr_ratio": Interval(0.03, 4.0, "log")}
 
 

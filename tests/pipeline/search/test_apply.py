@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from pipeline.base.cli import UserError, load_params, read_yaml
 from pipeline.base.params import Params
-from pipeline.base.space import Recipe
+from pipeline.base.space import Recipe, Space
 from pipeline.search.apply import apply, changed
 from tests.pipeline.base.test_space import recipes
 from tests.project import REPOSITORY
@@ -89,7 +89,10 @@ def test_the_way_in_which_a_file_is_written_stays(text: str, wanted: str) -> Non
 
 @settings(deadline=None, max_examples=25)
 @given(recipes())
-def test_whatever_a_search_may_find_is_written_and_no_comment_is_lost(recipe: Recipe) -> None:
+def test_whatever_a_search_may_find_is_written_and_no_comment_is_lost(
+    drawn: tuple[Space, Recipe],
+) -> None:
+    _, recipe = drawn
     before = SHIPPED.read_text(encoding="utf-8")
     after = changed(before, "train", recipe)
     values = YAML(typ="safe", pure=True).load(after)

@@ -65,14 +65,14 @@ def test_its_numbers_are_those_of_the_result() -> None:
 
 def test_it_shows_them_and_names_the_present_recipe() -> None:
     shown = text(FOUND)
-    for words in (
+    for told in (
         "chosen: trial 1: lr_g 0.002, lr_d 0.003, 2 epochs; fd 4.05 over 2 fresh seeds",
         "interval 3.7 to 4.4",
         "fd 5.1 over 2 fresh seeds, 90 % interval 4.5 to 5.7",
         "4.3 on noise",
         "out of memory",
     ):
-        assert words in shown
+        assert told in shown
     assert "present recipe" in shown
     assert "current" not in shown
 

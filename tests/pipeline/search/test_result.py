@@ -5,6 +5,7 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -154,7 +155,7 @@ def tried(space: Space) -> list[Trial]:
             else:
                 part = (one.max - one.min) * number / len(outcomes)
                 places[key] = type(one.min)(one.min + part)
-        fds = [None] if outcome == "diverged" else [9.0, 6.0 - number, 8.0]
+        fds: list[float | None] = [None] if outcome == "diverged" else [9.0, 6.0 - number, 8.0]
         found.append(trial(number, fds, outcome, recipe=recipe_of(places, space)))
     return found
 
@@ -176,7 +177,7 @@ def test_any_space_has_its_pictures(tmp_path: Path, name: str) -> None:
         for axis, dimension in zip(drawn.axes, space.values(), strict=True):
             for line in axis.lines:
                 low, high = axis.get_xlim()
-                assert all(low <= x <= high for x in line.get_xdata())
+                assert all(low <= x <= high for x in np.asarray(line.get_xdata(), float))
             if isinstance(dimension, Choices):
                 written = [text.get_text() for text in axis.get_xticklabels()]
                 assert written == [shown(choice) for choice in dimension.choices]

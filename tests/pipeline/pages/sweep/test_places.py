@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.base.space import Choices, Dimension, Interval
+from pipeline.base.space import Choices, Dimension, Interval, Recipe
 from pipeline.pages.sweep.places import slices, space_map
 from tests.pipeline.pages.conftest import RECIPE, SPACE, SWEEP, TRIALS
 from tests.pipeline.pages.figures import glyphs
@@ -57,7 +57,7 @@ def test_a_map_of_more_dimensions_shows_the_two_that_matter_most() -> None:
         dataclasses.replace(trial, recipe={**trial.recipe, "loss": loss, "width": 8})
         for trial, loss in zip(TRIALS[:2], ("bce", "relativistic"), strict=True)
     ]
-    present = {**RECIPE, "loss": "bce", "width": 4}
+    present: Recipe = {**RECIPE, "loss": "bce", "width": 4}
     drawn: Any = space_map(trials, None, present, LARGE, {"loss": 0.6, "lr_g": 0.3, "width": 0.1})
     places = drawn_at(drawn, "circle", True)
     assert places["x"] == [0.001, 0.002]
