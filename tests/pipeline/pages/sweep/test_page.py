@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.space import Interval
 from pipeline.pages.sweep.page import MOST_TRIALS, page
 from pipeline.pages.sweep.trials import Choice
 from tests.ganverdict.test_report import Page
@@ -14,6 +15,7 @@ from tests.pipeline.pages.conftest import (
     HOSTILE,
     ORIGIN,
     RECIPE,
+    SPACE,
     SWEEP,
     TRIALS,
     confirmation,
@@ -111,9 +113,16 @@ def test_a_sweep_without_a_result_has_a_page(trials: Sequence[Any]) -> None:
     assert all(trial.reason in words for trial in trials)
 
 
-def test_a_long_sweep_is_a_small_page_with_its_best_trials() -> None:
+@pytest.mark.parametrize("more", [0, 8])
+def test_a_long_sweep_is_a_small_page_with_its_best_trials(more: int) -> None:
+    others = ("g_dropout", "d_dropout", "beta1", "beta2", "decay_g", "decay_d", "r1_gamma", "width")
+    recipe = dict.fromkeys(others[:more], 0.1234)
+    space = {**SPACE, **dict.fromkeys(recipe, Interval(0.1, 0.2, "log"))}
     trials = [curve(n, [5.0 + n + 1 / epoch for epoch in range(1, 501)]) for n in range(1000)]
-    content = page(dataclasses.replace(SWEEP, trials=trials[::-1]), ORIGIN)
+    trials = [dataclasses.replace(one, recipe={**one.recipe, **recipe}) for one in trials]
+    present = {**RECIPE, **recipe}
+    sweep = dataclasses.replace(SWEEP, trials=trials[::-1], space=space, present=present)
+    content = page(dataclasses.replace(sweep, best=None, confirmed=[], apply=None), ORIGIN)
     assert len(content) < 3_000_000
     parsed = Page(content)
     assert f"The {MOST_TRIALS} best of 1,000 trials" in parsed.shown
