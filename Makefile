@@ -80,7 +80,7 @@ validate-verdict: .venv/ready  ## does the verdict tell what happened? (resumabl
 	python -m benchmarks.validate_verdict
 
 .PHONY: tune
-tune: .venv/ready  ## search for better rates and the best stopping point (resumable)
+tune: .venv/ready  ## search for a better recipe and its best stopping point (resumable)
 	dvc repro judge
 	python -m pipeline.tune
 

@@ -34,8 +34,9 @@ from ganverdict.plot import WIDTH
 from ganverdict.quality import MEASURES
 from pipeline.base.cli import UserError, load_params, progress_bar, run
 from pipeline.base.params import TuneParams
+from pipeline.base.space import RATIO, Interval, Space
 from pipeline.plots.training import save
-from pipeline.search.study import pruner_of
+from pipeline.search.study import drawn, pruner_of
 
 PICTURE = Path("docs/images/tuning.png")
 REGRET = 0.05
@@ -98,11 +99,15 @@ class Map:
             key=lambda r: math.log(r[0] / lr_g) ** 2 + math.log(r[1] / ratio) ** 2,
         )
 
-    def range(self, axis: Literal[0, 1]) -> tuple[float, float]:
-        """Lowest and highest rate, and as much beyond as makes every cell equally large."""
-        values = sorted({rates[axis] for rates in self.curves})
-        step = (values[-1] / values[0]) ** (0.5 / max(len(values) - 1, 1))
-        return values[0] / step, values[-1] * step
+    @functools.cached_property
+    def space(self) -> Space:
+        """What is searched: all rates, and as much beyond as makes every cell equally large."""
+        space = {}
+        for key, axis in (("lr_g", 0), (RATIO, 1)):
+            values = sorted({rates[axis] for rates in self.curves})
+            step = (values[-1] / values[0]) ** (0.5 / max(len(values) - 1, 1))
+            space[key] = Interval(values[0] / step, values[-1] * step, "log")
+        return space
 
 
 def read_maps(path: Path = TABLE) -> dict[str, Map]:
@@ -195,9 +200,8 @@ def replay(recorded: Map, strategy: Strategy, shipped: TuneParams, seed: int) ->
     spent, number, named = 0, 0, (math.inf, (0.0, 0.0), 0)
     while spent < MOST_EPOCHS:
         trial = study.ask()
-        lr_g = trial.suggest_float("lr_g", *recorded.range(0), log=True)
-        ratio = trial.suggest_float("ratio", *recorded.range(1), log=True)
-        rates = recorded.nearest(lr_g, ratio)
+        places = drawn(trial, recorded.space)
+        rates = recorded.nearest(float(places["lr_g"]), float(places[RATIO]))
         (curve,) = recorded.curves[rates]
         if strategy.mode == "sampled":
             run = _plain_run(curve, trial.suggest_int("epochs", 1, EPOCHS))

@@ -1,6 +1,6 @@
-"""Search for the best rates and the best stopping point, for the price of one run each.
+"""Search for the best recipe and its best stopping point, for the price of one run each.
 
-With no arguments: a sweep around the section `train` of params.yaml, as the section `tune` says,
+With no arguments: a sweep around the section `train` of params.yaml, over the keys of `tune.space`,
 then the best trials again with fresh seeds, a table, and reports/tune/. Interrupted by Ctrl-C,
 SIGTERM or a kill, the same command continues it, and repeats no trial that has ended. A study is
 named after what it searches; the same recipe continues its study, another one starts its own.
@@ -14,9 +14,11 @@ import argparse
 import dataclasses
 import re
 
+from dcgan.params import check
 from pipeline.base.cli import Parser, UserError, load_params, run
-from pipeline.base.params import Params, RateRange
+from pipeline.base.params import Params, TuneParams
 from pipeline.base.pool import with_a_share_of_threads
+from pipeline.base.space import holding
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -82,34 +84,26 @@ def address(text: str) -> str:
 
 def _params(arguments: argparse.Namespace) -> Params:
     """params.yaml with what the command line changes, checked beyond what one key can be."""
+    params = load_params()
     given = {name: getattr(arguments, name) for name in ("trials", "workers", "seed")}
-    given = {name: value for name, value in given.items() if value is not None}
-    values = dataclasses.asdict(load_params())
-    values["tune"] |= given
     try:
-        params = Params.from_mapping(values)
+        given = {
+            name: check(TuneParams, name, value, f"--{name}: tune.{name}")
+            for name, value in given.items()
+            if value is not None
+        }
     except ValueError as error:
-        key = next((f"--{name}" for name in given if f"tune.{name}:" in str(error)), "params.yaml")
-        raise UserError(f"{key}: {error}", 2) from None
-    tune, train = params.tune, params.train
-    for name in ("lr_g", "ratio", "epochs"):
-        part = getattr(tune, name)
-        if part.min > part.max:
-            raise UserError(f"params.yaml: tune.{name}: min {part.min:g} is above max", 2)
-    if not (train.lr_g > 0 and train.lr_d > 0):
-        raise UserError("params.yaml: train.lr_g and train.lr_d must be above 0 for a search", 2)
-    # The present rates are the first trial, so the space holds them.
-    lr_g, ratio = (
-        _extended(tune.lr_g, train.lr_g),
-        _extended(tune.ratio, train.lr_d / train.lr_g),
-    )
-    tune = dataclasses.replace(tune, lr_g=lr_g, ratio=ratio)
+        raise UserError(str(error), 2) from None
+    epochs = params.tune.epochs
+    if epochs.min > epochs.max:
+        raise UserError(f"params.yaml: tune.epochs: min {epochs.min} is above max", 2)
+    try:
+        space = holding(params.tune.space, params.train)
+    except ValueError as error:
+        raise UserError(f"params.yaml: {error}", 2) from None
+    tune = dataclasses.replace(params.tune, space=space, **given)
     runtime = with_a_share_of_threads(params.runtime, tune.workers)
     return dataclasses.replace(params, tune=tune, runtime=runtime)
-
-
-def _extended(rates: RateRange, value: float) -> RateRange:
-    return RateRange(min(rates.min, value), max(rates.max, value))
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ def params(**changes: Any) -> Params:
 
 
 def trial(number: int, fds: list[float | None], outcome: str = "complete", **facts: Any) -> Trial:
-    """A trial whose fd by epoch was this; `value`, `lr_g` and `lr_d` may be given."""
-    lr_g, lr_d = facts.pop("lr_g", 0.001 * (number + 1)), facts.pop("lr_d", 0.003)
+    """A trial whose fd by epoch was this; `value` and `recipe`, or parts of that, may be given."""
+    rates = {"lr_g": 0.001 * (number + 1), "lr_d": 0.003}
+    recipe = facts.pop("recipe", {key: facts.pop(key, rate) for key, rate in rates.items()})
     measured = [fd for fd in fds if fd is not None]
     best = min(measured, default=None)
     value = facts.pop("value", best)
@@ -44,4 +45,4 @@ def trial(number: int, fds: list[float | None], outcome: str = "complete", **fac
         **facts,
     }
     best_so_far = {epoch: fd for epoch, fd in enumerate(fds, start=1) if fd is not None}
-    return Trial(number, outcome, value, lr_g, lr_d, best_so_far, kept)
+    return Trial(number, outcome, value, recipe, best_so_far, kept)

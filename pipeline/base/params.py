@@ -16,14 +16,7 @@ from dcgan.params import (
     build,
 )
 from ganverdict.thresholds import Thresholds
-
-
-@dataclass(frozen=True)
-class RateRange:
-    """A range that is searched on a logarithmic scale."""
-
-    min: Annotated[float, Range(1e-9, 1e6)]
-    max: Annotated[float, Range(1e-9, 1e6)]
+from pipeline.base.space import Space, read_space
 
 
 @dataclass(frozen=True)
@@ -45,13 +38,12 @@ class ConfirmParams:
 
 @dataclass(frozen=True)
 class TuneParams:
-    """A search for learning rates and the stopping point."""
+    """A search for a recipe and its stopping point."""
 
     seed: Seed
     trials: Annotated[int, Range(1, 1_000_000)]
     workers: Annotated[int, Range(1, 1024)]
-    lr_g: RateRange
-    ratio: RateRange  # lr_d / lr_g
+    space: Annotated[Space, read_space]
     epochs: EpochRange
     sampler: Literal["tpe", "random"]
     startup_trials: Annotated[int, Range(1, 1_000_000)]

@@ -4,17 +4,24 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 
 from ganverdict.curves import BLUE, GREEN, GREY, ORANGE, SKY
 from ganverdict.plot import WIDTH, log_scale
+from pipeline.base.space import Recipe, Space
+from pipeline.plots.along import ACROSS, UP, Along, along, most_important
 from pipeline.plots.training import save
 
+Numbers = NDArray[np.float64]
+_LETTERS = 32  # of the choices of a dimension that have room beside each other
 _WENT_WRONG = ("onset", "diverged")
 LOOKS = {
     "complete": (SKY, 0.9, "to its end"),
@@ -32,6 +39,7 @@ class TrialCurve:
     Attributes:
         outcome: complete, pruned, onset, diverged or failed; on a page also waiting, running or
             killed.
+        recipe: values of the keys searched; {}: not known yet.
         status, reason: what the verdict called it, and why it ended as it did; "" if not known.
         epochs, fds: what was measured; fd as it was, not smoothed.
         best_epoch, best_fd: the best stopping point and its smoothed fd, if there is one; a trial
@@ -42,19 +50,13 @@ class TrialCurve:
     outcome: str
     status: str
     reason: str
-    lr_g: float
-    lr_d: float
+    recipe: Recipe
     epochs: Sequence[int]
     fds: Sequence[float]
     best_epoch: int | None
     best_fd: float | None
     onset_epoch: int | None
     epochs_trained: float
-
-    @property
-    def ratio(self) -> float:
-        """lr_d / lr_g."""
-        return self.lr_d / self.lr_g
 
     @property
     def went_wrong(self) -> bool:
@@ -69,13 +71,15 @@ class SearchPlots:
     Attributes:
         best: the number of the best trial.
         epochs: trained, and what the same stopping points would have cost, by what was done.
-        importances: by parameter, adding up to one; {}: not known.
+        importances: by dimension, adding up to one; {}: not known.
+        space: what was searched.
     """
 
     curves: Sequence[TrialCurve]
     best: int | None
     epochs: Mapping[str, float]
     importances: Mapping[str, float]
+    space: Space
 
 
 def draw(folder: Path, plots: SearchPlots) -> None:
@@ -86,11 +90,14 @@ def draw(folder: Path, plots: SearchPlots) -> None:
     best = next((trial for trial in trials if trial.number == plots.best), None)
     pictures = {
         "curves": curves(trials, best),
-        "map": rates_map(trials, best),
-        "best_epoch": best_epoch(trials),
+        "best_fd": best_fd(trials, best, plots.space),
+        "best_epoch": best_epoch(trials, plots.space),
         "history": history(trials),
         "cost": _bars(plots.epochs, "epochs", BLUE, lambda epochs: f"{epochs:,.0f}"),
     }
+    axes = most_important(plots.space, plots.importances)
+    if len(axes) == 2:
+        pictures["map"] = space_map(trials, best, axes[0], axes[1], whole=len(plots.space) == 2)
     if plots.importances:
         pictures["importances"] = _bars(
             plots.importances, "share of the importance", GREEN, lambda share: f"{share:.0%}"
@@ -131,32 +138,32 @@ def curves(trials: Sequence[TrialCurve], best: TrialCurve | None) -> Figure:
     return figure
 
 
-def rates_map(trials: Sequence[TrialCurve], best: TrialCurve | None) -> Figure:
-    """Best fd over the rates; shaded is where the nearest trial went wrong."""
+def space_map(
+    trials: Sequence[TrialCurve], best: TrialCurve | None, across: Along, up: Along, whole: bool
+) -> Figure:
+    """Best fd over two dimensions.
+
+    Where they are the `whole` space, one of numbers, it is shaded where the nearest trial went
+    wrong. Otherwise trials that lie side by side here may be far apart.
+    """
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     axis = figure.subplots()
-    x, y = np.array([[math.log10(t.lr_g), math.log10(t.ratio)] for t in trials]).T
+    x = np.array([across.place(trial.recipe, trial.number, ACROSS) for trial in trials])
+    y = np.array([up.place(trial.recipe, trial.number, UP) for trial in trials])
     values = np.array([min(trial.fds, default=np.nan) for trial in trials])
     bad = np.array([trial.went_wrong for trial in trials])
-    edges = [(v.min() - 0.15, v.max() + 0.15) for v in (x, y)]
-    grid = np.meshgrid(*(np.linspace(*edge, 160) for edge in edges))
-    distance = (grid[0][..., None] - x) ** 2 + (grid[1][..., None] - y) ** 2
-    axis.pcolormesh(
-        10 ** grid[0],
-        10 ** grid[1],
-        bad[distance.argmin(-1)].astype(float),
-        cmap=ListedColormap(["white", "#f6ddd0"]),
-        vmin=0,
-        vmax=1,
-        shading="nearest",
-    )
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    _lay_out(axis, "x", across, x)
+    _lay_out(axis, "y", up, y)
+    if whole and not (across.names or up.names):
+        _shade(axis, x, y, bad)
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (1.0, 1.0)
     norm = LogNorm(low, max(high, low * 1.01))
     for chosen, marker, label in ((~bad, "o", "no onset"), (bad, "X", "went wrong")):
         if chosen.any():
             points = axis.scatter(
-                10 ** x[chosen],
-                10 ** y[chosen],
+                x[chosen],
+                y[chosen],
                 c=values[chosen],
                 cmap="viridis_r",
                 norm=norm,
@@ -168,35 +175,96 @@ def rates_map(trials: Sequence[TrialCurve], best: TrialCurve | None) -> Figure:
                 zorder=3,
             )
     bar = figure.colorbar(points, ax=axis, label="best fd of the trial")
-    _rates(bar.ax.yaxis)
+    _plain(bar.ax.yaxis)
     if best is not None:
+        at = across.place(best.recipe, best.number, ACROSS), up.place(best.recipe, best.number, UP)
         label = f"best: trial {best.number}"
-        axis.plot(best.lr_g, best.ratio, "o", mfc="none", markersize=17, color="black", label=label)
-    axis.set(xscale="log", yscale="log", xlabel="lr_g", ylabel="lr_d / lr_g")
-    _rates(axis.xaxis)
-    _rates(axis.yaxis)
+        axis.plot(*at, "o", mfc="none", markersize=17, color="black", label=label)
     axis.grid(visible=False)
     figure.legend(loc="outside upper left", ncols=3)
     return figure
 
 
-def best_epoch(trials: Sequence[TrialCurve]) -> Figure:
-    """The best stopping point against either rate, of trials that were not cut."""
-    figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
-    kept = [t for t in trials if t.outcome != "pruned" and t.best_epoch]
-    for axis, name in zip(axes, ("lr_g", "lr_d"), strict=True):
-        for bad, colour, marker in ((False, GREEN, "o"), (True, ORANGE, "X")):
-            some = [t for t in kept if t.went_wrong == bad]
-            epochs = [t.best_epoch for t in some]
-            label = ("went wrong" if bad else "no onset") if name == "lr_g" else None
-            rates = [getattr(t, name) for t in some]
-            axis.plot(rates, epochs, marker, color=colour, markersize=8, alpha=0.8, label=label)
-        axis.set(xscale="log", xlabel=name)
-        _rates(axis.xaxis)
+def _shade(axis: Axes, x: Numbers, y: Numbers, bad: NDArray[np.bool_]) -> None:
+    """Shade where the nearest trial, as far as the picture shows, went wrong."""
+    to_shares = axis.transScale + axis.transLimits  # a distance across counts like one up
+    ends = [(0.0, 1.0)] * 2
+    grid = np.stack(np.meshgrid(*(np.linspace(*end, 160) for end in ends)), -1)
+    places = to_shares.transform(np.column_stack([x, y]))
+    distance = ((grid[:, :, None] - places) ** 2).sum(-1)
+    corners = to_shares.inverted().transform(grid.reshape(-1, 2)).reshape(grid.shape)
+    axis.pcolormesh(
+        corners[..., 0],
+        corners[..., 1],
+        bad[distance.argmin(-1)].astype(float),
+        cmap=ListedColormap(["white", "#f6ddd0"]),
+        vmin=0,
+        vmax=1,
+        shading="nearest",
+    )
+
+
+def best_fd(trials: Sequence[TrialCurve], best: TrialCurve | None, space: Space) -> Figure:
+    """The best fd of each trial along each dimension."""
+    figure, axes = _slices(space)
+    for axis, dimension in axes:
+        for name, group in _by_kind(trials).items():
+            colour, marker = _MARKS[name]
+            kept = [(t, t.best_fd) for t in group if t.best_epoch and t.best_fd is not None]
+            x = [dimension.place(trial.recipe, trial.number) for trial, _ in kept]
+            fds = [fd for _, fd in kept]
+            axis.plot(x, fds, marker, color=colour, markersize=8, alpha=0.8, label=name)
+        if best is not None and best.best_fd is not None:
+            x = [dimension.place(best.recipe, best.number)]
+            label = f"best: trial {best.number}"
+            axis.plot(x, [best.best_fd], "*", color="black", markersize=13, zorder=5, label=label)
+        log_scale(axis)
+        _lay_out(axis, "x", dimension, np.array([dimension.place(t.recipe) for t in trials]))
+    return _told(figure, axes, "best fd")
+
+
+def best_epoch(trials: Sequence[TrialCurve], space: Space) -> Figure:
+    """The best stopping point along each dimension, of trials that were not cut."""
+    figure, axes = _slices(space)
+    groups = _by_kind([t for t in trials if t.outcome != "pruned" and t.best_epoch])
+    for axis, dimension in axes:
+        for name, group in groups.items():
+            colour, marker = _MARKS[name]
+            x = [dimension.place(trial.recipe, trial.number) for trial in group]
+            epochs = [trial.best_epoch or 0 for trial in group]
+            axis.plot(x, epochs, marker, color=colour, markersize=8, alpha=0.8, label=name)
         axis.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].set_ylabel("best epoch")
-    figure.legend(loc="outside upper left", ncols=2)
+        _lay_out(axis, "x", dimension, np.array([dimension.place(t.recipe) for t in trials]))
+    return _told(figure, axes, "best epoch")
+
+
+_MARKS = {"no onset": (GREEN, "o"), "went wrong": (ORANGE, "X"), "cut": (GREY, "|")}
+
+
+def _by_kind(trials: Sequence[TrialCurve]) -> dict[str, list[TrialCurve]]:
+    found: dict[str, list[TrialCurve]] = {}
+    for trial in trials:
+        kind = "went wrong" if trial.went_wrong else "no onset"
+        found.setdefault("cut" if trial.outcome == "pruned" else kind, []).append(trial)
+    return found
+
+
+def _slices(space: Space) -> tuple[Figure, list[tuple[Axes, Along]]]:
+    """A panel for each dimension, two side by side."""
+    dimensions = along(space)
+    rows = math.ceil(len(dimensions) / 2)
+    figure = Figure(figsize=(WIDTH, 0.8 + 2.6 * rows), layout="constrained")
+    columns = min(len(dimensions), 2)
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten().tolist()
+    for unused in axes[len(dimensions) :]:
+        unused.remove()
+    return figure, list(zip(axes, dimensions, strict=False))
+
+
+def _told(figure: Figure, axes: Sequence[tuple[Axes, Along]], what: str) -> Figure:
+    for axis, _ in axes[::2]:
+        axis.set_ylabel(what)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
 
 
@@ -231,7 +299,30 @@ def _bars(
     return figure
 
 
-def _rates(axis: Axis) -> None:
+def _lay_out(axes: Axes, side: Literal["x", "y"], dimension: Along, places: Numbers) -> None:
+    """Give a side of a picture the scale, the limits and the ticks of a dimension."""
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    axis.set_label_text(dimension.label)
+    limits = axes.set_xlim if side == "x" else axes.set_ylim
+    names = dimension.names
+    if names:
+        crowded = side == "x" and sum(map(len, names)) > _LETTERS
+        axis.set_ticks(range(len(names)), names, rotation=30 if crowded else 0)
+        limits(-0.5, len(names) - 0.5)
+        return
+    low, high = float(places.min()), float(places.max())
+    if dimension.log:
+        axes.set(**{f"{side}scale": "log"})
+        room = max((high / low) ** 0.08, 1.2)
+        limits(low / room, high * room)
+        _plain(axis)
+        return
+    room = max(0.08 * (high - low), 0.02 * abs(high), 1e-12)
+    limits(low - room, high + room)
+    axis.set_major_locator(MaxNLocator(5, integer=dimension.whole))
+
+
+def _plain(axis: Axis) -> None:
     """Plain numbers on a logarithmic axis, as many in each decade as there is room for."""
     low, high = axis.get_view_interval()
     steps = (1.0, 3.0) if high / low > 50 else (1.0, 2.0, 5.0)

@@ -1,1 +1,1 @@
-"""The search for rates and the stopping point; nothing else imports Optuna."""
+"""The search for a recipe and its stopping point; nothing else imports Optuna."""

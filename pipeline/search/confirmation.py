@@ -13,6 +13,7 @@ from dcgan.runtime import derive_seed
 from ganverdict.loess import loess
 from pipeline.base.interval import interval
 from pipeline.base.params import Params
+from pipeline.base.space import Recipe, present
 from pipeline.search.study import Trial
 from pipeline.store.checkpoints import Checkpoints
 from pipeline.store.weights import load_generator
@@ -22,17 +23,16 @@ LONGER = 2  # epochs beyond a trial's best one, in which other seeds may have th
 
 @dataclass(frozen=True)
 class Candidate:
-    """Rates to be tried again. `name`: "current", or "trial N"; `epochs`: the horizon."""
+    """A recipe to be tried again. `name`: "current", or "trial N"; `epochs`: the horizon."""
 
     name: str
-    lr_g: float
-    lr_d: float
+    recipe: Recipe
     epochs: int
 
     def facts(self, seed: int) -> dict[str, object]:
         """What a trial with one seed is requested for."""
-        rates = {"lr_g": self.lr_g, "lr_d": self.lr_d}
-        return {"candidate": self.name, **rates, "epochs": self.epochs, "seed": seed}
+        recipe = dict(self.recipe)
+        return {"candidate": self.name, "recipe": recipe, "epochs": self.epochs, "seed": seed}
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class Confirmed:
 
 
 def candidates(trials: Sequence[Trial], params: Params) -> list[Candidate]:
-    """The present rates, then the best trials by value, each rates once."""
+    """The present recipe, then the best trials by value, each recipe once."""
     train, tune = params.train, params.tune
-    chosen = [Candidate("current", train.lr_g, train.lr_d, train.epochs)]
+    chosen = [Candidate("current", present(tune.space, train)[1], train.epochs)]
     usable = [t for t in trials if t.finished and t.outcome != "pruned" and t.value is not None]
     best = sorted((t for t in usable if t.facts.get("best_epoch")), key=lambda t: t.value or 0.0)
     for trial in best[: tune.confirm.top]:
         horizon = min(int(trial.facts["best_epoch"]) + LONGER, tune.epochs.max)
-        if all((trial.lr_g, trial.lr_d) != (known.lr_g, known.lr_d) for known in chosen):
-            chosen.append(Candidate(f"trial {trial.number}", trial.lr_g, trial.lr_d, horizon))
+        if all(trial.recipe != known.recipe for known in chosen):
+            chosen.append(Candidate(f"trial {trial.number}", trial.recipe, horizon))
     return chosen
 
 

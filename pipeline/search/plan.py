@@ -13,16 +13,26 @@ from dcgan.mnist import Mnist
 from dcgan.training import GanState, fit
 from pipeline.base.params import Params, TuneParams
 from pipeline.base.paths import DATA, JUDGE
+from pipeline.base.space import Choices, keys
 from pipeline.search.study import DEFAULT_STORAGE
 
-_SEARCHED = ("lr_g", "lr_d", "epochs", "stop", "sample_every")
+_SEARCHED = ("epochs", "stop", "sample_every")
 
 
 def recipe_hash(params: Params) -> str:
-    """16 hex digits of what makes trials comparable: all but the rates and lengths searched."""
-    train = {k: v for k, v in dataclasses.asdict(params.train).items() if k not in _SEARCHED}
+    """16 hex digits of what makes trials comparable: all but the keys and lengths searched.
+
+    Of the space, what a study cannot change: its keys, their scales and choices.
+    """
+    space = params.tune.space
+    searched = {*_SEARCHED, *keys(space)}
+    train = {k: v for k, v in dataclasses.asdict(params.train).items() if k not in searched}
     parts = {
         "train": train,
+        "space": {
+            key: dimension.choices if isinstance(dimension, Choices) else dimension.scale
+            for key, dimension in space.items()
+        },
         "measure": dataclasses.asdict(params.measure),
         "stability": dataclasses.asdict(params.stability),
         "mode": params.tune.epochs.mode,
@@ -53,10 +63,9 @@ def print_plan(params: Params, name: str, timeout: float | None, storage: str) -
     modes = {"resource": "every epoch a stopping point", "sampled": "each trial of one length"}
     place = "tune.db" if storage == DEFAULT_STORAGE else "the storage given"
     print(f"study {name} in {place}")
-    print(
-        f"  {tune.trials} trials by {tune.sampler}: lr_g {tune.lr_g.min:g} to {tune.lr_g.max:g}, "
-        f"lr_d / lr_g {tune.ratio.min:g} to {tune.ratio.max:g}"
-    )
+    print(f"  {tune.trials} trials by {tune.sampler}, the first one the present recipe:")
+    for key, dimension in tune.space.items():
+        print(f"    {key}: {dimension}")
     print(f"  epochs {epochs.min} to {epochs.max}, {modes[epochs.mode]}; pruner: {tune.pruner}")
     print(f"  {_confirmation(tune)}")
     print(f"  {tune.workers} workers of {params.runtime.threads} threads")
@@ -69,7 +78,7 @@ def _confirmation(tune: TuneParams) -> str:
     top, seeds = tune.confirm.top, tune.confirm.seeds
     if not top:
         return "no confirmation"
-    return f"then the best {top} and the present rates, over {seeds} seeds"
+    return f"then the best {top} and the present recipe, over {seeds} seeds"
 
 
 def print_estimate(params: Params, data: Mnist, meter: Meter, device: torch.device) -> None:

@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from pipeline.base.cli import write_json, write_whole
 from pipeline.base.interval import CONFIDENCE
+from pipeline.base.space import Recipe, Space, Value, keys, shown
 from pipeline.pages.sweep.trials import Choice
 from pipeline.plots.search import SearchPlots, TrialCurve
 from pipeline.search.confirmation import Confirmed
@@ -41,9 +42,11 @@ class Findings:
     """All that a search knows when it ends, or is interrupted.
 
     Attributes:
-        confirmed: the present rates and the best trials again, over fresh seeds; may be empty.
+        confirmed: the present recipe and the best trials again, over fresh seeds; may be empty.
         chosen: of these, None without a confirmation.
         fresh_noise: metrics on fresh noise by candidate's name.
+        importances: by dimension, adding up to one; {}: not known.
+        space: what was searched.
     """
 
     study: str
@@ -53,6 +56,7 @@ class Findings:
     chosen: Confirmed | None
     fresh_noise: Mapping[str, Mapping[str, list[float]]]
     importances: Mapping[str, float]
+    space: Space
 
     @property
     def best(self) -> Trial | None:
@@ -66,12 +70,12 @@ class Findings:
         """The chosen candidate; else the best trial, of one seed."""
         chosen, best = self.chosen, self.best
         if chosen is not None and chosen.epoch is not None:
-            rates = chosen.candidate.lr_g, chosen.candidate.lr_d
-            return Choice(chosen.candidate.name, *rates, chosen.epoch, chosen.mean, len(chosen.fds))
+            name, recipe = chosen.candidate.name, chosen.candidate.recipe
+            return Choice(name, recipe, chosen.epoch, chosen.mean, len(chosen.fds))
         if best is None or best.value is None:
             return None
         epochs = int(best.facts["best_epoch"])
-        return Choice(f"trial {best.number}", best.lr_g, best.lr_d, epochs, best.value, 1)
+        return Choice(f"trial {best.number}", best.recipe, epochs, best.value, 1)
 
     @property
     def choice(self) -> Choice | None:
@@ -105,13 +109,15 @@ def table(findings: Findings) -> str:
         f"{cost.trained:g} epochs trained of {cost.horizon} without stopping early; "
         f"{cost.singly} if each stopping point had been a run of its own"
     )
-    header = ("", "lr_g", "lr_d", "epochs", "fd", f"{CONFIDENCE:.0%} interval", "fresh noise")
+    searched = keys(findings.space)
+    header = ("", *searched, "epochs", "fd", f"{CONFIDENCE:.0%} interval", "fresh noise")
     ordered = sorted(findings.confirmed, key=lambda confirmation: confirmation.high)
     rows = [_row(confirmation, findings) for confirmation in ordered]
     best = findings.best
     if not rows and best is not None:
-        stop = (f"{best.lr_g:g}", f"{best.lr_d:g}", str(best.facts["best_epoch"]))
-        rows.append((f"trial {best.number}", *stop, f"{best.value:.3f} (1 seed)", "", ""))
+        first = (f"trial {best.number}", *_values(best.recipe, searched))
+        stop = str(best.facts["best_epoch"])
+        rows.append((*first, stop, f"{best.value:.3f} (1 seed)", "", ""))
     if not rows:
         return "\n".join([*lines, "no trial has come to a result yet"])
     text = tabulate(rows, header, tablefmt="plain", disable_numparse=True)
@@ -121,7 +127,7 @@ def table(findings: Findings) -> str:
 def _row(confirmation: Confirmed, findings: Findings) -> tuple[str, ...]:
     candidate = confirmation.candidate
     mark = "* " if confirmation is findings.chosen else "  "
-    first = (mark + candidate.name, f"{candidate.lr_g:g}", f"{candidate.lr_d:g}")
+    first = (mark + candidate.name, *_values(candidate.recipe, keys(findings.space)))
     if confirmation.epoch is None:
         return (*first, "-", confirmation.unknown, "", "")
     fresh = findings.fresh_noise.get(candidate.name, {}).get("fd", [])
@@ -150,8 +156,7 @@ def result(findings: Findings) -> dict[str, Any]:
         if best is None
         else {
             "number": best.number,
-            "lr_g": best.lr_g,
-            "lr_d": best.lr_d,
+            **best.recipe,
             "epoch": best.facts["best_epoch"],
             "fd": best.value,
         },
@@ -166,8 +171,7 @@ def _entry(confirmation: Confirmed, findings: Findings) -> dict[str, Any]:
     fresh = findings.fresh_noise.get(candidate.name, {})
     return {
         "name": candidate.name,
-        "lr_g": candidate.lr_g,
-        "lr_d": candidate.lr_d,
+        **candidate.recipe,
         "epochs": confirmation.epoch,
         "fd": confirmation.mean if known else None,
         "fd_interval": [confirmation.low, confirmation.high] if known else None,
@@ -188,6 +192,7 @@ def plotted(findings: Findings) -> SearchPlots:
             "every stopping point a run": cost.singly,
         },
         importances=findings.importances,
+        space=findings.space,
     )
 
 
@@ -200,8 +205,7 @@ def curve_of(trial: Trial) -> TrialCurve:
         outcome=trial.outcome,
         status=str(facts.get("status", "")),
         reason=str(facts.get("reason", "")),
-        lr_g=trial.lr_g,
-        lr_d=trial.lr_d,
+        recipe=trial.recipe,
         epochs=[epoch for epoch, _ in measured],
         fds=[fd for _, fd in measured],
         best_epoch=facts.get("best_epoch"),
@@ -211,11 +215,7 @@ def curve_of(trial: Trial) -> TrialCurve:
     )
 
 
-COLUMNS = (
-    "trial",
-    "outcome",
-    "lr_g",
-    "lr_d",
+_FACTS = (
     "best_epoch",
     "best_fd",
     "onset_epoch",
@@ -228,27 +228,28 @@ COLUMNS = (
 
 
 def write(folder: Path, findings: Findings) -> None:
-    """Write result.json and trials.csv."""
+    """Write result.json and trials.csv, whose columns after `outcome` are the keys searched."""
     write_json(folder / "result.json", result(findings))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    searched = keys(findings.space)
+    writer.writerow(("trial", "outcome", *searched, *_FACTS))
     for trial in findings.trials:
-        facts = trial.facts
-        values = {name: facts.get(name) for name in COLUMNS} | {
-            "trial": trial.number,
-            "outcome": trial.outcome,
-            "lr_g": trial.lr_g,
-            "lr_d": trial.lr_d,
+        told = dict(trial.facts) | {
             "best_fd": trial.value,
-            "fd_by_epoch": " ".join(_cell(fd) or "-" for _, fd in facts.get("fd", [])),
+            "fd_by_epoch": " ".join(_cell(fd) or "-" for _, fd in trial.facts.get("fd", [])),
         }
-        writer.writerow([_cell(values[name]) for name in COLUMNS])
+        recipe = _values(trial.recipe, searched)
+        facts = [_cell(told.get(name)) for name in _FACTS]
+        writer.writerow([trial.number, trial.outcome, *recipe, *facts])
     with write_whole(folder / "trials.csv") as file:
         file.write(text.getvalue().encode())
 
 
-def _cell(value: object) -> str:
-    if value is None or value != value:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _values(recipe: Recipe, searched: Sequence[str]) -> list[str]:
+    """The values as text; empty where they are not known yet."""
+    return [shown(recipe[key]) if key in recipe else "" for key in searched]
+
+
+def _cell(value: Value | None) -> str:
+    return "" if value is None or value != value else shown(value)

@@ -14,6 +14,7 @@ from pipeline.base.interrupt import Interrupt
 from pipeline.base.params import Params, flat
 from pipeline.base.paths import DATA, PAGE, TUNE
 from pipeline.base.pool import Pool
+from pipeline.base.space import keys, present, words
 from pipeline.pages.origin import Origin
 from pipeline.pages.sweep.page import page
 from pipeline.plots.search import draw
@@ -69,7 +70,7 @@ def tune(params: Params, options: Options) -> None:
             session = Session(params, storage, name, recipe, meter, interrupt)
             session.open(options.join)
             session.go(options.timeout)
-            findings = session.finish()
+            findings = session.finish(options.timeout)
     except FAILURES as error:
         raise UserError(
             f"the storage of the search does not answer: {brief(error)}; the same command continues"
@@ -91,15 +92,15 @@ class Session:
 
     def open(self, join: bool) -> None:
         """Open the study and its tracked run, and have unfinished trials continued."""
-        tune, train = self.params.tune, self.params.train
+        tune = self.params.tune
         self.study = Study(self.storage, self.name, tune, create=True)
-        recipe = self.study.notes.get("recipe")
-        if recipe is None:
+        made_for = self.study.notes.get("recipe")
+        if made_for is None:
             self.study.note("recipe", self.recipe)
-        elif recipe != self.recipe:
+        elif made_for != self.recipe:
             raise UserError(
-                f"study {self.name} was made for another recipe, digits or judge; choose another "
-                "--study"
+                f"study {self.name} was made for another recipe, space, digits or judge; choose "
+                "another --study"
             )
         unpruned = dataclasses.replace(tune, pruner="none")
         self.confirmation = Study(self.storage, f"{self.name}-confirm", unpruned, create=True)
@@ -113,11 +114,11 @@ class Session:
             if owner is None:
                 study.adopt()
         if not joins and not self.study.trials():
-            present: dict[str, float] = {"lr_g": train.lr_g, "ratio": train.lr_d / train.lr_g}
+            places, recipe = present(tune.space, self.params.train)
             if tune.epochs.mode == "sampled":
-                present["epochs"] = min(max(train.epochs, tune.epochs.min), tune.epochs.max)
-            facts = {"current": True, "lr_g": train.lr_g, "lr_d": train.lr_d}
-            self.study.enqueue(present, facts)
+                epochs = self.params.train.epochs
+                places["epochs"] = min(max(epochs, tune.epochs.min), tune.epochs.max)
+            self.study.enqueue(places, {"current": True, "recipe": recipe})
         close_dead_runs()
         self.tracked = TrackedRun(f"tune-{self.study.uid}")
         searched = {f"tune.{key}": value for key, value in _flat(dataclasses.asdict(tune)).items()}
@@ -159,15 +160,12 @@ class Session:
     def _queue_confirmation(self) -> None:
         """Queue the candidates' runs that are not there yet, a seed after the other: cut short, it
         has compared all candidates over fewer seeds."""
-        known = {
-            (t.facts.get("candidate"), t.lr_g, t.lr_d, t.facts.get("epochs"), t.facts["seed"])
-            for t in self.confirmation.trials()
-        }
+        known = [trial.facts for trial in self.confirmation.trials()]
         for seed in fresh_seeds(self.params):
             for candidate in candidates(self.study.trials(), self.params):
-                key = (candidate.name, candidate.lr_g, candidate.lr_d, candidate.epochs, seed)
-                if key not in known:
-                    self.confirmation.enqueue({}, candidate.facts(seed))
+                wanted = candidate.facts(seed)
+                if not any(facts.items() >= wanted.items() for facts in known):
+                    self.confirmation.enqueue({}, wanted)
 
     def _runs(self, candidate: Candidate) -> list[Trial]:
         """The runs of a candidate, one for each seed."""
@@ -202,13 +200,14 @@ class Session:
             chosen=chosen,
             fresh_noise=fresh_noise,
             importances=self.study.importances(),
+            space=self.params.tune.space,
         )
 
-    def finish(self) -> Findings:
+    def finish(self, timeout: float | None) -> Findings:
         """Print the table, write reports/tune/, and close the tracked run."""
         findings, received = self.findings(), self.interrupt.received
         print(table(findings), flush=True)
-        content = sweep(findings, self.params, self.storage, received is not None)
+        content = sweep(findings, self.params, self.storage, timeout, received is not None)
         origin = Origin(self.made_by, mnist.data_hash(DATA), self.made_with)
         with folder_whole(TUNE) as folder:
             write(folder, findings)
@@ -222,13 +221,13 @@ class Session:
         ended = len(findings.trials)
         self.tracked.final_metrics("tune", ended, told["cost"])
         best = told["chosen"] or told["best_trial"] or {}
-        keys = [
-            key for key in ("lr_g", "lr_d", "epochs", "epoch", "fd") if best.get(key) is not None
-        ]
-        self.tracked.final_metrics("best", ended, {key: best[key] for key in keys})
+        named = (*keys(findings.space), "epochs", "epoch", "fd")
+        numbers = {k: best[k] for k in named if isinstance(best.get(k), int | float)}
+        self.tracked.final_metrics("best", ended, numbers)
         self.tracked.tags(
             {
                 "outcome": findings.outcomes,
+                "best": words(findings.found.recipe) if findings.found else "none",
                 "chosen": (findings.chosen and findings.chosen.candidate.name) or "none",
             }
         )
@@ -310,7 +309,7 @@ def _apply(findings: Findings) -> None:
     choice = findings.choice
     if choice is None:
         raise UserError("nothing to apply: no trial came to a result that was confirmed")
-    values = {"lr_g": choice.lr_g, "lr_d": choice.lr_d, "epochs": choice.epochs}
+    values = {**choice.recipe, "epochs": choice.epochs}
     difference = apply(PARAMS_FILE, "train", values)
     print(difference or "params.yaml holds these values already")
     print("`dvc repro` trains it")

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 import psutil
@@ -41,6 +41,7 @@ from dcgan.runtime import derive_seed
 from pipeline.base.cli import UserError
 from pipeline.base.params import TuneParams
 from pipeline.base.paths import ROOT
+from pipeline.base.space import Choices, Dimension, Recipe, Space, Value, recipe_of
 from pipeline.tracking.server import brief
 
 DEFAULT_STORAGE = f"sqlite:///{ROOT / 'tune.db'}"
@@ -64,6 +65,7 @@ class Request:
 
     Attributes:
         number: of the trial; `origin`: of its first try, whose checkpoint it continues.
+        recipe: values of the keys that are searched.
         epochs: how long to train.
         seed: of the training; None: the present one.
         should_prune: to be told, and asked, after every epoch.
@@ -71,8 +73,7 @@ class Request:
 
     number: int
     origin: int
-    lr_g: float
-    lr_d: float
+    recipe: Recipe
     epochs: int
     seed: int | None
     should_prune: ShouldPrune
@@ -100,6 +101,7 @@ class Trial:
     Attributes:
         outcome: as in `TrialResult`, or waiting, running, killed.
         value: the best fd (smoothed), None where there is none.
+        recipe: values of the keys that are searched; {}: not known yet.
         best_so_far: the best fd until each epoch.
         facts: as in `TrialResult`; what the trial was requested for is among them.
     """
@@ -107,15 +109,9 @@ class Trial:
     number: int
     outcome: str
     value: float | None
-    lr_g: float
-    lr_d: float
+    recipe: Recipe
     best_so_far: Mapping[int, float]
     facts: Mapping[str, Any]
-
-    @property
-    def ratio(self) -> float:
-        """lr_d / lr_g."""
-        return self.lr_d / self.lr_g
 
     @property
     def finished(self) -> bool:
@@ -176,8 +172,8 @@ class Study:
 
         Args:
             params: of the space that is searched; {} for a trial outside it.
-            facts: `lr_g` and `lr_d`, where they are not to be rounded; `candidate`, `epochs` and
-                `seed` of a trial outside the space; what else is to be kept with it.
+            facts: `recipe`, where it is not to be rounded; `candidate`, `epochs` and `seed` of a
+                trial outside the space; what else is to be kept with it.
         """
         self._study.enqueue_trial(dict(params), user_attrs=dict(facts))
 
@@ -238,16 +234,15 @@ class Study:
             return bool(trial.should_prune())
 
         if "candidate" in facts:
-            rates = float(facts["lr_g"]), float(facts["lr_d"])
             epochs, seed = int(facts["epochs"]), int(facts["seed"])
-            return Request(trial.number, origin, *rates, epochs, seed, should_prune)
-        lr_g = trial.suggest_float("lr_g", tune.lr_g.min, tune.lr_g.max, log=True)
-        ratio = trial.suggest_float("ratio", tune.ratio.min, tune.ratio.max, log=True)
+            return Request(trial.number, origin, facts["recipe"], epochs, seed, should_prune)
+        places = drawn(trial, tune.space)
         epochs = tune.epochs.max
         if tune.epochs.mode == "sampled":
             epochs = trial.suggest_int("epochs", tune.epochs.min, tune.epochs.max)
-        rates = _rates(facts, {"lr_g": lr_g, "ratio": ratio})
-        return Request(trial.number, origin, *rates, epochs, None, should_prune)
+        recipe = facts.get("recipe") or recipe_of(places, tune.space)
+        trial.set_user_attr("recipe", recipe)
+        return Request(trial.number, origin, recipe, epochs, None, should_prune)
 
     def _rank(self, number: int) -> int:
         """How many trials that count were started before this one."""
@@ -309,22 +304,21 @@ def _view(trial: FrozenTrial) -> Trial:
     without = ("waiting", "running", "killed", "failed")
     value = None if outcome in without else trial.value
     best_so_far = dict(trial.intermediate_values)
-    return Trial(trial.number, outcome, value, *_rates(facts, params), best_so_far, facts)
+    return Trial(trial.number, outcome, value, facts.get("recipe", {}), best_so_far, facts)
 
 
-def _rates(facts: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[float, float]:
-    """lr_g and lr_d: as requested, or drawn and rounded; nan where neither is known yet."""
-    if "lr_g" in facts:
-        return float(facts["lr_g"]), float(facts["lr_d"])
-    if "lr_g" in params and "ratio" in params:
-        return rates_of(params["lr_g"], params["ratio"])
-    return float("nan"), float("nan")
+def drawn(trial: optuna.Trial, space: Space) -> dict[str, Value]:
+    """What the sampler proposes along each dimension."""
+    return {key: _drawn(trial, key, dimension) for key, dimension in space.items()}
 
 
-def rates_of(lr_g: float, ratio: float) -> tuple[float, float]:
-    """lr_g and lr_d of a trial that was drawn, in four digits, which read better in params.yaml."""
-    lr_g = float(f"{lr_g:.4g}")
-    return lr_g, float(f"{lr_g * ratio:.4g}")
+def _drawn(trial: optuna.Trial, key: str, dimension: Dimension) -> Value:
+    if isinstance(dimension, Choices):
+        return cast("Value", trial.suggest_categorical(key, dimension.choices))
+    low, high, log = dimension.min, dimension.max, dimension.scale == "log"
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(key, low, high, log=log)
+    return trial.suggest_float(key, low, high, log=log)
 
 
 def pruner_of(tune: TuneParams) -> BasePruner:
@@ -408,7 +402,7 @@ def _continue_later(study: optuna.Study, interrupted: FrozenTrial) -> None:
 
 
 _retry = RetryHeartbeatStaleTrialCallback(max_retry=MAX_KILLS)
-_KEPT_FACTS = ("candidate", "lr_g", "lr_d", "epochs", "seed", "current")
+_KEPT_FACTS = ("candidate", "recipe", "epochs", "seed", "current")
 _KEPT_BY_OPTUNA = ("fixed_params", "failed_trial", "retry_history")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import shutil
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 
@@ -114,8 +115,7 @@ class Trainer:
         sampled = self.job.params.tune.epochs.mode == "sampled"
         return dataclasses.replace(
             train,
-            lr_g=request.lr_g,
-            lr_d=request.lr_d,
+            **cast("dict[str, Any]", request.recipe),
             epochs=request.epochs,
             seed=train.seed if request.seed is None else request.seed,
             sample_every=0,

@@ -122,18 +122,32 @@ def build(cls: type[T], values: object, where: str = "") -> T:
     """
     label = where or "the file"
     if not isinstance(values, Mapping):
-        raise ValueError(f"{label}: must be a section of keys and values, not {_show(values)}")
+        raise ValueError(f"{label}: must be a section of keys and values, not {show(values)}")
     hints = typing.get_type_hints(cls, include_extras=True)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     prefix = f"{where}." if where else ""
     for key in values:
         if key not in names:
-            shown = prefix + _show(key).strip("'")
+            shown = prefix + show(key).strip("'")
             raise ValueError(f"{shown}: unknown key; {label} may have {', '.join(names)}")
     for name in names:
         if name not in values:
             raise ValueError(f"{prefix}{name}: missing; it must be {_describe(hints[name])}")
     return cls(**{name: _check(hints[name], values[name], prefix + name) for name in names})
+
+
+def check(cls: type[Any], key: str, value: object, where: str) -> Any:
+    """Check one value of a section; returns it as the section holds it.
+
+    Raises ValueError with one line that begins with `where`.
+    """
+    return _check(typing.get_type_hints(cls, include_extras=True)[key], value, where)
+
+
+def bounds(cls: type[Any], key: str) -> Range | None:
+    """The range that a number of a section must be in; None for what is no such number."""
+    hint = typing.get_type_hints(cls, include_extras=True)[key]
+    return next((part for part in typing.get_args(hint) if isinstance(part, Range)), None)
 
 
 def _check(hint: Any, value: Any, where: str) -> Any:
@@ -143,6 +157,8 @@ def _check(hint: Any, value: Any, where: str) -> Any:
     kind = hint
     if typing.get_origin(hint) is Annotated:
         kind, bounds = typing.get_args(hint)
+        if callable(bounds):  # a section that checks itself
+            return bounds(value, where)
     if typing.get_origin(kind) is Literal:
         ok = isinstance(value, str) and value in typing.get_args(kind)
     elif kind is float:
@@ -152,7 +168,7 @@ def _check(hint: Any, value: Any, where: str) -> Any:
     else:
         ok = isinstance(value, kind)
     if not ok or (bounds is not None and value not in bounds):
-        raise ValueError(f"{where}: {_show(value)} is not allowed; it must be {_describe(hint)}")
+        raise ValueError(f"{where}: {show(value)} is not allowed; it must be {_describe(hint)}")
     return float(value) if kind is float else value
 
 
@@ -161,6 +177,8 @@ def _describe(hint: Any) -> str:
         return "a section"
     if typing.get_origin(hint) is Annotated:
         kind, bounds = typing.get_args(hint)
+        if callable(bounds):
+            return "a section"
         return str(bounds).replace("number", "whole number") if kind is int else str(bounds)
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(typing.get_args(hint))
@@ -169,7 +187,8 @@ def _describe(hint: Any) -> str:
     return {bool: "true or false", str: "a text", type(None): "null"}[hint]
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
+    """A value as a message can quote it: one short line."""
     try:
         text = reprlib.repr(value)  # short from the start: YAML's aliases can stand for gigabytes
     except ValueError:

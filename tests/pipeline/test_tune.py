@@ -21,27 +21,37 @@ import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
+from pipeline.base.cli import UserError
 from pipeline.base.params import Params
+from pipeline.base.space import Choices, Interval, shown
 from pipeline.search import session
 from pipeline.search.confirmation import candidates
+from pipeline.search.plan import recipe_hash
 from pipeline.search.session import Session, trials_done
 from pipeline.search.study import TrialResult
-from pipeline.tune import seconds
+from pipeline.tune import main, seconds
+from tests.commands import refusal
 from tests.ganverdict.test_report import Page
 from tests.postgres import postgres
-from tests.project import REPOSITORY, Project
-from tests.searches import SHIPPED, trial
+from tests.project import REPOSITORY, Checkout, Project
+from tests.searches import SHIPPED, trial, tune_params
 
 if TYPE_CHECKING:
     from subprocess import Popen
 
 EPOCHS, STEPS_PER_EPOCH = 4, 20
+RATES: dict[str, Any] = {
+    "lr_g": {"min": 0.0003, "max": 0.02, "scale": "log"},
+    "lr_ratio": {"min": 0.03, "max": 4.0, "scale": "log"},
+}
+SPACE = {**RATES, "freeze_discriminator": {"choices": [True, False]}}
+SEARCHED = ("lr_g", "lr_d", "freeze_discriminator")
 TRIALS = 3
-PICTURES = {"curves", "map", "best_epoch", "history", "cost", "importances"}
+PICTURES = {"curves", "map", "best_fd", "best_epoch", "history", "cost", "importances"}
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A clone with data and judge in place, and a small search."""
     project = Project(tmp_path_factory.mktemp("tune") / "clone")
     project.set_params(
@@ -52,6 +62,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
                 "workers": 2,
                 "epochs": {"min": 1, "max": EPOCHS, "mode": "resource"},
                 "pruner": "none",
+                "space": SPACE,
                 "confirm": {"top": 1, "seeds": 2},
             },
         }
@@ -61,11 +72,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def copied(project: Project, folder: Path) -> Project:
-    copy = object.__new__(Project)
-    copy.folder = folder
+def copied(project: Checkout, folder: Path) -> Checkout:
     shutil.copytree(project.folder, folder)
-    return copy
+    return Checkout(folder)
 
 
 def rows(database: Path, sql: str, *values: str) -> list[Any]:
@@ -101,7 +110,7 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_a_sweep_interrupted_and_continued_is_whole_and_its_choice_is_applied(
-    prepared: Project, tmp_path: Path
+    prepared: Checkout, tmp_path: Path
 ) -> None:
     project = copied(prepared, tmp_path / "clone")
     database = project.folder / "tune.db"
@@ -127,7 +136,7 @@ def test_a_sweep_interrupted_and_continued_is_whole_and_its_choice_is_applied(
     trials = table(project.folder)
     assert len(trials) == TRIALS
     assert {trial["outcome"] for trial in trials} == {"complete"}
-    assert len({(trial["lr_g"], trial["lr_d"]) for trial in trials}) == TRIALS
+    assert len({tuple(trial[key] for key in SEARCHED) for trial in trials}) == TRIALS
     assert all(len(trial["fd_by_epoch"].split()) == EPOCHS for trial in trials)
     report = json.loads((project.folder / "reports/tune/result.json").read_text())
     assert {file.stem for file in (project.folder / "reports/tune").glob("*.png")} == PICTURES
@@ -155,21 +164,26 @@ def test_a_sweep_interrupted_and_continued_is_whole_and_its_choice_is_applied(
         assert (run["status_of_run"], run["outcome"]) == ("FINISHED", "complete")
         assert run["steps"] == list(range(1, len(run["steps"]) + 1))
     assert all(len(run["steps"]) == EPOCHS * STEPS_PER_EPOCH for run in children)
+    sql = "select value from params where key = 'train.freeze_discriminator' and run_uuid = ?"
+    for run in children:
+        (tried,) = [trial for trial in trials if trial["trial"] == run["trial"]]
+        ((trained,),) = rows(project.folder / "mlflow.db", sql, run["id"])
+        assert trained.lower() == tried["freeze_discriminator"]
 
     # params.yaml holds the choice, and every other line is as it was.
     before = (prepared.folder / "params.yaml").read_text().splitlines()
     after = (project.folder / "params.yaml").read_text().splitlines()
     changed = [new.split()[:2] for old, new in zip(before, after, strict=True) if old != new]
     old_train = yaml.safe_load("\n".join(before))["train"]
-    chosen = {key: report["chosen"][key] for key in ("lr_g", "lr_d", "epochs")}
+    chosen = {key: report["chosen"][key] for key in (*SEARCHED, "epochs")}
     new = {key: value for key, value in chosen.items() if value != old_train[key]}
-    assert sorted(changed) == sorted([f"{key}:", f"{value:g}"] for key, value in new.items())
+    assert sorted(changed) == sorted([f"{key}:", shown(value)] for key, value in new.items())
     assert all(f"+  {key} {value}" in output for key, value in changed)
 
 
 @pytest.mark.slow
 def test_machines_share_a_postgresql_and_a_killed_workers_trial_is_tried_again_once(
-    prepared: Project, tmp_path: Path
+    prepared: Checkout, tmp_path: Path
 ) -> None:
     projects = [copied(prepared, tmp_path / name) for name in ("one", "two")]
     # The second try may be on either machine, and finds the checkpoint where they share the folder.
@@ -248,13 +262,15 @@ def test_of_commands_that_start_at_once_only_the_maker_of_the_study_creates_its_
     assert [each.facts["current"] for each in commands[1].study.trials()] == [True]
 
 
-def opened(folder: Path, monkeypatch: pytest.MonkeyPatch, params: Params) -> Session:
+def opened(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, params: Params, recipe: str = "recipe"
+) -> Session:
     """A session with its studies in `folder` and the tracker taken away."""
     monkeypatch.setattr(session, "TrackedRun", MagicMock())
     monkeypatch.setattr(session, "close_dead_runs", lambda: 0)
     interrupt = MagicMock(received=None)
     storage = f"sqlite:///{folder / 'tune.db'}"
-    new = Session(params, storage, "sweep", "recipe", MagicMock(), interrupt)
+    new = Session(params, storage, "sweep", recipe, MagicMock(), interrupt)
     new.open(join=False)
     return new
 
@@ -266,10 +282,57 @@ def test_the_first_trial_is_the_present_recipe_which_is_confirmed_once(
     params = dataclasses.replace(SHIPPED, train=train)
     sweep = opened(tmp_path, monkeypatch, params)
     (present,) = sweep.study.trials()
-    assert (present.lr_g, present.lr_d) == (train.lr_g, train.lr_d)
+    assert present.recipe == {"lr_g": train.lr_g, "lr_d": train.lr_d}
     facts = {"best_epoch": 3, "reason": ""}
     sweep.study.run_next(1, lambda _: TrialResult("complete", 1.0, facts))
     assert [each.name for each in candidates(sweep.study.trials(), params)] == ["current"]
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"lr_r": RATES["lr_g"]}, "tune.space.lr_r: no key of train"),
+        ({"lr_g": {**RATES["lr_g"], "max": 11}}, "tune.space.lr_g.max: 11 is not allowed"),
+        ({"fakes": {"choices": ["inference", "training"]}}, "tune.space.fakes: shared, which"),
+        ({"stop": {"choices": ["never", "at_onset"]}}, "tune.space.stop: cannot be searched"),
+    ],
+)
+def test_a_wrong_space_is_one_line_before_anything_starts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    space: dict[str, Any],
+    message: str,
+) -> None:
+    shutil.copy2(REPOSITORY / "params.yaml", tmp_path)
+    Checkout(tmp_path).set_params({"tune": {"space": space}})
+    monkeypatch.chdir(tmp_path)
+    assert refusal(capsys, main, status=2).startswith(f"error: params.yaml: {message}")
+    assert [file.name for file in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_a_study_of_another_space_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dcgan.mnist.data_hash", lambda _: "hash")
+    monkeypatch.setattr("pipeline.search.plan.JUDGE", REPOSITORY / "params.yaml")
+    width = {"width": Interval(4, 64, "log")}
+    hashes = [
+        recipe_hash(dataclasses.replace(SHIPPED, tune=tune_params(space=space)))
+        for space in (
+            SHIPPED.tune.space,
+            {**SHIPPED.tune.space, "lr_g": Interval(0.001, 0.1, "log")},  # a study can change that
+            width,
+            {"width": Interval(4, 64, "linear")},
+            {"width": Choices((4, 16, 64))},
+            {"width": Choices((4, 16))},
+        )
+    ]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 5
+    opened(tmp_path, monkeypatch, SHIPPED)
+    with pytest.raises(UserError, match="was made for another recipe, space, digits or judge"):
+        opened(tmp_path, monkeypatch, SHIPPED, "another recipe")
 
 
 @pytest.mark.parametrize(("top", "search"), [(2, 0.64), (0, 1.0)])

@@ -11,15 +11,17 @@ from bokeh.plotting import figure
 from ganverdict.curves import BLUE, GREY, SKY
 from ganverdict.report import blank, in_ink
 from pipeline.base.interval import CONFIDENCE
+from pipeline.base.space import Recipe, Space
 from pipeline.pages.layout import table
+from pipeline.pages.sweep.trials import searched, values
 
 _INTERVAL = f"{100 * CONFIDENCE:.0f} % interval"
-PRESENT = "present rates"  # their name among candidates
+PRESENT = "present recipe"  # their name among candidates
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Rates that were trained again over fresh seeds.
+    """A recipe that was trained again over fresh seeds.
 
     Attributes:
         name: "trial N", or `PRESENT`.
@@ -30,8 +32,7 @@ class Confirmation:
     """
 
     name: str
-    lr_g: float
-    lr_d: float
+    recipe: Recipe
     runs: int
     epoch: int | None
     unknown: str
@@ -98,12 +99,11 @@ def intervals(confirmed: Sequence[Confirmation], chosen: str | None) -> figure |
     return drawn
 
 
-def candidates(confirmed: Sequence[Confirmation]) -> str:
+def candidates(confirmed: Sequence[Confirmation], space: Space) -> str:
     """The same as a table."""
     columns = {
         "candidate": False,
-        "lr_g": True,
-        "lr_d": True,
+        **searched(space),
         "epochs": True,
         "fd": True,
         _INTERVAL: True,
@@ -113,8 +113,7 @@ def candidates(confirmed: Sequence[Confirmation]) -> str:
     cells = (
         (
             candidate.name,
-            f"{candidate.lr_g:g}",
-            f"{candidate.lr_d:g}",
+            *values(candidate.recipe, space),
             *(
                 ("", candidate.unknown, "", "")
                 if candidate.epoch is None

@@ -17,7 +17,7 @@ from pipeline.pages.sweep.trials import Choice, about, hover, number
 from pipeline.plots.search import LOOKS, TrialCurve
 
 Kinds = Mapping[str, Sequence[TrialCurve]]
-_MOST_POINTS = 60  # of a curve
+_MOST_POINTS = 60  # of a curve; of one whose points tell more than two values each, fewer
 
 
 def kinds(trials: Sequence[TrialCurve], choice: Choice | None) -> Kinds:
@@ -106,6 +106,7 @@ def curves(found: Kinds, choice: Choice | None) -> figure:
 
 def _sampled(trial: TrialCurve) -> list[dict[str, Any]]:
     """A row for each point of a curve; of a long one, some, the best stopping point among them."""
+    most = _MOST_POINTS * 2 // max(len(trial.recipe), 2)
     best = [place for place, epoch in enumerate(trial.epochs) if epoch == trial.best_epoch]
     return [
         {
@@ -114,7 +115,7 @@ def _sampled(trial: TrialCurve) -> list[dict[str, Any]]:
             "fd": fd if (fd := trial.fds[place]) > 0 else math.nan,
             "shown": number(fd),
         }
-        for place in spread(len(trial.epochs), best[0] if best else 0, _MOST_POINTS)
+        for place in spread(len(trial.epochs), best[0] if best else 0, most)
     ]
 
 

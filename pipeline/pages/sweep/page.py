@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from ganverdict.report import document, slot, text_of
 from pipeline.base.paths import TUNE
+from pipeline.base.space import Recipe, Space, words
 from pipeline.pages.layout import commands, script, style, titled
 from pipeline.pages.origin import Origin, again, parameters
 from pipeline.pages.sweep.intervals import PRESENT, Confirmation, candidates, intervals
 from pipeline.pages.sweep.learning import boxes, curves, kinds
-from pipeline.pages.sweep.rates import rates
+from pipeline.pages.sweep.places import slices, space_map
 from pipeline.pages.sweep.trials import Choice, by_value, rows
 from pipeline.plots.search import TrialCurve
 
@@ -31,6 +32,10 @@ _HOW_TO_READ = (
     "<p>Each point is an epoch. The star is the stopping point, at its fd over fresh seeds where "
     "it was confirmed. Boxes hide curves.</p>"
 )
+_MARKS_ALONG = (
+    '<ul class="marks"><li>● no onset</li><li>⊠ went wrong</li><li>- cut</li>'
+    "<li>◯ the choice, in the search</li></ul>"
+)
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,11 @@ class Sweep:
     Attributes:
         trials: all of them, those too that were never measured.
         best: what was chosen; without a confirmation that came to a result, the best trial.
-        present: lr_g and lr_d of params.yaml.
+        present: the recipe of params.yaml; of it, as of all others, the keys searched.
+        space: what was searched.
         epochs: trained, and what the same stopping points would have cost, by what was done.
         seconds: of training and measuring, all workers together.
-        importances: by parameter, adding up to one; {}: not known.
+        importances: by dimension, adding up to one; {}: not known.
         pruner: its name in params.yaml.
         command: continues the sweep, or makes it again.
         apply: the command that writes `best` into params.yaml; None: it is not to be believed.
@@ -53,7 +59,8 @@ class Sweep:
     trials: Sequence[TrialCurve]
     best: Choice | None
     confirmed: Sequence[Confirmation]
-    present: tuple[float, float]
+    present: Recipe
+    space: Space
     epochs: Mapping[str, float]
     seconds: float
     importances: Mapping[str, float]
@@ -78,19 +85,26 @@ def page(sweep: Sweep, origin: Origin) -> bytes:
         figures["curves"] = curves(measured, sweep.best)
         content = left_out + _HOW_TO_READ + boxes(measured, sweep.best) + _figure("curves")
         body.append(titled("Learning curves", content))
-    if (map_of_rates := rates(shown, sweep.best, sweep.present)) is not None:
-        figures["rates"] = map_of_rates
-        body.append(titled("Rates", _marks(sweep) + _figure("rates")))
+    space = sweep.space
+    if (drawn := space_map(shown, sweep.best, sweep.present, space, sweep.importances)) is not None:
+        figures["map"] = drawn
+        title = "Map" if len(space) == 2 else "Map of the two dimensions that matter most"
+        body.append(titled(title, _marks(sweep) + _figure("map")))
+    if along_each := slices(shown, sweep.best, space):
+        figures |= {f"along-{key}": one for key, one in along_each.items()}
+        panels = "".join(_figure(f"along-{key}") for key in along_each)
+        content = f'{_MARKS_ALONG}<div class="along">{panels}</div>'
+        body.append(titled("Along each dimension", content))
     if sweep.confirmed:
         ranked = sorted(sweep.confirmed, key=lambda candidate: candidate.high)
-        content = candidates(ranked)
+        content = candidates(ranked, space)
         if (bars := intervals(ranked, sweep.best.name if sweep.best else None)) is not None:
             figures["intervals"] = bars
             read = "<p>Line: interval of the mean. Diamond: mean. Circles: seeds.</p>"
             content = read + _figure("intervals") + content
         body.append(titled("Confirmation over fresh seeds", content))
     if shown:
-        body.append(titled("Trials", left_out + rows(shown)))
+        body.append(titled("Trials", left_out + rows(shown, space)))
     how = again(origin, ["dvc repro judge", sweep.command], "Trained")
     beside = "<p>Where the database has this study already, the command continues it.</p>"
     body += [
@@ -108,7 +122,7 @@ def _summary(sweep: Sweep) -> str:
         status, told = "nothing yet", ["no trial has come to a result"]
     else:
         status = best.words
-        told = [f"lr_g {best.lr_g:g}, lr_d {best.lr_d:g}, {best.epochs} epochs"]
+        told = [f"{words(best.recipe)}, {best.epochs} epochs"]
         if best.seeds > 1:
             told.append(state[best.name].words)
         else:
@@ -116,7 +130,7 @@ def _summary(sweep: Sweep) -> str:
     believed = sweep.apply is not None or (sweep.interrupted and best is not None)
     entries = {
         "Why": _why(sweep),
-        "Present rates": _present(sweep, state.get(PRESENT)),
+        "Present recipe": _present(sweep, state.get(PRESENT)),
         "Fresh noise": _fresh(state.get(best.name) if best else None),
         "Trials": _trials(sweep),
         "Ended early": _early(sweep),
@@ -162,12 +176,11 @@ def _why(sweep: Sweep) -> str:
 
 
 def _present(sweep: Sweep, confirmed: Confirmation | None) -> str:
-    lr_g, lr_d = sweep.present
-    words = f"lr_g {lr_g:g}, lr_d {lr_d:g}"
+    told = words(sweep.present)
     if confirmed is None:
-        return words
+        return told
     length = "" if confirmed.epoch is None else f", {confirmed.epoch} epochs"
-    return f"{words}{length}: {confirmed.words}"
+    return f"{told}{length}: {confirmed.words}"
 
 
 def _fresh(candidate: Confirmation | None) -> str:

@@ -7,20 +7,20 @@ from typing import Any
 
 from bokeh.models.tools import HoverTool
 
+from pipeline.base.space import Choices, Recipe, Space, keys, shown, words
 from pipeline.pages.layout import table
 from pipeline.plots.search import TrialCurve
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Rates and a stopping point, and the fd found there: the mean where there are several seeds.
+    """A recipe and a stopping point, and the fd found there, of several seeds their mean.
 
-    `name`: "trial N", or that of the present rates.
+    `name`: "trial N", or that of the present recipe.
     """
 
     name: str
-    lr_g: float
-    lr_d: float
+    recipe: Recipe
     epochs: int
     fd: float
     seeds: int
@@ -31,8 +31,8 @@ class Choice:
         return f"{'chosen' if self.seeds > 1 else 'best'}: {self.name}"
 
     def is_of(self, trial: TrialCurve) -> bool:
-        """Whether a trial had these rates."""
-        return (trial.lr_g, trial.lr_d) == (self.lr_g, self.lr_d)
+        """Whether a trial had this recipe."""
+        return trial.recipe == self.recipe
 
 
 def by_value(trials: Sequence[TrialCurve]) -> list[TrialCurve]:
@@ -45,13 +45,12 @@ def best_fd(trial: TrialCurve) -> float | None:
     return trial.best_fd if trial.best_epoch else None
 
 
-def rows(trials: Sequence[TrialCurve]) -> str:
+def rows(trials: Sequence[TrialCurve], space: Space) -> str:
     """The trials as a table; `sort.js` orders it by the column that is asked for."""
     columns = {
         "trial": True,
         "outcome": False,
-        "lr_g": True,
-        "lr_d": True,
+        **searched(space),
         "best epoch": True,
         "best fd": True,
         "epochs trained": True,
@@ -62,8 +61,7 @@ def rows(trials: Sequence[TrialCurve]) -> str:
         (
             str(trial.number),
             trial.outcome,
-            _rate(trial.lr_g),
-            _rate(trial.lr_d),
+            *values(trial.recipe, space),
             str(trial.best_epoch or ""),
             number(best_fd(trial)),
             number(trial.epochs_trained or None),
@@ -75,14 +73,24 @@ def rows(trials: Sequence[TrialCurve]) -> str:
     return table(columns, cells, "sortable")
 
 
+def searched(space: Space) -> dict[str, bool]:
+    """The columns of a table that hold a recipe's values, each with whether they are numbers."""
+    texts = {key for key, one in space.items() if isinstance(one, Choices) and one.are_words}
+    return {key: key not in texts for key in keys(space)}
+
+
+def values(recipe: Recipe, space: Space) -> list[str]:
+    """The cells of these columns; empty where a recipe is not known yet."""
+    return [shown(recipe[key]) if key in recipe else "" for key in keys(space)]
+
+
 def about(trial: TrialCurve) -> dict[str, Any]:
     """What a tooltip says of a trial wherever it is drawn."""
     return {
         "trial": trial.number,
         "outcome": trial.outcome,
         "status": trial.status,
-        "lr_g": trial.lr_g,
-        "lr_d": trial.lr_d,
+        "recipe": words(trial.recipe),
     }
 
 
@@ -91,13 +99,12 @@ def hover(points: Sequence[Any], more: Mapping[str, str]) -> HoverTool:
     told = {
         "trial": "@trial, @outcome",
         "verdict": "@status",
-        "lr_g, lr_d": "@lr_g{%.6g}, @lr_d{%.6g}",
+        "recipe": "@recipe",
         **more,
     }
     return HoverTool(
         renderers=list(points),
         tooltips=list(told.items()),
-        formatters={"@lr_g": "printf", "@lr_d": "printf"},
         limit=3,  # of points that lie on one another
         visible=False,
     )
@@ -106,7 +113,3 @@ def hover(points: Sequence[Any], more: Mapping[str, str]) -> HoverTool:
 def number(value: float | None) -> str:
     """Four digits; "" for none."""
     return f"{value:.4g}" if value is not None and math.isfinite(value) else ""
-
-
-def _rate(value: float) -> str:
-    return f"{value:g}" if math.isfinite(value) else ""

@@ -16,6 +16,7 @@ from dcgan.params import Range
 from ganverdict.thresholds import Between, Thresholds
 from pipeline.base.cli import UserError, load_params, read_yaml
 from pipeline.base.params import Params
+from pipeline.base.space import read_space
 from tests.project import REPOSITORY
 
 SHIPPED = REPOSITORY / "params.yaml"
@@ -43,7 +44,7 @@ KEYS = [
     (section, key, hint)
     for section, section_class in SECTIONS.items()
     for key, hint in hints(section_class).items()
-    if f"{section}.{key}" not in SECTIONS
+    if f"{section}.{key}" not in {*SECTIONS, "tune.space"}  # which test_space.py is about
 ]
 NUMBERS = [(s, k, typing.get_args(h)) for s, k, h in KEYS if typing.get_origin(h) is Annotated]
 WORDS = [(s, k, typing.get_args(h)) for s, k, h in KEYS if typing.get_origin(h) is Literal]
@@ -96,6 +97,8 @@ def allowed(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(typing.get_args(hint))
     if typing.get_origin(hint) is Annotated:
         kind, bounds = typing.get_args(hint)
+        if bounds is read_space:
+            return st.just(VALUES["tune"]["space"])
         if kind is int:
             step = 2 if is_even(bounds) else 1
             return st.integers(bounds.low // step, bounds.high // step).map(lambda n: n * step)
@@ -294,6 +297,26 @@ def test_every_missing_key_is_named_with_what_it_must_be(section: str, key: str)
     values = copy.deepcopy(VALUES)
     del inside(values, section)[key]
     assert refusal(values).startswith(f"{section}.{key}: missing; it must be ")
+
+
+@given(
+    st.dictionaries(st.sampled_from(["lr_g", "lr_ratio", "loss", "width"]) | st.text(), ANYTHING)
+    | ANYTHING
+)
+@example({"x" * 10_000: 1})
+@example({"a\nb": 1})
+@example({10**5000: 1})
+@example({"lr_g": {"choices": [10**5000, math.nan]}})
+@example({"lr_ratio": {"min": 10**5000, "max": [1], "scale": {}}})
+@example({"loss": {"min": {}, "max": [1], "scale": {}}})
+def test_whatever_is_no_space_is_refused_in_one_line(value: object) -> None:
+    assert refusal(with_value("tune", "space", value)).startswith("tune.space")
+
+
+def test_a_missing_space_is_named() -> None:
+    values = copy.deepcopy(VALUES)
+    del values["tune"]["space"]
+    assert refusal(values).startswith("tune.space: missing; it must be a section")
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -14,6 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from dcgan.networks import Generator
 from dcgan.training import SIGNALS
 from ganverdict.verdict import Remedy, Verdict
+from pipeline.base.space import Interval, Recipe
 from pipeline.pages.origin import Origin
 from pipeline.pages.run.page import page as page_of
 from pipeline.pages.sweep.intervals import PRESENT, Confirmation
@@ -106,8 +107,7 @@ def curve(number: int, fds: list[float], outcome: str = "complete", reason: str 
         outcome=outcome,
         status="stable" if fds else "",
         reason=reason,
-        lr_g=0.001 * (number + 1),
-        lr_d=0.002 if number % 2 else 0.0005,
+        recipe={"lr_g": 0.001 * (number + 1), "lr_d": 0.002 if number % 2 else 0.0005},
         epochs=range(1, len(fds) + 1),
         fds=fds,
         best_epoch=best,
@@ -128,15 +128,19 @@ TRIALS = [
 ]
 
 
+RECIPE: Recipe = {"lr_g": 0.004, "lr_d": 0.001}
+SPACE = {"lr_g": Interval(0.0003, 0.02, "log"), "lr_ratio": Interval(0.03, 4.0, "log")}
+
+
 def confirmation(trial: TrialCurve | None, fds: tuple[float, ...]) -> Confirmation:
     """A candidate with these fds by seed, in an interval of 1 around their mean."""
-    name, lr_g, lr_d = (PRESENT, 0.004, 0.001)
+    name, recipe = PRESENT, RECIPE
     if trial is not None:
-        name, lr_g, lr_d = f"trial {trial.number}", trial.lr_g, trial.lr_d
+        name, recipe = f"trial {trial.number}", trial.recipe
     mean = sum(fds) / len(fds) if fds else math.inf
     epoch, fresh = (3, mean + 0.125) if fds else (None, None)
     return Confirmation(
-        name, lr_g, lr_d, 3, epoch, "went wrong", fds, mean, mean - 0.5, mean + 0.5, fresh
+        name, recipe, 3, epoch, "went wrong", fds, mean, mean - 0.5, mean + 0.5, fresh
     )
 
 
@@ -148,12 +152,13 @@ CONFIRMED = [
 SWEEP = Sweep(
     study="sweep-1",
     trials=TRIALS,
-    best=Choice("trial 1", TRIALS[1].lr_g, TRIALS[1].lr_d, 3, 3.75, 3),
+    best=Choice("trial 1", TRIALS[1].recipe, 3, 3.75, 3),
     confirmed=CONFIRMED,
-    present=(0.004, 0.001),
+    present=RECIPE,
+    space=SPACE,
     epochs={"this search": 13, "every trial to its horizon": 28},
     seconds=3725,
-    importances={"lr_g": 0.75, "ratio": 0.25},
+    importances={"lr_g": 0.75, "lr_ratio": 0.25},
     pruner="halving",
     interrupted=False,
     command="python -m pipeline.tune --study sweep-1 --trials 7",

@@ -127,7 +127,7 @@ def test_the_pointer_over_a_trial_tells_which_it_is(sweep: Chrome) -> None:
     point_at(sweep, *sweep.execute_script(_PLACE, "to its end", 2, 7.5))
     WebDriverWait(sweep, 20).until(lambda seen: "7.5" in seen.execute_script(_SHADOWS))
     told = sweep.execute_script(_SHADOWS)
-    for words in ("0, complete", "stable", "0.001, 0.0005", "epoch"):
+    for words in ("0, complete", "stable", "lr_g 0.001, lr_d 0.0005", "epoch"):
         assert words in told
 
 

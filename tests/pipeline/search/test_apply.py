@@ -1,9 +1,16 @@
+import dataclasses
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from hypothesis import given, settings
+from ruamel.yaml import YAML
 
 from pipeline.base.cli import UserError, load_params, read_yaml
+from pipeline.base.params import Params
+from pipeline.base.space import Recipe, Space
 from pipeline.search.apply import apply, changed
+from tests.pipeline.base.test_space import recipes
 from tests.project import REPOSITORY
 
 SHIPPED = REPOSITORY / "params.yaml"
@@ -78,6 +85,23 @@ def test_what_is_not_there_is_refused_and_left(tmp_path: Path, text: str) -> Non
 )
 def test_the_way_in_which_a_file_is_written_stays(text: str, wanted: str) -> None:
     assert changed(text, "train", {"lr_g": 0.2}) == wanted
+
+
+@settings(deadline=None, max_examples=25)
+@given(recipes())
+def test_whatever_a_search_may_find_is_written_and_no_comment_is_lost(
+    drawn: tuple[Space, Recipe],
+) -> None:
+    _, recipe = drawn
+    before = SHIPPED.read_text(encoding="utf-8")
+    after = changed(before, "train", recipe)
+    values = YAML(typ="safe", pure=True).load(after)
+    train = load_params(SHIPPED).train
+    found = Params.from_mapping(values).train
+    assert found == dataclasses.replace(train, **cast("dict[str, Any]", recipe))
+    assert [line.partition("#")[2] for line in after.splitlines()] == [
+        line.partition("#")[2] for line in before.splitlines()
+    ]
 
 
 def test_a_value_is_written_as_it_is(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.search.confirmation import (
 )
 from tests.searches import SHIPPED, params, trial
 
-SOME = Candidate("trial 3", 0.001, 0.002, 5)
+SOME = Candidate("trial 3", {"lr_g": 0.001, "lr_d": 0.002}, 5)
 
 
 def test_one_epoch_is_chosen_for_all_seeds_where_their_mean_is_smallest() -> None:
@@ -58,13 +58,13 @@ def test_the_choice_minimises_the_upper_confidence_bound_not_the_mean() -> None:
     assert choose([lucky, steady]) is steady
 
 
-def test_the_present_rates_stay_where_nothing_is_surer() -> None:
+def test_the_present_recipe_stays_where_nothing_is_surer() -> None:
     present = confirmed(SOME, [trial(i, [2.0]) for i in range(3)], 1)
     other = confirmed(SOME, [trial(i, [2.0]) for i in range(3)], 1)
     assert choose([present, other]) is present
 
 
-def test_candidates_are_the_present_rates_and_the_best_that_were_not_cut() -> None:
+def test_candidates_are_the_present_recipe_and_the_best_that_were_not_cut() -> None:
     trials = [
         trial(0, [5.0, 4.0, 3.0], lr_g=SHIPPED.train.lr_g, lr_d=SHIPPED.train.lr_d),
         trial(1, [5.0, 2.0, 6.0], "onset"),

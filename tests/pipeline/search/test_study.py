@@ -14,6 +14,7 @@ import optuna
 import pytest
 
 from pipeline.base.cli import UserError
+from pipeline.base.space import Choices, Interval, Recipe
 from pipeline.search import study as study_module
 from pipeline.search.study import Request, Study, TrialResult, pruner_of
 from tests.searches import tune_params
@@ -31,11 +32,15 @@ def opened(url: str, **changes: Any) -> Study:
 
 
 def complete(request: Request) -> TrialResult:
-    return TrialResult("complete", request.lr_g, {"reason": "the end"})
+    return TrialResult("complete", float(request.recipe["lr_g"]), {"reason": "the end"})
+
+
+def rates(recipe: Recipe) -> tuple[float, float]:
+    return float(recipe["lr_g"]), float(recipe["lr_d"])
 
 
 def drawn(study: Study) -> list[tuple[float, float]]:
-    return [(trial.lr_g, trial.lr_d) for trial in study.trials()]
+    return [rates(trial.recipe) for trial in study.trials()]
 
 
 def test_a_study_opened_again_draws_no_trial_twice(url: str) -> None:
@@ -62,6 +67,73 @@ def test_what_a_trial_draws_depends_on_the_seed_its_number_and_what_is_known(
     other = opened(f"sqlite:///{tmp_path / 'three'}.db", seed=1)
     other.run_next(TRIALS, complete)
     assert drawn(other)[0] != found[0][0]
+
+
+def test_the_shipped_space_is_drawn_as_before_there_was_a_choice_of_spaces(url: str) -> None:
+    study = opened(url, startup_trials=4)
+
+    def train(request: Request) -> TrialResult:
+        lr_g, lr_d = rates(request.recipe)
+        return TrialResult("complete", (lr_g - 0.005) ** 2 * 1e4 + lr_d, {})
+
+    for _ in range(8):
+        study.run_next(TRIALS, train)
+    # Printed by the search of two rates, commit 4bf78e4; the last four are TPE's.
+    assert drawn(study) == [
+        (0.004915, 0.001693),
+        (0.0009225, 0.001044),
+        (0.01997, 0.03545),
+        (0.000311, 0.0003335),
+        (0.01662, 0.0009563),
+        (0.00352, 0.0004547),
+        (0.009163, 0.003323),
+        (0.001995, 6.948e-05),
+    ]
+
+
+MIXED = {
+    "width": Interval(4, 64, "log"),
+    "batch_size": Interval(16, 64, "linear"),
+    "loss": Choices(("bce", "relativistic")),
+    "freeze_discriminator": Choices((True, False)),
+    "r1_gamma": Choices((0.0, 0.2, 1.0)),
+    "beta1": Interval(0.0, 0.9, "linear"),
+}
+
+
+def test_a_search_with_choices_goes_on_as_if_it_had_never_been_interrupted(tmp_path: Path) -> None:
+    def train(request: Request) -> TrialResult:
+        gamma = float(request.recipe["r1_gamma"])
+        better = request.recipe["loss"] == "bce"
+        return TrialResult("complete", gamma + 3 - 2 * better + int(request.recipe["width"]), {})
+
+    found = []
+    for name, interrupted in (("whole", ()), ("in pieces", (2, 5))):
+        url = f"sqlite:///{tmp_path / name}.db"
+        for number in range(9):
+            if number == 0 or interrupted:
+                study = opened(url, space=MIXED, startup_trials=3)
+            study.run_next(TRIALS, train)
+        found.append([trial.recipe for trial in study.trials()])
+    assert found[0] == found[1]
+    assert len({str(recipe) for recipe in found[0]}) == 9
+    for recipe in found[0]:
+        assert [type(recipe[key]) for key in MIXED] == [int, int, str, bool, float, float]
+        assert int(recipe["width"]) % 2 == 0
+    assert study.importances().keys() == MIXED.keys()
+
+
+def test_a_trial_with_choices_that_was_put_back_is_continued_with_them(url: str) -> None:
+    study, asked = opened(url, space=MIXED), []
+
+    def train(request: Request) -> TrialResult:
+        asked.append(request.recipe)
+        return TrialResult("complete" if request.number else "interrupted", 1.0)
+
+    study.run_next(TRIALS, train)
+    opened(url, space=MIXED).run_next(TRIALS, train)
+    assert asked[0] == asked[1]
+    assert [trial.recipe for trial in study.trials()] == asked[1:]
 
 
 def test_of_all_that_open_a_new_study_at_once_one_has_made_it_and_all_know_its_uid(
@@ -113,28 +185,28 @@ def test_rates_are_in_range_and_as_short_as_they_will_stand_in_the_file(url: str
 
 def test_what_was_queued_is_trained_first(url: str) -> None:
     study = opened(url)
-    study.enqueue({"lr_g": 0.002, "ratio": 0.5}, {"current": True})
+    study.enqueue({"lr_g": 0.002, "lr_ratio": 0.5}, {"current": True})
     assert [trial.outcome for trial in study.trials()] == ["waiting"]
     study.run_next(TRIALS, complete)
     (trial,) = study.trials()
-    assert (trial.lr_g, trial.lr_d, trial.outcome) == (0.002, 0.001, "complete")
+    assert (rates(trial.recipe), trial.outcome) == ((0.002, 0.001), "complete")
 
 
 def test_requested_rates_are_not_rounded_however_often_the_trial_is_tried(url: str) -> None:
-    study, rates = opened(url), (0.00123456789, 0.0034567)
-    facts = {"lr_g": rates[0], "lr_d": rates[1]}
-    study.enqueue({"lr_g": rates[0], "ratio": rates[1] / rates[0]}, facts)
-    assert drawn(study) == [rates]
+    study, (lr_g, lr_d) = opened(url), (0.00123456789, 0.0034567)
+    facts = {"recipe": {"lr_g": lr_g, "lr_d": lr_d}}
+    study.enqueue({"lr_g": lr_g, "lr_ratio": lr_d / lr_g}, facts)
+    assert drawn(study) == [(lr_g, lr_d)]
     trained = []
 
     def train(request: Request) -> TrialResult:
-        trained.append((request.lr_g, request.lr_d))
+        trained.append(rates(request.recipe))
         return TrialResult("complete" if request.number else "interrupted", None)
 
     for _ in range(2):
         study.run_next(TRIALS, train)
-    assert trained == [rates, rates]
-    assert drawn(study) == [rates]
+    assert trained == [(lr_g, lr_d)] * 2
+    assert drawn(study) == [(lr_g, lr_d)]
 
 
 def test_sampled_lengths_are_a_parameter_and_nothing_is_cut(url: str) -> None:
@@ -208,7 +280,7 @@ def test_an_interrupted_trial_is_put_back_and_continued_as_it_was(url: str) -> N
 
     def train(request: Request) -> TrialResult:
         assert (request.origin, request.number) == (0, 1)
-        assert (request.lr_g, request.lr_d) == before
+        assert rates(request.recipe) == before
         return complete(request)
 
     assert study.run_next(TRIALS, train) == "complete"
@@ -307,10 +379,10 @@ def test_of_a_second_try_the_pruner_says_anew_what_it_thinks(url: str, killed: b
     optuna.load_study(study_name="sweep", storage=url).add_trial(
         optuna.create_trial(
             value=1.0,
-            params={"lr_g": 0.001, "ratio": 1.0},
+            params={"lr_g": 0.001, "lr_ratio": 1.0},
             distributions={
                 "lr_g": optuna.distributions.FloatDistribution(0.0003, 0.02, log=True),
-                "ratio": optuna.distributions.FloatDistribution(0.03, 4.0, log=True),
+                "lr_ratio": optuna.distributions.FloatDistribution(0.03, 4.0, log=True),
             },
             intermediate_values={1: 1.0, 2: 1.0},
             system_attrs={"completed_rung_0": 1.0},
@@ -327,7 +399,7 @@ def test_importances_add_up_and_are_none_before_anything_is_known(url: str) -> N
     for _ in range(6):
         study.run_next(TRIALS, complete)
     found = study.importances()
-    assert found.keys() == {"lr_g", "ratio"}
+    assert found.keys() == {"lr_g", "lr_ratio"}
     assert sum(found.values()) == pytest.approx(1)
 
 

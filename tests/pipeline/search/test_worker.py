@@ -12,6 +12,7 @@ from dcgan.judge import Judge
 from dcgan.measuring import Meter, reference
 from dcgan.training import Report, fit
 from ganverdict import Monitor, Verdict
+from pipeline.base.space import Recipe
 from pipeline.search import worker
 from pipeline.search.study import Request
 from pipeline.search.worker import NOTHING_FD, Job, Trainer
@@ -72,6 +73,10 @@ def made(judge: Judge, mode: str) -> Trainer:
     return Trainer(job, "uid", DATA, meter, CPU, lambda _: True)
 
 
+def rates(lr_g: float, lr_d: float) -> Recipe:
+    return {"lr_g": lr_g, "lr_d": lr_d}
+
+
 def requested(cut_at: int = 0, number: int = 0, **changes: Any) -> tuple[Request, dict[int, float]]:
     """A request, and what the pruner is told; it cuts at an epoch, if that is given."""
     best_so_far: dict[int, float] = {}
@@ -80,7 +85,7 @@ def requested(cut_at: int = 0, number: int = 0, **changes: Any) -> tuple[Request
         best_so_far[epoch] = best
         return epoch == cut_at
 
-    plain = Request(number, 0, 0.001, 0.002, EPOCHS, None, should_prune)
+    plain = Request(number, 0, rates(0.001, 0.002), EPOCHS, None, should_prune)
     return dataclasses.replace(plain, **changes), best_so_far
 
 
@@ -143,11 +148,19 @@ def test_a_whole_trial_best_so_far_the_best_so_far_and_is_worth_its_best(
 
 
 def test_rates_and_length_are_those_asked_for_and_seeds_too(trainer: Trainer) -> None:
-    request, _ = requested(lr_g=0.5, lr_d=0.25, epochs=3, seed=77)
+    request, _ = requested(recipe=rates(0.5, 0.25), epochs=3, seed=77)
     train = trainer.train_params(request)
     assert (train.lr_g, train.lr_d, train.epochs, train.seed) == (0.5, 0.25, 3, 77)
     assert trainer.train_params(requested()[0]).seed == trainer.job.params.train.seed
     assert train.width == trainer.job.params.train.width
+
+
+def test_any_key_is_trained_as_asked_for(trainer: Trainer) -> None:
+    recipe: Recipe = {"width": 4, "loss": "relativistic", "freeze_discriminator": False}
+    train = trainer.train_params(requested(recipe=recipe)[0])
+    assert {key: getattr(train, key) for key in recipe} == recipe
+    assert train.lr_g == trainer.job.params.train.lr_g
+    assert trainer.train(requested(recipe=recipe)[0]).outcome == "complete"
 
 
 def test_a_cut_trial_ends_at_once_and_keeps_the_best_it_had(
@@ -180,7 +193,7 @@ def test_a_confirmed_onset_ends_a_trial_with_the_best_that_it_had(
 def test_a_trial_that_breaks_down_is_finite_and_named(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request, best_so_far = requested(lr_g=1e30, lr_d=1e30)
+    request, best_so_far = requested(recipe=rates(1e30, 1e30))
     result = trainer.train(request)
     assert result.outcome == "diverged"
     assert result.value == NOTHING_FD
@@ -255,7 +268,7 @@ def test_no_state_leaks_from_trial_to_trial(trainer: Trainer) -> None:
         return trainer.train(requested(**changes)[0]).facts["fd"]
 
     alone = fds()
-    assert fds(origin=1, lr_g=0.1, lr_d=0.1) != alone
+    assert fds(origin=1, recipe=rates(0.1, 0.1)) != alone
     assert fds(origin=2) == alone
 
 

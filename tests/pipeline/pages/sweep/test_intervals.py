@@ -3,7 +3,7 @@ from typing import Any
 from bokeh.models.glyphs import Segment
 
 from pipeline.pages.sweep.intervals import candidates, intervals
-from tests.pipeline.pages.conftest import CONFIRMED, TRIALS, confirmation
+from tests.pipeline.pages.conftest import CONFIRMED, SPACE, TRIALS, confirmation
 from tests.pipeline.pages.figures import glyphs
 
 
@@ -20,4 +20,4 @@ def test_the_picture_has_each_interval_and_its_mean() -> None:
 def test_a_candidate_of_which_nothing_is_known_is_in_the_table_alone() -> None:
     wrong = confirmation(TRIALS[3], ())
     assert intervals([wrong], None) is None
-    assert "went wrong" in candidates([wrong])
+    assert "went wrong" in candidates([wrong], SPACE)

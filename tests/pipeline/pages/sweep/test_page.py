@@ -7,10 +7,20 @@ from typing import Any
 
 import pytest
 
+from pipeline.base.space import Interval
 from pipeline.pages.sweep.page import MOST_TRIALS, page
 from pipeline.pages.sweep.trials import Choice
 from tests.ganverdict.test_report import Page
-from tests.pipeline.pages.conftest import HOSTILE, ORIGIN, SWEEP, TRIALS, confirmation, curve
+from tests.pipeline.pages.conftest import (
+    HOSTILE,
+    ORIGIN,
+    RECIPE,
+    SPACE,
+    SWEEP,
+    TRIALS,
+    confirmation,
+    curve,
+)
 
 
 def shown(**changes: Any) -> str:
@@ -20,7 +30,7 @@ def shown(**changes: Any) -> str:
 
 def one_seed(number: int) -> Choice:
     trial = TRIALS[number]
-    return Choice(f"trial {number}", trial.lr_g, trial.lr_d, 3, min(trial.fds), 1)
+    return Choice(f"trial {number}", trial.recipe, 3, min(trial.fds), 1)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +51,7 @@ def parsed(sweep_page: bytes) -> Page:
         "1 cut by the pruner (halving); 1 ended by the verdict, after an onset; 1 broken down",
         "this search: 13 epochs; every trial to its horizon: 28 epochs; 1 h 2 min of training",
         "9 runs to confirm",
-        "lr_g 75 %, ratio 25 %",
+        "lr_g 75 %, lr_ratio 25 %",
         "python -m pipeline.tune --study sweep-1 --trials 6 --apply",
         "git checkout c0ffee",
         "feedbeef",
@@ -68,8 +78,8 @@ def test_what_a_stranger_wrote_is_text() -> None:
     assert HOSTILE.encode() not in content
 
 
-def test_the_present_rates_stay_where_nothing_is_surer() -> None:
-    present = Choice("present rates", 0.004, 0.001, 3, 5.583, 3)
+def test_the_present_recipe_stays_where_nothing_is_surer() -> None:
+    present = Choice("present recipe", RECIPE, 3, 5.583, 3)
     assert "of 3 candidates none is surer" in shown(best=present)
 
 
@@ -103,9 +113,16 @@ def test_a_sweep_without_a_result_has_a_page(trials: Sequence[Any]) -> None:
     assert all(trial.reason in words for trial in trials)
 
 
-def test_a_long_sweep_is_a_small_page_with_its_best_trials() -> None:
+@pytest.mark.parametrize("more", [0, 8])
+def test_a_long_sweep_is_a_small_page_with_its_best_trials(more: int) -> None:
+    others = ("g_dropout", "d_dropout", "beta1", "beta2", "decay_g", "decay_d", "r1_gamma", "width")
+    recipe = dict.fromkeys(others[:more], 0.1234)
+    space = {**SPACE, **dict.fromkeys(recipe, Interval(0.1, 0.2, "log"))}
     trials = [curve(n, [5.0 + n + 1 / epoch for epoch in range(1, 501)]) for n in range(1000)]
-    content = page(dataclasses.replace(SWEEP, trials=trials[::-1]), ORIGIN)
+    trials = [dataclasses.replace(one, recipe={**one.recipe, **recipe}) for one in trials]
+    present = {**RECIPE, **recipe}
+    sweep = dataclasses.replace(SWEEP, trials=trials[::-1], space=space, present=present)
+    content = page(dataclasses.replace(sweep, best=None, confirmed=[], apply=None), ORIGIN)
     assert len(content) < 3_000_000
     parsed = Page(content)
     assert f"The {MOST_TRIALS} best of 1,000 trials" in parsed.shown
