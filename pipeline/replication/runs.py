@@ -127,6 +127,8 @@ def _effective_in_training(train: Mapping[str, Any]) -> dict[str, Any]:
         unused |= {"r1_every"}
     if not train.get("conditional"):
         unused |= {"conditional"}  # which records of before do not tell
+    if not train.get("average_images"):
+        unused |= {"raw_every"}  # nor this
     if train.get("stop") != "rollback":
         unused |= {"rollbacks"}
     return {key: value for key, value in train.items() if key not in unused}

@@ -15,12 +15,14 @@ from pipeline.base.params import Params, TuneParams
 from pipeline.base.paths import DATA, JUDGE
 from pipeline.search.study import DEFAULT_STORAGE
 
-_SEARCHED = ("lr_g", "lr_d", "epochs", "stop", "sample_every")
+_SEARCHED = ("lr_g", "lr_d", "epochs", "stop")
+_SHOWN = ("sample_every", "raw_every")  # no trial's fd depends on them
 
 
 def recipe_hash(params: Params) -> str:
     """16 hex digits of what makes trials comparable: all but the rates and lengths searched."""
-    train = {k: v for k, v in dataclasses.asdict(params.train).items() if k not in _SEARCHED}
+    train, free = dataclasses.asdict(params.train), (*_SEARCHED, *_SHOWN)
+    train = {name: value for name, value in train.items() if name not in free}
     parts = {
         "train": train,
         "measure": dataclasses.asdict(params.measure),
