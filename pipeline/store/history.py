@@ -103,7 +103,7 @@ class History:
 
     def write_epochs(self, path: Path) -> None:
         """Write the metrics as a table of a row for each epoch; what one lacks is an empty cell."""
-        names = list(max(self.epochs, key=len)) if self.epochs else ["epoch", "step", "fd"]
+        names = max(map(list, self.epochs), key=len, default=["epoch", "step", "fd"])
         write_csv(path, names, ([row.get(name) for name in names] for row in self.epochs))
 
 

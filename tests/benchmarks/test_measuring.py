@@ -18,7 +18,7 @@ from tests.small import FP32, MEASURE, digits, train_params
 
 
 def test_shares_are_of_an_epoch_s_iterations_and_fd_raw_counts_as_often_as_it_is_measured() -> None:
-    train = train_params(steps_per_epoch=40, raw_every=4)  # ten times the iterations of a round
+    train = train_params(steps_per_epoch=80, raw_every=4)  # ten times the iterations of a round
     seconds = {
         "iterations": 0.1,
         "an epoch's end": 0.2,
