@@ -120,15 +120,13 @@ def in_short(differing: Sequence[str]) -> str:
 
 def _effective_in_training(train: Mapping[str, Any]) -> dict[str, Any]:
     """Without what this recipe makes no use of."""
-    unused = set()
+    unused = {"raw_every"}  # of a figure that decides nothing
     if train.get("optimizer") != "adam":
         unused |= {"beta1", "beta2"}
     if not train.get("r1_gamma"):
         unused |= {"r1_every"}
     if not train.get("conditional"):
         unused |= {"conditional"}  # which records of before do not tell
-    if not train.get("average_images"):
-        unused |= {"raw_every"}  # nor this
     if train.get("stop") != "rollback":
         unused |= {"rollbacks"}
     return {key: value for key, value in train.items() if key not in unused}
