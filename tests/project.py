@@ -19,7 +19,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "data": {"source": "path", "verify": False},
     "judge": {"epochs": 3, "batch_size": 20, "min_accuracy": 0.3},
     "measure": {"num_samples": 200, "num_training_samples": 200, "num_neighbour_samples": 100},
-    "train": {"width": 2, "batch_size": 16, "epochs": 3, "steps_per_epoch": 20, "sample_every": 8},
+    "train": {
+        "width": 2,
+        "batch_size": 16,
+        "epochs": 3,
+        "steps_per_epoch": 20,
+        "sample_every": 8,
+        "raw_every": 1,
+    },
 }
 
 

@@ -41,6 +41,7 @@ _TRAIN = TrainParams(
     r1_gamma=0.0,
     r1_every=1,
     average_images=0,
+    raw_every=1,
     stop="never",
     rollbacks=2,
 )

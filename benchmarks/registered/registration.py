@@ -126,7 +126,7 @@ def _group(name: str, values: Mapping[str, Any]) -> Group:
         raise ValueError(f"{name}: unknown kind {values['kind']}; there are {', '.join(KINDS)}")
     seeds = tuple(int(seed) for seed in values["seeds"])
     # What a recipe could not say when it was registered is as it was then.
-    recipe = {"conditional": False, **values["train"], "seed": seeds[0]}
+    recipe = {"conditional": False, "raw_every": 1, **values["train"], "seed": seeds[0]}
     train = build(TrainParams, recipe, f"groups.{name}.train")
     return Group(name, values["kind"], seeds, values.get("digits"), train)
 

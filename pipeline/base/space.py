@@ -25,6 +25,7 @@ _FIXED = {
     "epochs": "every epoch of a trial is a stopping point already; see tune.epochs",
     "steps_per_epoch": "trials are compared after equal numbers of iterations",
     "sample_every": "it changes no training, and trials draw no pictures",
+    "raw_every": "it changes no training, only how often it is looked at",
     "stop": "a trial ends by its pruner or its verdict",
     "rollbacks": "a trial ends by its pruner or its verdict",
 }

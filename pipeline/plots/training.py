@@ -102,7 +102,9 @@ def quality(course: Course, scale: Mapping[str, Mapping[str, float]]) -> Figure:
     figure, (upper, lower) = _panels(5.6, (3, 2))
     averaged = "fd_raw" in epochs
     if averaged:
-        upper.plot(epochs["epoch"], _finite(epochs["fd_raw"]), color=SKY, label="as trained")
+        measured = ~np.ma.getmaskarray(epochs["fd_raw"])  # every few epochs only; see `raw_every`
+        x, raw = epochs["epoch"][measured], _finite(epochs["fd_raw"][measured])
+        upper.plot(x, raw, "o-", color=SKY, markersize=3, label="as trained")
     name = "averaged weights" if averaged else "samples"
     sigma = epochs["fd_sigma"]
     _dots(upper, epochs["epoch"], epochs["fd"], name)

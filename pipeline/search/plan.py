@@ -16,7 +16,8 @@ from pipeline.base.paths import DATA, JUDGE
 from pipeline.base.space import Choices, keys
 from pipeline.search.study import DEFAULT_STORAGE
 
-_SEARCHED = ("epochs", "stop", "sample_every")
+_SEARCHED = ("epochs", "stop")
+_SHOWN = ("sample_every", "raw_every")  # no trial's fd depends on them
 
 
 def recipe_hash(params: Params) -> str:
@@ -25,8 +26,8 @@ def recipe_hash(params: Params) -> str:
     Of the space, what a study cannot change: its keys, their scales and choices.
     """
     space = params.tune.space
-    searched = {*_SEARCHED, *keys(space)}
-    train = {k: v for k, v in dataclasses.asdict(params.train).items() if k not in searched}
+    train, free = dataclasses.asdict(params.train), {*_SEARCHED, *_SHOWN, *keys(space)}
+    train = {name: value for name, value in train.items() if name not in free}
     parts = {
         "train": train,
         "space": {

@@ -102,13 +102,13 @@ class History:
             np.savez_compressed(file, steps=np.array(self.grid_steps), grids=self.grids.numpy())
 
     def write_epochs(self, path: Path) -> None:
-        """Write the metrics as a table of a row for each epoch."""
-        names = list(self.epochs[0]) if self.epochs else ["epoch", "step", "fd"]
-        write_csv(path, names, ([row[name] for name in names] for row in self.epochs))
+        """Write the metrics as a table of a row for each epoch; what one lacks is an empty cell."""
+        names = max(map(list, self.epochs), key=len, default=["epoch", "step", "fd"])
+        write_csv(path, names, ([row.get(name) for name in names] for row in self.epochs))
 
 
-def write_csv(path: Path, names: list[str], rows: Iterable[Iterable[float]]) -> None:
-    """Write rows of numbers under a header, whole or not at all."""
+def write_csv(path: Path, names: list[str], rows: Iterable[Iterable[float | None]]) -> None:
+    """Write rows of numbers under a header, whole or not at all. None is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -117,7 +117,9 @@ def write_csv(path: Path, names: list[str], rows: Iterable[Iterable[float]]) -> 
         file.write(text.getvalue().encode())
 
 
-def _cell(value: float) -> str:
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
     if isinstance(value, int):
         return str(value)
     return f"{value:.6g}"

@@ -183,15 +183,15 @@ class TrainingRun:
         """The metrics of an epoch's end, whose generator is kept; nothing between two epochs."""
         if report.epoch is None or report.failed_step is not None:
             return {}
+        train, runtime = self.params.train, self.params.runtime
+        raw = train.raw_every > 0 and report.epoch % train.raw_every == 0
         metrics: dict[str, float] = {
             "epoch": report.epoch,
             "step": report.step,
-            "images_seen": report.step * self.params.train.batch_size,
-            **measure_epoch(
-                self.meter, self.state, self.data, self.params.train.loss, self.params.runtime
-            ),
+            "images_seen": report.step * train.batch_size,
+            **measure_epoch(self.meter, self.state, self.data, train.loss, runtime, raw),
         }
-        if self.params.train.stop == "rollback":
+        if train.stop == "rollback":
             metrics["branch"] = len(self.history.branches)
         save_generator(self.checkpoints.generator(report.epoch), self.state.sampler, metrics)
         return metrics

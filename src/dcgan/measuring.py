@@ -22,7 +22,7 @@ from dcgan.metrics import (
 from dcgan.mnist import NUM_CLASSES, Mnist, to_unit
 from dcgan.networks import Generator
 from dcgan.params import MeasureParams, RuntimeParams
-from dcgan.probing import probe
+from dcgan.probing import PROBE_IMAGES, probe
 from dcgan.runtime import autocast, random_generator
 from dcgan.sampling import asked_digits, generate, noise_bank
 from dcgan.training import GanState
@@ -86,15 +86,18 @@ class Meter:
         radii = neighbour_radii(self.against.train[:number])
         return Meter(self.judge, dataclasses.replace(self.against, radii=radii), params)
 
-    def samples(self, generator: Generator, num_samples: int) -> Tensor:
-        """The images [num_samples, 1, 28, 28] that stand for a generator: always the same noise."""
+    def samples(self, generator: Generator, num_samples: int, first: int | None = None) -> Tensor:
+        """The images [num_samples, 1, 28, 28] that stand for a generator: always the same noise.
+
+        Of them only the `first` so many, if it is given.
+        """
         noise = noise_bank(
             self.params.seed,
             num_samples,
             generator.latent_dim,
             next(generator.parameters()).device,
         )
-        return generate(generator, noise)
+        return generate(generator, noise[:first])
 
     def fd(self, images: Tensor) -> float:
         """Frechet distance of the judge's features, images [N, 1, 28, 28] against training set."""
@@ -223,24 +226,30 @@ def by_digit(meter: Meter, images: Tensor, asked: Tensor, data: Mnist) -> list[d
 
 
 def measure_epoch(
-    meter: Meter, state: GanState, data: Mnist, loss: str, runtime: RuntimeParams
+    meter: Meter,
+    state: GanState,
+    data: Mnist,
+    loss: str,
+    runtime: RuntimeParams,
+    raw: bool = True,
 ) -> dict[str, float]:
     """The metrics of an epoch's end, for `num_training_samples` images, and what D knows.
 
     They are of the averaged weights where there are such; `fd_raw` is then of the weights as
-    trained. D's signals, see `dcgan.probing`, are of samples from the weights as trained, against
-    which it plays; `loss` is its kind. Both networks compute in the precision of training, the
-    judge in float32.
+    trained, and missing without `raw`. D's signals, see `dcgan.probing`, are of samples from the
+    weights as trained, against which it plays; `loss` is its kind. Both networks compute in the
+    precision of training, the judge in float32.
     """
 
-    def samples(generator: Generator) -> Tensor:
+    def samples(generator: Generator, first: int | None = None) -> Tensor:
         with autocast(runtime, next(generator.parameters()).device):
-            return meter.samples(generator, meter.params.num_training_samples)
+            return meter.samples(generator, meter.params.num_training_samples, first)
 
     images = samples(state.sampler)
     asked = asked_digits(state.sampler, len(images))
     metrics = meter.quick(images, asked)
     if state.averaged is not None:
-        images = samples(state.generator)
-        metrics["fd_raw"] = meter.fd(images)
+        images = samples(state.generator, None if raw else PROBE_IMAGES)
+        if raw:
+            metrics["fd_raw"] = meter.fd(images)
     return {**metrics, **probe(state.discriminator, images, data, loss, runtime, asked)}

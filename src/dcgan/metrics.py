@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor
 
+_ROWS = 250  # of a table of distances to thousands; small enough to stay in a CPU's cache
+
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean [d] and unbiased covariance [d, d] of features [N, d], in float64."""
@@ -84,7 +86,7 @@ def neighbour_radii(features: Tensor, k: int = 5) -> Tensor:
     """Distance [N] from each feature to its k-th nearest other one."""
     parts = [
         torch.cdist(part, features).topk(k + 1, largest=False).values[:, k]  # the 0th is itself
-        for part in torch.split(features, 1000)
+        for part in torch.split(features, _ROWS)
     ]
     return torch.cat(parts)
 
@@ -100,20 +102,27 @@ def manifold_metrics(
         k: the neighbour that sets each radius.
     """
     fake_radii = neighbour_radii(fake, k)
-    inside = torch.zeros(len(fake), device=fake.device)  # real balls that hold each sample
+    inside = torch.zeros(len(fake), dtype=torch.int32, device=fake.device)  # real balls around each
     covered, recalled = [], []
-    for part, radii in zip(torch.split(real, 1000), torch.split(real_radii, 1000), strict=True):
+    for part, radii in zip(torch.split(real, _ROWS), torch.split(real_radii, _ROWS), strict=True):
         distance = torch.cdist(part, fake)
         holds = distance <= radii[:, None]
-        inside += holds.sum(0)
-        covered.append(holds.any(1))
-        recalled.append((distance <= fake_radii).any(1))
+        inside += holds.sum(
+            0, dtype=torch.int32
+        )  # torch's default, int64, takes seven times as long
+        covered.append(_any_of_each_row(holds))
+        recalled.append(_any_of_each_row(distance <= fake_radii))
     return {
         "precision": (inside > 0).double().mean().item(),
         "recall": torch.cat(recalled).double().mean().item(),
         "density": inside.double().mean().item() / k,
         "coverage": torch.cat(covered).double().mean().item(),
     }
+
+
+def _any_of_each_row(values: Tensor) -> Tensor:
+    """`values.any(1)` as 0 and 1, for bool [N, M], ten times as fast on a CPU."""
+    return values.view(torch.uint8).amax(1)
 
 
 def shares(digits: Tensor) -> Tensor:
@@ -146,7 +155,7 @@ def class_metrics(logits: Tensor, true_share: Tensor) -> dict[str, float]:
 
 def nearest_distance(features: Tensor, reference: Tensor) -> Tensor:
     """Distance [N] from each feature to the nearest one of `reference`."""
-    parts = [torch.cdist(part, reference).amin(1) for part in torch.split(features, 1000)]
+    parts = [torch.cdist(part, reference).amin(1) for part in torch.split(features, _ROWS)]
     return torch.cat(parts)
 
 

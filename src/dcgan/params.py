@@ -108,6 +108,7 @@ class TrainParams:
     r1_gamma: Annotated[float, Range(0, 1_000_000)]
     r1_every: Annotated[int, Range(1, 1_000_000)]
     average_images: Annotated[int, Range(0, 1_000_000_000)]
+    raw_every: Annotated[int, Range(0, 1_000_000)]
     stop: Literal["at_onset", "rollback", "never"]
     rollbacks: Annotated[int, Range(1, 100)]
 

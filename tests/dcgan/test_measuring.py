@@ -14,7 +14,7 @@ from dcgan.metrics import frechet_distance, moments, neighbour_radii
 from dcgan.mnist import Mnist, to_unit
 from dcgan.networks import Generator
 from dcgan.params import JudgeParams, MeasureParams
-from dcgan.probing import probe
+from dcgan.probing import PROBE_IMAGES, probe
 from dcgan.sampling import asked_digits, generate, noise_bank
 from dcgan.training import GanState
 from dcgan.training import fit as train
@@ -303,6 +303,29 @@ def test_with_an_average_all_is_of_it_but_fd_raw_and_what_d_knows(
     assert raw["fd"] != average["fd"]
     probed = probe(state.discriminator, samples, data, "bce", FP32)
     assert metrics == {**average, "fd_raw": raw["fd"], **probed}
+
+
+@pytest.mark.parametrize("average_images", [0, 20])
+def test_what_is_measured_beside_fd_raw_is_the_same_to_the_last_bit_without_it(
+    judge: Judge, meter: Meter, data: Mnist, monkeypatch: pytest.MonkeyPatch, average_images: int
+) -> None:
+    drawn: list[int] = []
+
+    def counted(generator: Generator, noise: Tensor) -> Tensor:
+        drawn.append(len(noise))
+        return generate(generator, noise)
+
+    monkeypatch.setattr(measuring, "generate", counted)
+    number = PROBE_IMAGES + 130
+    many = Meter(judge, meter.against, dataclasses.replace(MEASURE, num_training_samples=number))
+    state = trained_state(average_images)
+    every = measure_epoch(many, state, data, "bce", FP32)
+    assert drawn == [number] * (2 if average_images else 1)
+    drawn.clear()
+    without = measure_epoch(many, state, data, "bce", FP32, raw=False)
+    assert drawn == ([number, PROBE_IMAGES] if average_images else [number])
+    assert set(every) - set(without) == ({"fd_raw"} if average_images else set())
+    assert without == {name: every[name] for name in without}
 
 
 def test_without_an_average_all_is_of_the_generator(meter: Meter, data: Mnist) -> None:

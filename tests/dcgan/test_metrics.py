@@ -279,6 +279,44 @@ def test_manifold_metrics_are_those_of_counting_balls_one_by_one(
     assert 0 < ours["recall"] != ours["coverage"] > 0
 
 
+@pytest.mark.parametrize(("num_real", "num_fake"), [(1250, 700), (700, 1250), (130, 1030)])
+@pytest.mark.parametrize("scale", [0.8, 1.3])
+def test_manifold_metrics_are_to_the_last_bit_those_of_tables_of_a_thousand_rows(
+    num_real: int, num_fake: int, scale: float
+) -> None:
+    rng = seeded(num_real)
+    real = torch.randn(num_real, 64, generator=rng).relu()
+    fake = torch.randn(num_fake, 64, generator=rng).relu() * scale
+    radii = neighbour_radii(real)
+    assert torch.equal(radii, radii_by_thousands(real))
+    metrics = manifold_metrics(real, radii, fake)
+    assert metrics == metrics_by_thousands(real, radii, fake)
+    assert metrics["density"] > 0
+
+
+def radii_by_thousands(features: Tensor) -> Tensor:
+    """The form that was written first."""
+    tables = [torch.cdist(part, features) for part in torch.split(features, 1000)]
+    return torch.cat([table.topk(6, largest=False).values[:, 5] for table in tables])
+
+
+def metrics_by_thousands(real: Tensor, radii: Tensor, fake: Tensor) -> dict[str, float]:
+    fake_radii = radii_by_thousands(fake)
+    inside, covered, recalled = torch.zeros(len(fake)), [], []
+    for part, own in zip(torch.split(real, 1000), torch.split(radii, 1000), strict=True):
+        distance = torch.cdist(part, fake)
+        holds = distance <= own[:, None]
+        inside += holds.sum(0)
+        covered.append(holds.any(1))
+        recalled.append((distance <= fake_radii).any(1))
+    return {
+        "precision": (inside > 0).double().mean().item(),
+        "recall": torch.cat(recalled).double().mean().item(),
+        "density": inside.double().mean().item() / 5,
+        "coverage": torch.cat(covered).double().mean().item(),
+    }
+
+
 def test_neighbour_radii_leave_out_the_point_itself() -> None:
     points = torch.tensor([[0.0], [1.0], [3.0], [7.0], [15.0]])
     assert neighbour_radii(points, k=1).tolist() == [1, 1, 2, 4, 8]

@@ -129,6 +129,16 @@ def test_every_curve_has_the_marks_of_the_verdict_at_their_epochs(name: str) -> 
     assert set(wanted) <= set(legend)
 
 
+def test_the_curve_as_trained_joins_the_epochs_at_which_it_was_measured() -> None:
+    run = course(12, 60, averaged=True)
+    missing = run.epochs["epoch"] % 5 != 0
+    seldom = {**run.epochs, "fd_raw": np.ma.masked_array(run.epochs["fd_raw"], missing)}
+    upper, _ = plots.quality(dataclasses.replace(run, epochs=seldom), SCALE).axes
+    (line,) = (line for line in upper.lines if line.get_label() == "as trained")
+    assert np.asarray(line.get_xdata()).tolist() == [5, 10]
+    assert np.asarray(line.get_ydata()).tolist() == [12, 6]
+
+
 def test_a_stable_run_has_only_the_mark_of_the_best_epoch() -> None:
     run = course(4, 10)
     stable = Course(run.steps, run.epochs, best_epoch=3)

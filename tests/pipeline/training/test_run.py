@@ -1,11 +1,12 @@
 """A training run in this process, real and tiny, the tracker taken away."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dcgan import training as training_signals
@@ -17,6 +18,7 @@ from ganverdict import signals as verdict_signals
 from pipeline.base.params import Params
 from pipeline.store import checkpoints
 from pipeline.store.checkpoints import Checkpoints
+from pipeline.store.columns import read_csv
 from pipeline.store.weights import load_generator
 from pipeline.training import run as training_run
 from pipeline.training.run import TrainingRun
@@ -31,13 +33,18 @@ STEPS = EPOCHS * LENGTH
 
 
 class Told:
-    """Takes the tracker's place; keeps the steps of the pictures."""
+    """Takes the tracker's place; keeps the steps of the pictures, and of each metric."""
 
     def __init__(self, _: str) -> None:
         self.pictures: list[int] = []
+        self.steps: dict[str, list[int]] = {}
 
     def image(self, _key: str, step: int, *_: object) -> None:
         self.pictures.append(step)
+
+    def metrics(self, names: Iterable[str], steps: Sequence[int], *_: object) -> None:
+        for name in names:
+            self.steps.setdefault(name, []).extend(steps)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
@@ -186,6 +193,35 @@ def test_a_run_is_assessed_anew_from_its_checkpoint_and_nothing_is_trained(
         run.history.time_ms, run.history.seconds = 0, 0.0
     assert same(vars(again.history), vars(stopped.history))
     assert training(sample_every=4).ended == "complete"  # what is left out is not lost
+
+
+@pytest.mark.parametrize(
+    ("every", "epochs"), [(0, []), (1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3]), (5, [])]
+)
+def test_fd_raw_is_measured_and_told_every_so_many_epochs_and_missing_from_the_others(
+    tmp_path: Path, every: int, epochs: list[int]
+) -> None:
+    run = trained(average_images=8, raw_every=every)
+    assert isinstance(run.tracked, Told)
+    assert [row["epoch"] for row in run.history.epochs if "fd_raw" in row] == epochs
+    assert run.tracked.steps.get("eval/fd_raw", []) == [epoch * LENGTH for epoch in epochs]
+    assert run.tracked.steps["eval/fd"] == [epoch * LENGTH for epoch in range(1, EPOCHS + 1)]
+    run.history.write_epochs(tmp_path / "epochs.csv")
+    columns = read_csv(tmp_path / "epochs.csv", ("epoch", "fd", "fd_raw", "seconds"), {})
+    assert columns["fd"].count() == columns["seconds"].count() == EPOCHS
+    assert ("fd_raw" in columns) == bool(epochs)
+    if epochs:
+        there = ~np.ma.getmaskarray(columns["fd_raw"])
+        assert columns["epoch"][there].tolist() == epochs
+
+
+def test_how_often_fd_raw_is_measured_changes_nothing_else() -> None:
+    often, seldom = trained(average_images=8), trained(name="b", average_images=8, raw_every=3)
+    assert same(often.state.state_dict(), seldom.state.state_dict())
+    assert often.verdict == seldom.verdict
+    for one, other in zip(often.history.epochs, seldom.history.epochs, strict=True):
+        kept = {**one, "seconds": other["seconds"]}
+        assert other == {name: kept[name] for name in other}
 
 
 def test_the_verdict_knows_every_signal_that_training_records() -> None:
