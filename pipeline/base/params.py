@@ -19,6 +19,13 @@ from ganverdict.thresholds import Thresholds
 
 
 @dataclass(frozen=True)
+class MachineParams(RuntimeParams):
+    """What to compute on, and how many processes of stage `train` share it."""
+
+    processes: Annotated[int, Range(1, 1024)]
+
+
+@dataclass(frozen=True)
 class RateRange:
     """A range that is searched on a logarithmic scale."""
 
@@ -75,7 +82,7 @@ class ReplicateParams:
 class Params:
     """The whole of params.yaml."""
 
-    runtime: RuntimeParams
+    runtime: MachineParams
     data: DataParams
     judge: JudgeParams
     measure: MeasureParams
@@ -91,8 +98,10 @@ class Params:
 
 
 def flat(params: Params) -> dict[str, object]:
-    """What a run is made of as `section.key`; what makes many runs is no part of one."""
+    """What a run is made of as `section.key`; what makes many runs is no part of one, and neither
+    is the number of processes, with which it may go on otherwise."""
     sections = dataclasses.asdict(params)
+    del sections["runtime"]["processes"]
     del sections["tune"], sections["replicate"]
     return {
         f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()

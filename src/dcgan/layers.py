@@ -94,9 +94,7 @@ class SmallMapConv2d(nn.Conv2d):
         return y if self.bias is None else y + self.bias[:, None, None]
 
 
-def dropout(
-    x: Tensor, probability: float, rng: torch.Generator | None, parts: int = 1
-) -> Tensor:
+def dropout(x: Tensor, probability: float, rng: torch.Generator | None, parts: int = 1) -> Tensor:
     """Zero each value with `probability` and scale the others by 1 / (1 - probability).
 
     Four 16-bit draws come from one 64-bit random number, several times cheaper on a CPU than one

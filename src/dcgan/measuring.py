@@ -136,9 +136,7 @@ class Meter:
         """`fd` of images whose features [N, 64] are known."""
         return frechet_distance(*moments(features), self.against.mean, self.against.cov)
 
-    def quick_of(
-        self, features: Tensor, logits: Tensor, asked: Tensor | None
-    ) -> dict[str, float]:
+    def quick_of(self, features: Tensor, logits: Tensor, asked: Tensor | None) -> dict[str, float]:
         """`quick` of images whose features [N, 64] and logits [N, 10] are known."""
         few = self.params.num_neighbour_samples
         near = self.against.train[:few]

@@ -110,7 +110,7 @@ def highest(number: int) -> int:
     """The highest of the processes' numbers."""
     if _size == 1:
         return number
-    told = torch.tensor(number)
+    told = torch.tensor(int(number))
     _told(dist.all_reduce, told, dist.ReduceOp.MAX)
     return int(told)
 
