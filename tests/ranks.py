@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import socket
 import traceback
 from collections.abc import Callable
@@ -28,7 +29,7 @@ def in_ranks(size: int, function: Callable[..., Any], *arguments: object) -> lis
         process.start()
         theirs.close()
         started.append((process, ours))
-    results = [ours.recv() for _, ours in started]
+    results = [pickle.loads(ours.recv_bytes()) for _, ours in started]
     for process, _ in started:
         process.join()
     for failed, result in results:
@@ -50,6 +51,7 @@ def _in_rank(
     try:
         with processes.joined(torch.device("cpu")):
             result = function(*arguments)
-        answer.send((False, result))
+        told = (False, result)
     except BaseException:
-        answer.send((True, traceback.format_exc()))
+        told = (True, traceback.format_exc())
+    answer.send_bytes(pickle.dumps(told))  # `send` would share a tensor's memory, and then end
