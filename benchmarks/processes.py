@@ -1,6 +1,6 @@
 """What do several processes gain? Iterations of one batch shared out, against those of one process.
 
-    python -m benchmarks.processes                    # two cores: 2 x 1 thread against 1 x 2 threads
+    python -m benchmarks.processes                    # two cores, about 4 minutes
     python -m benchmarks.processes --rounds 3 --widths 16
     python -m benchmarks.processes --device cuda      # 1, 2, 4 ... GPUs, strong and weak scaling
 
@@ -25,6 +25,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from typing import Literal
 
 import torch
 
@@ -38,6 +39,8 @@ from pipeline.base.cli import UserError, run
 
 SPAWN = multiprocessing.get_context("spawn")
 WARM_UP = 3
+GPU: Literal["cuda", "cpu"] = "cuda"  # a test takes the CPU for one
+GPU_ITERATIONS = 100
 
 
 class Group:
@@ -127,7 +130,7 @@ def cpu_rows(size: str, params: TrainParams, threads: int, rounds: int) -> list[
 
 def gpu_rows(size: str, params: TrainParams, gpus: int, rounds: int) -> list[Row]:
     """As many GPUs as there are, by doubling: the batch shared out, and a batch for each."""
-    runtime = dataclasses.replace(default_params().runtime, device="cuda", threads=1)
+    runtime = dataclasses.replace(default_params().runtime, device=GPU, threads=1)
     numbers = [2**power for power in range(gpus.bit_length())]
     rows = []
     for kind in ("strong", "weak"):
@@ -136,7 +139,7 @@ def gpu_rows(size: str, params: TrainParams, gpus: int, rounds: int) -> list[Row
             str(n): Group(n, runtime, dataclasses.replace(params, batch_size=batch))
             for n, batch in batches.items()
         }
-        take_turns(groups, iterations=100, rounds=rounds)
+        take_turns(groups, iterations=GPU_ITERATIONS, rounds=rounds)
         one = groups["1"].times.wall
         for n in numbers:
             times = groups[str(n)].times

@@ -9,7 +9,8 @@ checkpoint's folder is named after, and the same kind of processor, which is not
 is restored bit for bit and the draws are the same, too, and cuDNN is told to use deterministic
 kernels; torch's other kernels are not, some of which add in no fixed order. There a resumed run is
 therefore as near to the uninterrupted one as two uninterrupted runs are to each other: equal where
-the kernels happen to be, and not promised.
+the kernels happen to be, and not promised. Several processes, and another number of them, add in
+another order: there, too, it is the same training, but for rounding.
 """
 
 import math
