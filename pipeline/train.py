@@ -1,9 +1,15 @@
 """Stage `train`: one training run, measured every epoch, tracked, resumable bit for bit.
 
 Ended by Ctrl-C, SIGTERM or a kill, the same command continues it from its newest checkpoint.
+
+Several processes share out every batch, a device for each: runtime.processes of params.yaml tells
+how many start here, and `torchrun --nproc-per-node N -m pipeline.train` starts them, too.
 """
 
+import contextlib
+import functools
 import os
+import sys
 from pathlib import Path
 
 from pipeline.base.cli import (
@@ -15,13 +21,19 @@ from pipeline.base.cli import (
     write_json,
     write_whole,
 )
+from pipeline.base.rank import is_rank, prepare
 
-if __name__ == "__main__":  # --help and wrong options first: the imports below take seconds
+if __name__ == "__main__":
+    prepare()  # before torch is imported
+    # --help and wrong options first: the imports below take seconds.
     run(Parser("train", __doc__).parse_args)
 
-from dcgan import mnist
+import torch
+
+from dcgan import mnist, processes
 from pipeline.base.device import set_up
 from pipeline.base.interrupt import Interrupt
+from pipeline.base.params import Params
 from pipeline.base.paths import (
     DATA,
     EPOCHS,
@@ -32,11 +44,13 @@ from pipeline.base.paths import (
     STEPS,
     STOP,
 )
+from pipeline.base.ranks import check, joined, share_threads, start
 from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
 from pipeline.tracking.server import close_dead_runs
+from pipeline.training import together
 from pipeline.training.branches import in_words
 from pipeline.training.run import TrainingRun
 
@@ -44,25 +58,58 @@ from pipeline.training.run import TrainingRun
 def main() -> None:
     Parser("train", __doc__).parse_args()
     params = load_params()
-    data = load_data()
     device = set_up(params.runtime)
-    meter = load_meter(params.measure, device)
-    data_hash = mnist.data_hash(DATA)
-    checkpoints = Checkpoints(run_hash(params, device, data_hash, JUDGE))
-    with checkpoints.alone(), Interrupt() as interrupt:
-        training = TrainingRun(params, data, meter, checkpoints, device)
-        close_dead_runs()
-        title = os.environ.get("DVC_EXP_NAME") or f"train-{checkpoints.name[:8]}"
-        training.begin(title, data_hash, provenance.tags())
-        _train(training, interrupt)
-        if interrupt.received is not None:
-            training.pause()
-            raise UserError(
-                f"interrupted at step {training.state.step:,}; the same command continues from "
-                f"step {training.history.saved_step:,}",
-                128 + interrupt.received,
-            )
-        _finish(training)
+    several = check(params) > 1
+    if several and not is_rank():
+        start(params.runtime.processes, "pipeline.train")
+        return
+    with joined(device) if several else contextlib.nullcontext():
+        data = load_data()
+        meter = load_meter(params.measure, device)
+        data_hash = mnist.data_hash(DATA)
+        checkpoints = Checkpoints(_run_name(params, device, data_hash))
+        if processes.rank():
+            with Interrupt() as interrupt:
+                may_go_on = functools.partial(_may_go_on, interrupt)
+                status = together.follow(params, data, meter, device, may_go_on)
+            sys.exit(status)
+        with together.leading(), checkpoints.alone(), Interrupt() as interrupt:
+            training = TrainingRun(params, data, meter, checkpoints, device)
+            close_dead_runs()
+            title = os.environ.get("DVC_EXP_NAME") or f"train-{checkpoints.name[:8]}"
+            training.begin(title, data_hash, provenance.tags())
+            _train(training, interrupt)
+            if interrupt.received is not None:
+                training.pause()
+                raise UserError(
+                    f"interrupted at step {training.state.step:,}; the same command continues "
+                    f"from step {training.history.saved_step:,}",
+                    128 + interrupt.received,
+                )
+            _finish(training)
+
+
+def _run_name(params: Params, device: torch.device, data_hash: str) -> str:
+    """What the run is called, whatever the number of processes: they have the threads of one."""
+    if processes.size() == 1:
+        return run_hash(params, device, data_hash, JUDGE)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(processes.from_first(threads))
+    name = run_hash(params, device, data_hash, JUDGE)
+    share_threads(threads)
+    if processes.highest(name != processes.from_first(name)):
+        raise UserError(
+            "the machines do not have the same parameters, code, data, judge and torch; "
+            "this training needs the same ones everywhere",
+            2,
+        )
+    return name
+
+
+def _may_go_on(interrupt: Interrupt, _: int = 0) -> bool:
+    """Whether nobody, in any process, has been interrupted."""
+    interrupt.received = processes.highest(interrupt.received or 0) or None
+    return interrupt.received is None
 
 
 def _train(training: TrainingRun, interrupt: Interrupt) -> None:
@@ -73,7 +120,7 @@ def _train(training: TrainingRun, interrupt: Interrupt) -> None:
 
         def before_step(step: int) -> bool:
             bar.update(step - bar.n)
-            return interrupt.received is None
+            return _may_go_on(interrupt)
 
         for metrics in training.go_on(before_step):
             if metrics:

@@ -27,7 +27,8 @@ def study_params(device: str, seeds: int | None) -> Params:
     )
     # A thread for each worker, however many they are: on a CPU a run's bits depend on threads, and
     # with a GPU there is no work for a second one.
-    runtime = RuntimeParams("cuda" if device == "cuda" else "cpu", 1, params.runtime.precision)
+    there = RuntimeParams("cuda" if device == "cuda" else "cpu", 1, params.runtime.precision)
+    runtime = dataclasses.replace(params.runtime, **dataclasses.asdict(there))
     return dataclasses.replace(params, replicate=size, runtime=runtime)
 
 

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from pipeline.base.output import let_readers_leave
 from pipeline.base.params import Params
 from pipeline.base.partial import clear_abandoned, partial_name
+from pipeline.base.rank import end_with_launcher, is_rank, speaks
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -51,7 +52,10 @@ class UserError(Exception):
 def run(main: Callable[[], object]) -> None:
     """Run a command. Errors of the user or of the machine become one line and an exit status."""
     let_readers_leave()
-    if "DVC_STAGE" in os.environ:
+    if is_rank():
+        signal.signal(signal.SIGINT, _interrupt)
+        end_with_launcher()
+    elif "DVC_STAGE" in os.environ:
         from pipeline.base.orphan import end_with_dvc  # here: a bare GPU machine lacks psutil
 
         end_with_dvc()
@@ -109,7 +113,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _say(message: str, status: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)  # one line, whatever it quotes
+    if speaks():  # one line, whatever it quotes
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return status
 
 

@@ -20,6 +20,13 @@ from pipeline.base.space import Space, read_space
 
 
 @dataclass(frozen=True)
+class MachineParams(RuntimeParams):
+    """What to compute on, and how many processes of stage `train` share it."""
+
+    processes: Annotated[int, Range(1, 1024)]
+
+
+@dataclass(frozen=True)
 class EpochRange:
     """Which stopping points are allowed, and how they are searched."""
 
@@ -67,7 +74,7 @@ class ReplicateParams:
 class Params:
     """The whole of params.yaml."""
 
-    runtime: RuntimeParams
+    runtime: MachineParams
     data: DataParams
     judge: JudgeParams
     measure: MeasureParams
@@ -83,8 +90,10 @@ class Params:
 
 
 def flat(params: Params) -> dict[str, object]:
-    """What a run is made of as `section.key`; what makes many runs is no part of one."""
+    """What a run is made of as `section.key`; what makes many runs is no part of one, and neither
+    is the number of processes, with which it may go on otherwise."""
     sections = dataclasses.asdict(params)
+    del sections["runtime"]["processes"]
     del sections["tune"], sections["replicate"]
     return {
         f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()

@@ -9,7 +9,8 @@ checkpoint's folder is named after, and the same kind of processor, which is not
 is restored bit for bit and the draws are the same, too, and cuDNN is told to use deterministic
 kernels; torch's other kernels are not, some of which add in no fixed order. There a resumed run is
 therefore as near to the uninterrupted one as two uninterrupted runs are to each other: equal where
-the kernels happen to be, and not promised.
+the kernels happen to be, and not promised. Several processes, and another number of them, add in
+another order: there, too, it is the same training, but for rounding.
 """
 
 import math
@@ -19,7 +20,7 @@ from typing import Any, Literal
 
 import torch
 
-from dcgan import mnist
+from dcgan import mnist, processes
 from dcgan.measuring import Meter, measure_epoch
 from dcgan.runtime import precision_of
 from dcgan.training import SIGNALS, GanState, Report, fit
@@ -34,6 +35,7 @@ from pipeline.store.history import History
 from pipeline.store.weights import save_generator
 from pipeline.tracking.description import description
 from pipeline.tracking.run import TrackedRun, now_ms, system_metrics
+from pipeline.training import together
 from pipeline.training.branches import Branch, branch, in_words, on_branch
 
 Ended = Literal["complete", "onset", "diverged", "paused"]
@@ -95,6 +97,7 @@ class TrainingRun:
         """Open the tracked run, anew or again. `parent` is the key of the run it belongs to."""
         tags = {**tags, "data_hash": data_hash, "config_hash": self.checkpoints.name}
         tags["precision"] = precision_of(self.params.runtime, self.images.device)
+        tags["processes"] = str(processes.size())
         self.tracked.begin(title, flat(self.params), tags, parent)
         self._tag_branches()
         counts = {"train": len(self.data.train_images), "test": len(self.data.test_images)}
@@ -136,7 +139,11 @@ class TrainingRun:
 
     def _fit(self, before_step: Callable[[int], bool]) -> Iterator[Report]:
         train = on_branch(self.params.train, self.history.branches)
-        return fit(self.state, self.images, train, self.params.runtime, before_step, self.labels)
+        together.begin(train, self.state)
+        runtime = self.params.runtime
+        for report in fit(self.state, self.images, train, runtime, before_step, self.labels):
+            yield report
+            together.go_on()
 
     def _roll_back(self) -> None:
         """Go back to the best state and begin a branch; iterations trained go on counting."""

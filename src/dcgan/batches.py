@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dcgan import processes
 from dcgan.mnist import to_unit
 from dcgan.params import TrainParams
 from dcgan.runtime import random_generator
@@ -13,7 +14,8 @@ from dcgan.runtime import random_generator
 class Batch(NamedTuple):
     """Real images of one step, float32 [B, 1, 28, 28] in [0, 1], and what they show.
 
-    `digits`, int64 [B], are None where the training is not conditional.
+    `digits`, int64 [B], are None where the training is not conditional. Of several processes each
+    has its own rows of the step's batch.
     """
 
     images: Tensor
@@ -45,6 +47,7 @@ class RealBatches:
             for number in range(int(passes[0]), int(passes[-1]) + 1):
                 here = passes == number
                 index[here.to(device)] = self._order(number)[places[here] % len(self._images)]
+        index = processes.own(index)
         digits = None if self._labels is None else self._labels[index].long()
         return Batch(to_unit(self._images[index]), digits)
 

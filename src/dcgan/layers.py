@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dcgan import processes
 from dcgan.row_products import RowProducts
 
 # A nearest-neighbour upsampled image repeats every pixel, so a 5-tap row of the kernel meets only
@@ -93,7 +94,7 @@ class SmallMapConv2d(nn.Conv2d):
         return y if self.bias is None else y + self.bias[:, None, None]
 
 
-def dropout(x: Tensor, probability: float, rng: torch.Generator | None) -> Tensor:
+def dropout(x: Tensor, probability: float, rng: torch.Generator | None, parts: int = 1) -> Tensor:
     """Zero each value with `probability` and scale the others by 1 / (1 - probability).
 
     Four 16-bit draws come from one 64-bit random number, several times cheaper on a CPU than one
@@ -103,12 +104,15 @@ def dropout(x: Tensor, probability: float, rng: torch.Generator | None) -> Tenso
         x: any shape, dense in memory (contiguous or channels-last).
         probability: in [0, 1).
         rng: the source of randomness; None takes torch's global generator.
+        parts: batches that `x` is made of; of each, several processes have their own rows.
     """
     if probability == 0.0:
         return x
-    draws = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64, device=x.device)
+    # Drawn for the whole batch, so that an image's draws are the same among any processes.
+    values = x.numel() * processes.size()
+    draws = torch.empty(math.ceil(values / 4), dtype=torch.int64, device=x.device)
     draws.random_(-(2**63), None, generator=rng)
     threshold = min(round(probability * 65536), 65535) - 32768  # int16: -32768 to 32767
-    keep = draws.view(torch.int16)[: x.numel()] >= threshold
+    keep = processes.own(draws.view(torch.int16)[:values], parts) >= threshold
     scale = keep.to(x.dtype).mul_(1.0 / (1.0 - probability))
     return x * scale.as_strided(x.shape, x.stride())

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dcgan import processes
 from dcgan.judge import NUM_FEATURES, Judge, features_and_logits
 from dcgan.metrics import (
     class_metrics,
@@ -89,7 +90,8 @@ class Meter:
     def samples(self, generator: Generator, num_samples: int, first: int | None = None) -> Tensor:
         """The images [num_samples, 1, 28, 28] that stand for a generator: always the same noise.
 
-        Of them only the `first` so many, if it is given.
+        Of them only the `first` so many, if it is given. Of several processes each gets its own
+        rows.
         """
         noise = noise_bank(
             self.params.seed,
@@ -97,11 +99,13 @@ class Meter:
             generator.latent_dim,
             next(generator.parameters()).device,
         )
-        return generate(generator, noise[:first])
+        digits = asked_digits(generator, num_samples)
+        own_digits = None if digits is None else processes.own(digits[:first])
+        return generate(generator, processes.own(noise[:first]), own_digits)
 
     def fd(self, images: Tensor) -> float:
         """Frechet distance of the judge's features, images [N, 1, 28, 28] against training set."""
-        return self._fd(features_and_logits(self.judge, images)[0])
+        return self.fd_of(features_and_logits(self.judge, images)[0])
 
     def quick(self, images: Tensor, asked: Tensor | None = None) -> dict[str, float]:
         """The metrics of every epoch: fd and its deviation, manifolds, digits, confidence.
@@ -109,7 +113,7 @@ class Meter:
         Where `asked` [N] tells which digits the images were to be, the digits' shares are compared
         with those, and `as_asked` is the share of images that the judge reads so.
         """
-        return self._quick(*features_and_logits(self.judge, images), asked)
+        return self.quick_of(*features_and_logits(self.judge, images), asked)
 
     def full(self, images: Tensor, asked: Tensor | None = None) -> dict[str, float]:
         """Every metric: the quick ones, kid with its standard error, and nn_ratio.
@@ -123,21 +127,23 @@ class Meter:
         few = features[: self.params.num_neighbour_samples]
         nn_ratio = nearest_ratio(few, self.against.train, self.against.test)
         return {
-            **self._quick(features, logits, asked),
+            **self.quick_of(features, logits, asked),
             "kid": kid,
             "kid_error": kid_error,
             "nn_ratio": nn_ratio,
         }
 
-    def _fd(self, features: Tensor) -> float:
+    def fd_of(self, features: Tensor) -> float:
+        """`fd` of images whose features [N, 64] are known."""
         return frechet_distance(*moments(features), self.against.mean, self.against.cov)
 
-    def _quick(self, features: Tensor, logits: Tensor, asked: Tensor | None) -> dict[str, float]:
+    def quick_of(self, features: Tensor, logits: Tensor, asked: Tensor | None) -> dict[str, float]:
+        """`quick` of images whose features [N, 64] and logits [N, 10] are known."""
         few = self.params.num_neighbour_samples
         near = self.against.train[:few]
         share = self.against.share if asked is None else shares(asked)
         metrics = {
-            "fd": self._fd(features),
+            "fd": self.fd_of(features),
             "fd_sigma": frechet_sigma(features, self.against.mean, self.against.cov),
             **class_metrics(logits, share),
             **manifold_metrics(near, self.against.radii, features[:few]),
@@ -238,18 +244,31 @@ def measure_epoch(
     They are of the averaged weights where there are such; `fd_raw` is then of the weights as
     trained, and missing without `raw`. D's signals, see `dcgan.probing`, are of samples from the
     weights as trained, against which it plays; `loss` is its kind. Both networks compute in the
-    precision of training, the judge in float32.
+    precision of training, the judge in float32. Several processes draw and judge their own rows of
+    the images; the first one measures and tells the others.
     """
 
-    def samples(generator: Generator, first: int | None = None) -> Tensor:
+    def drawn(generator: Generator, first: int | None = None) -> Tensor:
         with autocast(runtime, next(generator.parameters()).device):
             return meter.samples(generator, meter.params.num_training_samples, first)
 
-    images = samples(state.sampler)
-    asked = asked_digits(state.sampler, len(images))
-    metrics = meter.quick(images, asked)
+    def judged(images: Tensor) -> tuple[Tensor, Tensor]:
+        features, logits = features_and_logits(meter.judge, images)
+        return processes.gathered(features), processes.gathered(logits)
+
+    images = drawn(state.sampler)
+    features, logits = judged(images)
+    raw_features = None
     if state.averaged is not None:
-        images = samples(state.generator, None if raw else PROBE_IMAGES)
+        images = drawn(state.generator, None if raw else PROBE_IMAGES)
         if raw:
-            metrics["fd_raw"] = meter.fd(images)
-    return {**metrics, **probe(state.discriminator, images, data, loss, runtime, asked)}
+            raw_features, _ = judged(images)
+    images = processes.gathered(images)
+    metrics: dict[str, float] = {}
+    if processes.rank() == 0:
+        asked = asked_digits(state.sampler, len(features))
+        metrics = meter.quick_of(features, logits, asked)
+        if raw_features is not None:
+            metrics["fd_raw"] = meter.fd_of(raw_features)
+        metrics |= probe(state.discriminator, images, data, loss, runtime, asked)
+    return processes.from_first(metrics)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dcgan.batch_norms import BatchNorm1d, BatchNorm2d
 from dcgan.layers import DownsampleConv2d, SmallMapConv2d, UpsampleConv2d, dropout
 from dcgan.mnist import NUM_CLASSES
 
@@ -64,6 +65,7 @@ class Discriminator(nn.Module):
 
     A `conditional` one is told which digit each image is to be, int64 [B], and adds to the logit
     the product of its features with that digit's vector (Miyato & Koyama 1802.05637, eq. 3).
+    `parts` tells of how many batches, one after the other, the images are.
     """
 
     def __init__(self, width: int, dropout: float, conditional: bool = False) -> None:
@@ -80,13 +82,17 @@ class Discriminator(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(
-        self, images: Tensor, digits: Tensor | None = None, rng: torch.Generator | None = None
+        self,
+        images: Tensor,
+        digits: Tensor | None = None,
+        rng: torch.Generator | None = None,
+        parts: int = 1,
     ) -> Tensor:
         x = images
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = F.leaky_relu(conv(x), 0.2)
             if self.training:
-                x = dropout(x, self.dropout, rng)
+                x = dropout(x, self.dropout, rng, parts)
         x = x.permute(0, 2, 3, 1).flatten(1)
         logits: Tensor = self.score(x).squeeze(1)
         if self.conditional:
@@ -111,9 +117,9 @@ def initialise(module: nn.Module, rng: torch.Generator) -> None:
             layer.reset_parameters()
 
 
-def _batch_norm_1d(features: int) -> nn.BatchNorm1d:
-    return nn.BatchNorm1d(features, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+def _batch_norm_1d(features: int) -> BatchNorm1d:
+    return BatchNorm1d(features, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
 
 
-def _batch_norm_2d(features: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(features, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+def _batch_norm_2d(features: int) -> BatchNorm2d:
+    return BatchNorm2d(features, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)

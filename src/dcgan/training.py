@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from dcgan import processes
 from dcgan.averaging import average_into
 from dcgan.batches import Batch, RealBatches, draw_noise
 from dcgan.losses import discriminator_loss, generator_loss, gradient_penalty
@@ -119,7 +120,8 @@ def fit(
     """Train `state` in place up to `params.epochs`, from whatever step it is at.
 
     Every random draw depends on (seed, step) alone, so a run continued from the state at a report
-    is bit for bit the run that was never interrupted.
+    is bit for bit the run that was never interrupted. Several processes (`dcgan.processes`) share
+    out every batch and train as one would, but for the order of sums; all get the same reports.
 
     Args:
         train_images: uint8 [N, 28, 28], on the state's device.
@@ -141,6 +143,7 @@ def fit(
             rng.manual_seed(derive_seed(params.seed, "step", state.step))
             with autocast(runtime, device):
                 row.copy_(iteration(state, batches, params, rng))
+        processes.average_([signals])  # losses and answers are means over a process's own rows
         failed_row, failed_signal = _first_failure(signals)
         at_epoch_end = last_step % params.steps_per_epoch == 0
         yield Report(
@@ -200,7 +203,7 @@ def discriminator_step(
             fake = _draw(generator, real, params, rng)
     both = torch.cat([real.images, fake.detach()])
     digits = None if real.digits is None else real.digits.repeat(2)
-    real_logits, fake_logits = discriminator(both, digits, rng).float().chunk(2)
+    real_logits, fake_logits = discriminator(both, digits, rng, parts=2).float().chunk(2)
     loss = discriminator_loss(params.loss, real_logits, fake_logits)
     objective = loss
     if params.r1_gamma and state.step % params.r1_every == 0:
@@ -243,7 +246,8 @@ def generator_step(
 
 def _draw(generator: Generator, real: Batch, params: TrainParams, rng: torch.Generator) -> Tensor:
     """As many images of fresh noise as `real` has, and of its digits where it tells them."""
-    noise = draw_noise(len(real.images), params.latent_dim, rng)
+    count = len(real.images) * processes.size()
+    noise = processes.own(draw_noise(count, params.latent_dim, rng))
     digits = None if real.digits is None else one_hot(real.digits)
     images: Tensor = generator(noise, digits, rng)
     return images.float()
@@ -269,6 +273,7 @@ def _update(
         # The fused Adam pairs values by their places in memory, so both must be laid out alike.
         alike = gradient.stride() == weight.stride()
         weight.grad = gradient if alike else torch.empty_like(weight).copy_(gradient)
+    processes.average_([weight.grad for weight in weights])
     gradients = [weight.grad for weight in measured if weight.grad is not None]
     moved = [weight.detach().clone() for weight in measured]
     norm = _norm(moved)

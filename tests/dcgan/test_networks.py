@@ -123,7 +123,7 @@ def test_dropout_stands_where_the_seed_has_it_and_only_in_training(
 ) -> None:
     calls: list[tuple[tuple[int, ...], float, object]] = []
 
-    def record(x: Tensor, probability: float, rng: torch.Generator | None) -> Tensor:
+    def record(x: Tensor, probability: float, rng: torch.Generator | None, _: int = 1) -> Tensor:
         calls.append((tuple(x.shape[1:]), probability, rng))
         return x
 

@@ -61,8 +61,12 @@ def test_repro_leaves_every_output_of_every_stage(reproduced: Project) -> None:
     assert [int(row["epoch"]) for row in epochs] == [1, 2, 3]
 
 
-def test_repro_again_runs_nothing(reproduced: Project) -> None:
+def test_repro_again_runs_nothing_nor_does_another_number_of_processes(
+    reproduced: Project,
+) -> None:
+    reproduced.set_params({"runtime": {"processes": 2}})
     output = reproduced.run("dvc", "repro")
+    reproduced.set_params({"runtime": {"processes": 1}})
     assert "Running stage" not in output
     assert output.count("didn't change, skipping") == 5
 
