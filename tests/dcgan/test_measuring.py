@@ -311,9 +311,9 @@ def test_what_is_measured_beside_fd_raw_is_the_same_to_the_last_bit_without_it(
 ) -> None:
     drawn: list[int] = []
 
-    def counted(generator: Generator, noise: Tensor) -> Tensor:
+    def counted(generator: Generator, noise: Tensor, digits: Tensor | None) -> Tensor:
         drawn.append(len(noise))
-        return generate(generator, noise)
+        return generate(generator, noise, digits)
 
     monkeypatch.setattr(measuring, "generate", counted)
     number = PROBE_IMAGES + 130
