@@ -32,7 +32,7 @@ from pipeline.base.paths import (
     STEPS,
     STOP,
 )
-from pipeline.store.checkpoints import Checkpoints, run_hash
+from pipeline.store.checkpoints import Checkpoints, check_place, run_hash
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
@@ -48,7 +48,9 @@ def main() -> None:
     device = set_up(params.runtime)
     meter = load_meter(params.measure, device)
     data_hash = mnist.data_hash(DATA)
-    checkpoints = Checkpoints(run_hash(params, device, data_hash, JUDGE))
+    place = params.runtime.checkpoints
+    check_place(place)
+    checkpoints = Checkpoints(run_hash(params, device, data_hash, JUDGE), place)
     with checkpoints.alone(), Interrupt() as interrupt:
         training = TrainingRun(params, data, meter, checkpoints, device)
         close_dead_runs()

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from dcgan.mnist import Mnist
-from dcgan.params import MeasureParams, RuntimeParams, TrainParams
+from dcgan.params import MeasureParams, TrainParams
+from pipeline.base.params import Runtime
 from tests.idx import draw_digits
 
 CPU = torch.device("cpu")
-FP32 = RuntimeParams(device="cpu", threads=1, precision="fp32")
+FP32 = Runtime(device="cpu", threads=1, precision="fp32", checkpoints="checkpoints")
 MEASURE = MeasureParams(
     seed=0, num_samples=200, num_training_samples=100, num_neighbour_samples=100
 )

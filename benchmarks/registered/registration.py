@@ -93,7 +93,8 @@ class Registration:
     def params(self, present: Params, group: Group, seed: int) -> Params:
         """The parameters of one training; of the `present` ones, what no training depends on."""
         train = dataclasses.replace(group.train, seed=seed)
-        return dataclasses.replace(present, runtime=self.runtime, measure=self.measure, train=train)
+        runtime = dataclasses.replace(present.runtime, **dataclasses.asdict(self.runtime))
+        return dataclasses.replace(present, runtime=runtime, measure=self.measure, train=train)
 
 
 def read_registration(path: Path = FILE) -> Registration:

@@ -19,6 +19,13 @@ from ganverdict.thresholds import Thresholds
 
 
 @dataclass(frozen=True)
+class Runtime(RuntimeParams):
+    """What to compute on, and where checkpoints are kept."""
+
+    checkpoints: str  # a folder, or an address of fsspec's
+
+
+@dataclass(frozen=True)
 class RateRange:
     """A range that is searched on a logarithmic scale."""
 
@@ -75,7 +82,7 @@ class ReplicateParams:
 class Params:
     """The whole of params.yaml."""
 
-    runtime: RuntimeParams
+    runtime: Runtime
     data: DataParams
     judge: JudgeParams
     measure: MeasureParams
@@ -91,9 +98,10 @@ class Params:
 
 
 def flat(params: Params) -> dict[str, object]:
-    """What a run is made of as `section.key`; what makes many runs is no part of one."""
+    """What a run is made of as `section.key`; what makes many runs is no part of one, nor is where
+    its checkpoints are kept."""
     sections = dataclasses.asdict(params)
-    del sections["tune"], sections["replicate"]
+    del sections["tune"], sections["replicate"], sections["runtime"]["checkpoints"]
     return {
         f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()
     }

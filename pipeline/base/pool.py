@@ -50,7 +50,10 @@ class Tasks(Protocol[TaskOut]):
         """Look how far things are: every few seconds, and whenever a worker has ended."""
 
 
-def with_a_share_of_threads(runtime: RuntimeParams, workers: int) -> RuntimeParams:
+Runtime = TypeVar("Runtime", bound=RuntimeParams)
+
+
+def with_a_share_of_threads(runtime: Runtime, workers: int) -> Runtime:
     """`runtime` for one worker of several: its share of `threads`, or of all cores for 0."""
     threads = max((runtime.threads or os.cpu_count() or 1) // workers, 1)
     return dataclasses.replace(runtime, threads=threads)

@@ -11,7 +11,7 @@ from pipeline.base.cli import PARAMS_FILE, UserError, progress_bar, write_whole
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.interrupt import Interrupt
-from pipeline.base.params import Params, flat
+from pipeline.base.params import Params, TuneParams, flat
 from pipeline.base.paths import DATA, PAGE, TUNE
 from pipeline.base.pool import Pool
 from pipeline.pages.origin import Origin
@@ -29,8 +29,10 @@ from pipeline.search.confirmation import (
 from pipeline.search.page import sweep
 from pipeline.search.plan import print_estimate, print_plan, recipe_hash, search_seconds
 from pipeline.search.result import Findings, plotted, result, table, write
-from pipeline.search.study import DEFAULT_STORAGE, FAILURES, Study, Trial
+from pipeline.search.storage import FAILURES
+from pipeline.search.study import DEFAULT_STORAGE, Study, Trial
 from pipeline.search.worker import Job, work
+from pipeline.store.checkpoints import check_place
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
@@ -64,6 +66,7 @@ def tune(params: Params, options: Options) -> None:
     if options.dry_run:
         print_estimate(params, data, meter, device)
         return
+    check_place(params.runtime.checkpoints)
     try:
         with Interrupt() as interrupt:
             session = Session(params, storage, name, recipe, meter, interrupt)
@@ -92,7 +95,7 @@ class Session:
     def open(self, join: bool) -> None:
         """Open the study and its tracked run, and have unfinished trials continued."""
         tune, train = self.params.tune, self.params.train
-        self.study = Study(self.storage, self.name, tune, create=True)
+        self.study = self._study(self.name, tune)
         recipe = self.study.notes.get("recipe")
         if recipe is None:
             self.study.note("recipe", self.recipe)
@@ -102,7 +105,7 @@ class Session:
                 "--study"
             )
         unpruned = dataclasses.replace(tune, pruner="none")
-        self.confirmation = Study(self.storage, f"{self.name}-confirm", unpruned, create=True)
+        self.confirmation = self._study(f"{self.name}-confirm", unpruned)
         # Of commands that start at once, the one that made the study sees to what is there once.
         joins = join and not self.study.created
         for study in (self.study, self.confirmation):
@@ -128,6 +131,15 @@ class Session:
             self.tracked.wait_until_known(_FIRST_SECONDS)
         self.tracked.begin(self.name, self.made_with, tags)
         self.tracked.flush(at_once=True)
+
+    def _study(self, name: str, tune: TuneParams) -> Study:
+        return Study(
+            self.storage,
+            name,
+            tune,
+            create=True,
+            may_wait=lambda: self.interrupt.received is None,
+        )
 
     def go(self, timeout: float | None) -> None:
         """Search, then confirm; returns early after an interruption or the timeout."""
@@ -190,7 +202,8 @@ class Session:
                 confirmation = confirmed(candidate, runs, first)
                 confirmations.append(confirmation)
                 if confirmation.epoch is not None:
-                    scores = score_on_fresh_noise(runs, confirmation.epoch, self.meter)
+                    place = self.params.runtime.checkpoints
+                    scores = score_on_fresh_noise(runs, confirmation.epoch, self.meter, place)
                     fresh_noise[candidate.name] = scores
             best = choose(confirmations)
             chosen = best if best.epoch is not None else None

@@ -27,6 +27,7 @@ logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 EXPERIMENT = "dcgan"
 KEY_TAG = "run_key"  # our own name of a run, known before any server has been asked
 PROCESS_TAG = "process"
+TERM_TAG = "term"  # how often machines have taken the run, where they take it from one another
 NOT_FINITE_TAG = "not_finite/"  # and a metric's name: the step at which it first was not
 
 # What sending can fail with. ImportError: the address asks for a driver that is not installed;
