@@ -18,6 +18,7 @@ _EXTRAS = {"s3": '; `pip install ".[s3]"` brings it', "s3a": '; `pip install ".[
 _S3 = {
     "config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}},
     "use_listings_cache": False,
+    "skip_instance_cache": True,  # it would outlive a change of the environment
 }
 
 
