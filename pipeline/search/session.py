@@ -29,7 +29,7 @@ from pipeline.search.confirmation import (
 from pipeline.search.page import sweep
 from pipeline.search.plan import print_estimate, print_plan, recipe_hash, search_seconds
 from pipeline.search.result import Findings, plotted, result, table, write
-from pipeline.search.storage import FAILURES
+from pipeline.search.storage import FAILURES, does_not_answer
 from pipeline.search.study import DEFAULT_STORAGE, Study, Trial
 from pipeline.search.worker import Job, work
 from pipeline.store.checkpoints import check_place
@@ -37,7 +37,7 @@ from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
 from pipeline.tracking.run import TrackedRun
-from pipeline.tracking.server import brief, close_dead_runs
+from pipeline.tracking.server import close_dead_runs
 
 _FIRST_SECONDS = 20.0  # that a command which joins waits for the first one's tracked run
 
@@ -74,9 +74,7 @@ def tune(params: Params, options: Options) -> None:
             session.go(options.timeout)
             findings = session.finish()
     except FAILURES as error:
-        raise UserError(
-            f"the storage of the search does not answer: {brief(error)}; the same command continues"
-        ) from None
+        raise does_not_answer(error) from None
     if options.apply:
         _apply(findings)
 

@@ -21,7 +21,7 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import NullPool, create_engine, inspect, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
 from pipeline.base.cli import UserError
 from pipeline.tracking.server import brief
@@ -208,4 +208,13 @@ def _connect_args(url: str) -> dict[str, Any]:
 def _is_away(error: BaseException) -> bool:
     """Whether a question failed for want of a database, and not for what was asked."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    return isinstance(cause, OperationalError | InterfaceError)
+    # The last one: the connection was lost within a transaction.
+    return isinstance(cause, OperationalError | InterfaceError | PendingRollbackError)
+
+
+def does_not_answer(error: BaseException) -> UserError:
+    """What to raise for one of FAILURES that waiting did not mend."""
+    reason = brief(error.__cause__ or error)
+    return UserError(
+        f"the storage of the search does not answer: {reason}; the same command continues"
+    )

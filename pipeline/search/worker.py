@@ -14,7 +14,7 @@ from pipeline.base.device import set_up
 from pipeline.base.params import Params
 from pipeline.base.paths import JUDGE
 from pipeline.base.pool import MayGoOn
-from pipeline.search.storage import FAILURES
+from pipeline.search.storage import FAILURES, does_not_answer
 from pipeline.search.study import Request, Study, TakenError, TrialResult
 from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.store.data import load_data
@@ -69,9 +69,7 @@ def work(job: Job, may_go_on: MayGoOn) -> None:
             if failures == _FAILED_RUNNING:
                 raise UserError(f"{failures} trials failed, one after the other; see their reason")
     except FAILURES as error:
-        raise UserError(
-            f"the storage of the search does not answer: {brief(error)}; the same command continues"
-        ) from None
+        raise does_not_answer(error) from None
 
 
 class Trainer:

@@ -207,3 +207,32 @@ def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: 
     with pytest.raises(UserError, match="this database is another program's, such as MLflow's"):
         opened(address)
     assert inspect(create_engine(address)).get_table_names() == ["alembic_version", "runs"]
+
+
+@pytest.mark.slow
+def test_whatever_is_under_way_when_the_database_is_restarted_gets_its_answer(
+    server: Server, database: str
+) -> None:
+    opened(database)
+    over, failed = threading.Event(), []
+
+    def ask() -> None:
+        study = Study(database, "sweep", tune_params())
+        while not over.is_set():
+            try:
+                study.trials()
+                study.note("a", "b")
+                study.reap()
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(4):
+        server.stop()
+        server.start()
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
