@@ -62,6 +62,11 @@ def _code(package: ModuleType) -> dict[str, str]:
 
 def shared_place(place: str) -> str | None:
     """A place other than the project's own folder, by its whole name; None: it is that folder."""
+    if not place.strip():
+        raise UserError(
+            "params.yaml: runtime.checkpoints: is empty; `checkpoints` is the project's own folder",
+            2,
+        )
     if "://" in place:
         return place.rstrip("/")
     folder = (CHECKPOINTS.parent / place).resolve()

@@ -213,11 +213,10 @@ def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: 
 def test_whatever_is_under_way_when_the_database_is_restarted_gets_its_answer(
     server: Server, database: str
 ) -> None:
-    opened(database)
+    studies = [opened(database) for _ in range(4)]
     over, failed = threading.Event(), []
 
-    def ask() -> None:
-        study = Study(database, "sweep", tune_params())
+    def ask(study: Study) -> None:
         while not over.is_set():
             try:
                 study.trials()
@@ -226,7 +225,7 @@ def test_whatever_is_under_way_when_the_database_is_restarted_gets_its_answer(
             except Exception as error:
                 failed.append(error)
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=ask, args=(study,)) for study in studies]
     for thread in threads:
         thread.start()
     for _ in range(4):

@@ -237,6 +237,7 @@ def test_a_place_that_can_be_used_is_left_as_it_was(tmp_path: Path, place: str) 
         (f"nonsense://{BUCKET}/x", {}, "no address of fsspec's"),
         (f"gs://{BUCKET}/x", {}, "needs a package"),
         ("/dev/null/x", {}, "cannot be written"),
+        (" ", {}, "is empty"),
     ],
 )
 def test_a_place_that_cannot_be_used_is_one_line_without_a_secret(
