@@ -100,8 +100,12 @@ def allowed(hint: Any) -> st.SearchStrategy[Any]:
             step = 2 if is_even(bounds) else 1
             return st.integers(bounds.low // step, bounds.high // step).map(lambda n: n * step)
         return st.floats(bounds.low, bounds.high, exclude_max=is_open(bounds))
-    texts = {str: st.text(), str | None: st.none() | st.text()}
-    return {bool: st.booleans(), **texts}[hint]
+    kinds: dict[Any, st.SearchStrategy[Any]] = {
+        bool: st.booleans(),
+        str: st.text(),
+        str | None: st.none() | st.text(),
+    }
+    return kinds[hint]
 
 
 def is_even(bounds: Range | Between) -> bool:
