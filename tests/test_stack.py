@@ -280,10 +280,9 @@ def _assert_each_run_is_whole(stack: Stack) -> None:
 
 
 _LIST = """
-import os, tempfile, mlflow
-from mlflow.tracking import MlflowClient
-client = MlflowClient()
-experiment = client.get_experiment_by_name("dcgan").experiment_id
+import os, tempfile
+from pipeline.tracking.server import connect
+client, experiment = connect()
 for run in client.search_runs([experiment]):
     if "mlflow.parentRunId" in run.data.tags:
         with tempfile.TemporaryDirectory() as folder:
