@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dcgan import mnist
@@ -36,7 +36,7 @@ from pipeline.store.checkpoints import check_place
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
-from pipeline.tracking.run import TrackedRun
+from pipeline.tracking.run import TrackedRun, now_ms
 from pipeline.tracking.server import close_dead_runs
 
 _FIRST_SECONDS = 20.0  # that a command which joins waits for the first one's tracked run
@@ -231,12 +231,12 @@ class Session:
             self.tracked.artifact(path, "tune")
         told = result(findings)
         ended = len(findings.trials)
-        self.tracked.final_metrics("tune", ended, told["cost"])
+        self._tell("tune", ended, told["cost"])
         best = told["chosen"] or told["best_trial"] or {}
         keys = [
             key for key in ("lr_g", "lr_d", "epochs", "epoch", "fd") if best.get(key) is not None
         ]
-        self.tracked.final_metrics("best", ended, {key: best[key] for key in keys})
+        self._tell("best", ended, {key: best[key] for key in keys})
         self.tracked.tags(
             {
                 "outcome": findings.outcomes,
@@ -250,6 +250,14 @@ class Session:
         if received is not None:
             raise UserError("interrupted; the same command continues the search", 128 + received)
         return findings
+
+    def _tell(self, group: str, ended: int, values: Mapping[str, float]) -> None:
+        """Metrics of the search as it is now; told by every command that took part, they count
+        once, as all of them know one time: the last trial's end."""
+        trials = [*self.study.trials(), *self.confirmation.trials()]
+        time_ms = max((t.facts["ended_ms"] for t in trials if "ended_ms" in t.facts), default=0)
+        names = [f"{group}/{name}" for name in values]
+        self.tracked.metrics(names, [ended], [list(values.values())], time_ms or now_ms())
 
 
 class _Trials:

@@ -22,6 +22,7 @@ from pipeline.store.place import AwayError
 from pipeline.store.shared import TakenOverError
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
+from pipeline.tracking.run import now_ms
 from pipeline.tracking.server import brief
 from pipeline.training.run import TrainingRun
 
@@ -189,6 +190,7 @@ class Trainer:
             "steps_per_epoch": training.params.train.steps_per_epoch,
             "epochs_trained": history.saved_step / training.params.train.steps_per_epoch,
             "seconds": round(history.seconds, 1),
+            "ended_ms": now_ms(),
             "run_key": training.checkpoints.key,
             "checkpoint": training.checkpoints.name,
         }
