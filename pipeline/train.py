@@ -45,7 +45,7 @@ from pipeline.base.paths import (
     STOP,
 )
 from pipeline.base.ranks import check, joined, share_threads, start
-from pipeline.store.checkpoints import Checkpoints, run_hash
+from pipeline.store.checkpoints import Checkpoints, check_place, run_hash
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
@@ -67,26 +67,29 @@ def main() -> None:
         data = load_data()
         meter = load_meter(params.measure, device)
         data_hash = mnist.data_hash(DATA)
-        checkpoints = Checkpoints(_run_name(params, device, data_hash))
+        name = _run_name(params, device, data_hash)
         if processes.rank():
             with Interrupt() as interrupt:
                 may_go_on = functools.partial(_may_go_on, interrupt)
                 status = together.follow(params, data, meter, device, may_go_on)
             sys.exit(status)
-        with together.leading(), checkpoints.alone(), Interrupt() as interrupt:
-            training = TrainingRun(params, data, meter, checkpoints, device)
-            close_dead_runs()
-            title = os.environ.get("DVC_EXP_NAME") or f"train-{checkpoints.name[:8]}"
-            training.begin(title, data_hash, provenance.tags())
-            _train(training, interrupt)
-            if interrupt.received is not None:
-                training.pause()
-                raise UserError(
-                    f"interrupted at step {training.state.step:,}; the same command continues "
-                    f"from step {training.history.saved_step:,}",
-                    128 + interrupt.received,
-                )
-            _finish(training)
+        with together.leading():
+            check_place(params.runtime.checkpoints)
+            checkpoints = Checkpoints(name, params.runtime.checkpoints)
+            with checkpoints.alone(), Interrupt() as interrupt:
+                training = TrainingRun(params, data, meter, checkpoints, device)
+                close_dead_runs()
+                title = os.environ.get("DVC_EXP_NAME") or f"train-{checkpoints.name[:8]}"
+                training.begin(title, data_hash, provenance.tags())
+                _train(training, interrupt)
+                if interrupt.received is not None:
+                    training.pause()
+                    raise UserError(
+                        f"interrupted at step {training.state.step:,}; the same command continues "
+                        f"from step {training.history.saved_step:,}",
+                        128 + interrupt.received,
+                    )
+                _finish(training)
 
 
 def _run_name(params: Params, device: torch.device, data_hash: str) -> str:

@@ -12,7 +12,9 @@ from pipeline.base.params import MachineParams
 from tests.idx import draw_digits
 
 CPU = torch.device("cpu")
-FP32 = MachineParams(device="cpu", threads=1, precision="fp32", processes=1)
+FP32 = MachineParams(
+    device="cpu", threads=1, precision="fp32", processes=1, checkpoints="checkpoints"
+)
 MEASURE = MeasureParams(
     seed=0, num_samples=200, num_training_samples=100, num_neighbour_samples=100
 )

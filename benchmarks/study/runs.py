@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.recipes import default_params, recipe
-from dcgan.params import RuntimeParams
 from pipeline.base.cli import UserError
 from pipeline.base.params import Params
 from pipeline.replication import runs as replication
@@ -27,8 +27,8 @@ def study_params(device: str, seeds: int | None) -> Params:
     )
     # A thread for each worker, however many they are: on a CPU a run's bits depend on threads, and
     # with a GPU there is no work for a second one.
-    there = RuntimeParams("cuda" if device == "cuda" else "cpu", 1, params.runtime.precision)
-    runtime = dataclasses.replace(params.runtime, **dataclasses.asdict(there))
+    kind: Literal["cuda", "cpu"] = "cuda" if device == "cuda" else "cpu"
+    runtime = dataclasses.replace(params.runtime, device=kind, threads=1)
     return dataclasses.replace(params, replicate=size, runtime=runtime)
 
 

@@ -21,9 +21,10 @@ from pipeline.base.space import Space, read_space
 
 @dataclass(frozen=True)
 class MachineParams(RuntimeParams):
-    """What to compute on, and how many processes of stage `train` share it."""
+    """What to compute on, how many processes of stage `train` share it, where checkpoints are."""
 
     processes: Annotated[int, Range(1, 1024)]
+    checkpoints: str  # a folder, or an address of fsspec's
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,9 @@ class Params:
 
 def flat(params: Params) -> dict[str, object]:
     """What a run is made of as `section.key`; what makes many runs is no part of one, and neither
-    is the number of processes, with which it may go on otherwise."""
+    is where its checkpoints are kept, or the number of processes: it may go on otherwise."""
     sections = dataclasses.asdict(params)
-    del sections["runtime"]["processes"]
+    del sections["runtime"]["processes"], sections["runtime"]["checkpoints"]
     del sections["tune"], sections["replicate"]
     return {
         f"{name}.{key}": value for name, part in sections.items() for key, value in part.items()

@@ -14,6 +14,7 @@ from pipeline.replication.records import epochs_done
 from pipeline.replication.runs import Run, refuse_other_records, runs
 from pipeline.replication.summary import summarise
 from pipeline.replication.worker import Job, work
+from pipeline.store.checkpoints import check_place
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking.server import close_dead_runs
@@ -37,6 +38,7 @@ def _train(wanted: Sequence[Run], params: Params) -> None:
     left = [run for run in wanted if not run.is_done()]
     if not left:
         return
+    check_place(params.runtime.checkpoints)
     close_dead_runs()
     workers = params.replicate.workers
     params = dataclasses.replace(params, runtime=with_a_share_of_threads(params.runtime, workers))

@@ -1,6 +1,5 @@
 """A worker of the replication: trains one run, in a process of its own."""
 
-import shutil
 from dataclasses import dataclass
 
 from dcgan import mnist
@@ -33,7 +32,7 @@ def work(job: Job, may_go_on: MayGoOn) -> None:
     meter = load_meter(params.measure, device)
     data_hash = mnist.data_hash(DATA)
     exact = run_hash(params, device, data_hash, JUDGE)
-    checkpoints = Checkpoints(f"replication/{run.name}-{exact}")
+    checkpoints = Checkpoints(f"replication/{run.name}-{exact}", params.runtime.checkpoints)
     with checkpoints.alone():
         training = TrainingRun(params, load_data(), meter, checkpoints, device)
         _refuse_to_shorten(run, len(training.history.epochs))
@@ -52,7 +51,7 @@ def work(job: Job, may_go_on: MayGoOn) -> None:
         verdict, seconds = training.verdict.to_json(), round(training.history.seconds)
         write_facts(run.folder, {**facts, "verdict": verdict, "seconds": seconds})
         training.close("FAILED" if training.ended == "diverged" else "FINISHED")
-    shutil.rmtree(checkpoints.folder)
+    checkpoints.remove()
 
 
 def _refuse_to_shorten(run: Run, epochs: int) -> None:

@@ -110,19 +110,20 @@ def choose(confirmations: Sequence[Confirmed]) -> Confirmed:
 
 
 def score_on_fresh_noise(
-    runs: Sequence[Trial], epoch: int, meter: Meter
+    runs: Sequence[Trial], epoch: int, meter: Meter, place: str
 ) -> Mapping[str, list[float]]:
     """fd at `epoch` on noise that no choice has seen, against training and against test digits.
 
-    Lists of one value for each run whose generator is on this machine.
+    Lists of one value for each run whose generator is on this machine, or at `place`, where
+    checkpoints are kept.
     """
     params = meter.params
     fresh = Meter(meter.judge, meter.against, replace(params, seed=params.seed + 1))
     test = moments(meter.against.test)
     scores: dict[str, list[float]] = {"fd": [], "fd_test": []}
     for run in runs:
-        path = Checkpoints(str(run.facts.get("checkpoint", ""))).generator(epoch)
-        if not path.exists():
+        path = Checkpoints(str(run.facts.get("checkpoint", "")), place).find_generator(epoch)
+        if path is None:
             continue
         generator = load_generator(path)[0].to(meter.against.mean.device)
         images = fresh.samples(generator, params.num_samples)

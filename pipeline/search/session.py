@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dcgan import mnist
@@ -11,7 +11,7 @@ from pipeline.base.cli import PARAMS_FILE, UserError, progress_bar, write_whole
 from pipeline.base.device import set_up
 from pipeline.base.folders import folder_whole
 from pipeline.base.interrupt import Interrupt
-from pipeline.base.params import Params, flat
+from pipeline.base.params import Params, TuneParams, flat
 from pipeline.base.paths import DATA, PAGE, TUNE
 from pipeline.base.pool import Pool
 from pipeline.base.space import keys, present, words
@@ -30,13 +30,15 @@ from pipeline.search.confirmation import (
 from pipeline.search.page import sweep
 from pipeline.search.plan import print_estimate, print_plan, recipe_hash, search_seconds
 from pipeline.search.result import Findings, plotted, result, table, write
-from pipeline.search.study import DEFAULT_STORAGE, FAILURES, Study, Trial
+from pipeline.search.storage import FAILURES, does_not_answer
+from pipeline.search.study import DEFAULT_STORAGE, Study, Trial
 from pipeline.search.worker import Job, work
+from pipeline.store.checkpoints import check_place
 from pipeline.store.data import load_data
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
-from pipeline.tracking.run import TrackedRun
-from pipeline.tracking.server import brief, close_dead_runs
+from pipeline.tracking.run import TrackedRun, now_ms
+from pipeline.tracking.server import close_dead_runs
 
 _FIRST_SECONDS = 20.0  # that a command which joins waits for the first one's tracked run
 
@@ -65,6 +67,7 @@ def tune(params: Params, options: Options) -> None:
     if options.dry_run:
         print_estimate(params, data, meter, device)
         return
+    check_place(params.runtime.checkpoints)
     try:
         with Interrupt() as interrupt:
             session = Session(params, storage, name, recipe, meter, interrupt)
@@ -72,9 +75,7 @@ def tune(params: Params, options: Options) -> None:
             session.go(options.timeout)
             findings = session.finish(options.timeout)
     except FAILURES as error:
-        raise UserError(
-            f"the storage of the search does not answer: {brief(error)}; the same command continues"
-        ) from None
+        raise does_not_answer(error) from None
     if options.apply:
         _apply(findings)
 
@@ -93,7 +94,7 @@ class Session:
     def open(self, join: bool) -> None:
         """Open the study and its tracked run, and have unfinished trials continued."""
         tune = self.params.tune
-        self.study = Study(self.storage, self.name, tune, create=True)
+        self.study = self._study(self.name, tune)
         made_for = self.study.notes.get("recipe")
         if made_for is None:
             self.study.note("recipe", self.recipe)
@@ -103,7 +104,7 @@ class Session:
                 "another --study"
             )
         unpruned = dataclasses.replace(tune, pruner="none")
-        self.confirmation = Study(self.storage, f"{self.name}-confirm", unpruned, create=True)
+        self.confirmation = self._study(f"{self.name}-confirm", unpruned)
         # Of commands that start at once, the one that made the study sees to what is there once.
         joins = join and not self.study.created
         for study in (self.study, self.confirmation):
@@ -129,6 +130,15 @@ class Session:
             self.tracked.wait_until_known(_FIRST_SECONDS)
         self.tracked.begin(self.name, self.made_with, tags)
         self.tracked.flush(at_once=True)
+
+    def _study(self, name: str, tune: TuneParams) -> Study:
+        return Study(
+            self.storage,
+            name,
+            tune,
+            create=True,
+            may_wait=lambda: self.interrupt.received is None,
+        )
 
     def go(self, timeout: float | None) -> None:
         """Search, then confirm; returns early after an interruption or the timeout."""
@@ -188,7 +198,8 @@ class Session:
                 confirmation = confirmed(candidate, runs, first)
                 confirmations.append(confirmation)
                 if confirmation.epoch is not None:
-                    scores = score_on_fresh_noise(runs, confirmation.epoch, self.meter)
+                    place = self.params.runtime.checkpoints
+                    scores = score_on_fresh_noise(runs, confirmation.epoch, self.meter, place)
                     fresh_noise[candidate.name] = scores
             best = choose(confirmations)
             chosen = best if best.epoch is not None else None
@@ -219,11 +230,11 @@ class Session:
             self.tracked.artifact(path, "tune")
         told = result(findings)
         ended = len(findings.trials)
-        self.tracked.final_metrics("tune", ended, told["cost"])
+        self._tell("tune", ended, told["cost"])
         best = told["chosen"] or told["best_trial"] or {}
         named = (*keys(findings.space), "epochs", "epoch", "fd")
         numbers = {k: best[k] for k in named if isinstance(best.get(k), int | float)}
-        self.tracked.final_metrics("best", ended, numbers)
+        self._tell("best", ended, numbers)
         self.tracked.tags(
             {
                 "outcome": findings.outcomes,
@@ -238,6 +249,14 @@ class Session:
         if received is not None:
             raise UserError("interrupted; the same command continues the search", 128 + received)
         return findings
+
+    def _tell(self, group: str, ended: int, values: Mapping[str, float]) -> None:
+        """Metrics of the search as it is now; told by every command that took part, they count
+        once, as all of them know one time: the last trial's end."""
+        trials = [*self.study.trials(), *self.confirmation.trials()]
+        time_ms = max((t.facts["ended_ms"] for t in trials if "ended_ms" in t.facts), default=0)
+        names = [f"{group}/{name}" for name in values]
+        self.tracked.metrics(names, [ended], [list(values.values())], time_ms or now_ms())
 
 
 class _Trials:

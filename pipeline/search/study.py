@@ -1,27 +1,18 @@
-"""The search's memory: studies in a database. The only module of the pipeline that imports Optuna.
-
-One mechanism for every storage: Optuna's relational storage, by default SQLite in one file. The
-journal file would be faster, but has no heartbeats, and its lock outlives a worker that is killed
-while it writes; SQLite's locks are the system's and go with the process. Workers open a database
-that the command has made before they start, because cold ones crash when several create it.
-"""
+"""The search's memory: studies in a database. With `storage` the only one that imports Optuna."""
 
 import contextlib
 import copy
 import datetime
 import os
-import random
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import optuna
 import psutil
-from filelock import FileLock
 from optuna.distributions import BaseDistribution
 from optuna.pruners import (
     BasePruner,
@@ -32,25 +23,21 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from dcgan.runtime import derive_seed
-from pipeline.base.cli import UserError
 from pipeline.base.params import TuneParams
 from pipeline.base.paths import ROOT
 from pipeline.base.space import Choices, Dimension, Recipe, Space, Value, recipe_of
+from pipeline.search import storage
+from pipeline.search.storage import FAILURES, errors_in_a_line, open_storage
 from pipeline.tracking.server import brief
 
 DEFAULT_STORAGE = f"sqlite:///{ROOT / 'tune.db'}"
-HEARTBEAT_SECONDS = 10  # a worker elsewhere that is silent for `GRACE_SECONDS` counts as dead
-GRACE_SECONDS = 60
 _NAMING_SECONDS = 10.0  # that the others wait for who has made a study
 MAX_KILLS = 1  # a trial whose worker was killed is tried once more
-# What asking the storage can fail with.
-FAILURES = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
+MAX_SILENCES = 5  # and so often one whose worker fell silent: its machine may only be cut off
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -119,6 +106,10 @@ class Trial:
         return self.outcome in ("complete", "pruned", "onset", "diverged", "failed")
 
 
+class TakenError(Exception):
+    """This worker was silent for too long: its trial was ended, and another one goes on with it."""
+
+
 class _NoValueError(Exception):
     """Ends a trial in which nothing was found."""
 
@@ -126,16 +117,24 @@ class _NoValueError(Exception):
 class Study:
     """One study in a storage."""
 
-    def __init__(self, url: str, name: str, tune: TuneParams, create: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        tune: TuneParams,
+        create: bool = False,
+        may_wait: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Open a study, or make it if `create`. Raises UserError where that is impossible.
 
-        `created` then tells who made it: one of all the processes that try at once.
+        `created` then tells who made it: one of all the processes that try at once. While
+        `may_wait()`, a database that is away later is waited for.
         """
         self.name, self._tune = name, tune
         self._sampler = _NumberedSampler(tune)
-        with _errors_in_a_line(url):
+        with errors_in_a_line(url):
             options: dict[str, Any] = {
-                "storage": _open_storage(url),
+                "storage": open_storage(url, _after_silence, may_wait),
                 "study_name": name,
                 "sampler": self._sampler,
                 "pruner": pruner_of(tune),
@@ -193,7 +192,8 @@ class Study:
     def run_next(self, trials: int, train: Callable[[Request], TrialResult]) -> str:
         """Run the next trial with `train`; returns its outcome, "surplus" for none.
 
-        An exception of `train` fails the trial and is kept among its facts.
+        An exception of `train` fails the trial and is kept among its facts. "taken": another worker
+        goes on with it, and what came of it here does not count.
         """
         outcome, number = "surplus", -1
 
@@ -220,9 +220,14 @@ class Study:
                 raise _NoValueError(outcome)
             return result.value
 
-        self._study.optimize(objective, n_trials=1, catch=(Exception,))
+        try:
+            self._study.optimize(objective, n_trials=1, catch=(Exception,))
+        except Exception as error:  # Optuna refuses to end a trial that has been ended
+            if isinstance(error, FAILURES) or not self._is_over(number):
+                raise
+            return "taken"
         if outcome == "interrupted":
-            _continue_later(self._study, self._study.get_trials(deepcopy=False)[number])
+            _put_back(self._study, self._study.get_trials(deepcopy=False)[number])
         return outcome
 
     def _request(self, trial: optuna.Trial) -> Request:
@@ -230,8 +235,11 @@ class Study:
         origin = int(facts.get("origin", trial.number))
 
         def should_prune(epoch: int, best: float) -> bool:
-            trial.report(best, epoch)
-            return bool(trial.should_prune())
+            try:
+                trial.report(best, epoch)
+                return bool(trial.should_prune())
+            except optuna.exceptions.UpdateFinishedTrialError:
+                raise TakenError("another worker goes on with this trial") from None
 
         if "candidate" in facts:
             epochs, seed = int(facts["epochs"]), int(facts["seed"])
@@ -243,6 +251,10 @@ class Study:
         recipe = facts.get("recipe") or recipe_of(places, tune.space)
         trial.set_user_attr("recipe", recipe)
         return Request(trial.number, origin, recipe, epochs, None, should_prune)
+
+    def _is_over(self, number: int) -> bool:
+        trials = self._study.get_trials(deepcopy=False)
+        return number >= 0 and trials[number].state != TrialState.RUNNING
 
     def _rank(self, number: int) -> int:
         """How many trials that count were started before this one."""
@@ -284,7 +296,7 @@ class Study:
             if "outcome" not in trial.user_attrs:
                 _try_again(self._study, trial)
             elif trial.user_attrs["outcome"] == "interrupted":
-                _continue_later(self._study, trial)
+                _put_back(self._study, trial)
 
     def importances(self) -> dict[str, float]:
         """How much each parameter matters, adding up to one; {} where too little is known."""
@@ -390,20 +402,32 @@ def _created(options: Mapping[str, Any]) -> bool:
 
 def _try_again(study: optuna.Study, killed: FrozenTrial) -> None:
     """Queue a trial again whose worker was killed, unless that has happened too often."""
-    _retry(study, _second_try(killed))
+    kills = killed.user_attrs.get("kills", 0) + 1
+    if kills <= MAX_KILLS:
+        _put_back(study, killed, kills=kills)
 
 
-def _continue_later(study: optuna.Study, interrupted: FrozenTrial) -> None:
-    """Queue a trial again that was interrupted, however often."""
-    trial = _second_try(interrupted)
+def _after_silence(study: optuna.Study, silent: FrozenTrial) -> None:
+    """Queue a trial again whose worker elsewhere fell silent, unless that has happened too often.
+
+    It may have been killed; as likely its machine was cut off or taken away.
+    """
+    silences = silent.user_attrs.get("silences", 0) + 1
+    if silences <= MAX_SILENCES:
+        _put_back(study, silent, silences=silences)
+
+
+def _put_back(study: optuna.Study, trial: FrozenTrial, **counts: int) -> None:
+    """Queue a trial again."""
+    trial = _second_try(trial)
     parts = ("params", "distributions", "user_attrs", "system_attrs")
     content = {name: getattr(trial, name) for name in parts}
+    content["user_attrs"] |= counts
     study.add_trial(optuna.create_trial(state=TrialState.WAITING, **content))
 
 
-_retry = RetryHeartbeatStaleTrialCallback(max_retry=MAX_KILLS)
-_KEPT_FACTS = ("candidate", "recipe", "epochs", "seed", "current")
-_KEPT_BY_OPTUNA = ("fixed_params", "failed_trial", "retry_history")
+_KEPT_FACTS = ("candidate", "recipe", "epochs", "seed", "current", "kills", "silences")
+_KEPT_BY_OPTUNA = ("fixed_params",)
 
 
 def _second_try(trial: FrozenTrial) -> FrozenTrial:
@@ -424,46 +448,8 @@ def _owner_is_dead(trial: FrozenTrial) -> bool:
     if not host:  # killed before it could say whose it is
         began = trial.datetime_start or datetime.datetime.now()  # noqa: DTZ005
         age = datetime.datetime.now() - began  # noqa: DTZ005
-        return age.total_seconds() > GRACE_SECONDS
+        return age.total_seconds() > storage.GRACE_SECONDS
     return host == os.uname().nodename and not _alive(int(number))
-
-
-def _open_storage(url: str) -> RDBStorage:
-    sqlite = make_url(url).get_backend_name() == "sqlite"
-    lock = FileLock(Path(f"{make_url(url).database}.lock")) if sqlite else contextlib.nullcontext()
-    attempts = 5
-    with lock:
-        while True:
-            try:
-                return RDBStorage(
-                    url,
-                    engine_kwargs={"connect_args": {"timeout": 60}} if sqlite else None,
-                    heartbeat_interval=HEARTBEAT_SECONDS,
-                    grace_period=GRACE_SECONDS,
-                    heartbeat_stale_trial_callback=_try_again,
-                )
-            except SQLAlchemyError:
-                # Several machines that make the tables at once get in each other's way.
-                attempts -= 1
-                if not attempts:
-                    raise
-                time.sleep(random.uniform(0.1, 0.6))  # noqa: S311
-
-
-@contextlib.contextmanager
-def _errors_in_a_line(url: str) -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, ImportError, ValueError, OSError, KeyError) as error:
-        if isinstance(error, KeyError):
-            raise UserError("this study is not in that storage; see --study") from None
-        try:
-            shown = make_url(url).render_as_string(hide_password=True)
-        except (SQLAlchemyError, ValueError):
-            shown = "--storage"
-        # The text of a ValueError may hold a piece of a password.
-        reason = "it is no address" if isinstance(error, ValueError) else brief(error)
-        raise UserError(f"{shown}: cannot be used: {reason}") from None
 
 
 def _alive(number: int) -> bool:

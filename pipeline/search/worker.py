@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import shutil
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,18 +15,24 @@ from pipeline.base.device import set_up
 from pipeline.base.params import Params
 from pipeline.base.paths import JUDGE
 from pipeline.base.pool import MayGoOn
-from pipeline.search.study import FAILURES, Request, Study, TrialResult
+from pipeline.search.storage import FAILURES, does_not_answer
+from pipeline.search.study import Request, Study, TakenError, TrialResult
 from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.store.data import load_data
+from pipeline.store.place import AwayError
+from pipeline.store.shared import TakenOverError
 from pipeline.store.weights import load_meter
 from pipeline.tracking import provenance
+from pipeline.tracking.run import now_ms
 from pipeline.tracking.server import brief
 from pipeline.training.run import TrainingRun
 
 # What a trial is worth that broke down before any stopping point: several times the fd of noise, so
 # that the sampler keeps away, and finite, as Optuna demands.
 NOTHING_FD = 500.0
-_FAILED_RUNNING = 3  # so many failed trials, one after the other, end a worker
+_FAILED_RUNNING = (
+    3  # so many trials that failed or were put back, one after the other, end a worker
+)
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,18 @@ def work(job: Job, may_go_on: MayGoOn) -> None:
     data, meter = load_data(), load_meter(job.params.measure, device)
     failures = 0
     try:
-        study = Study(job.storage, job.study, job.params.tune)
+        study = Study(job.storage, job.study, job.params.tune, may_wait=lambda: may_go_on(0))
         trainer = Trainer(job, study.uid, data, meter, device, may_go_on)
         while may_go_on(0) and study.wanted(job.trials):
             outcome = study.run_next(job.trials, trainer.train)
-            failures = failures + 1 if outcome == "failed" else 0
+            trainer.clear_away(outcome)
+            failures = failures + 1 if outcome in ("failed", "interrupted") else 0
+            if failures == _FAILED_RUNNING and trainer.away is not None:
+                raise trainer.away
             if failures == _FAILED_RUNNING:
                 raise UserError(f"{failures} trials failed, one after the other; see their reason")
     except FAILURES as error:
-        raise UserError(
-            f"the storage of the search does not answer: {brief(error)}; the same command continues"
-        ) from None
+        raise does_not_answer(error) from None
 
 
 class Trainer:
@@ -82,32 +88,61 @@ class Trainer:
     ) -> None:
         self.job, self.uid, self.data, self.meter, self.device = job, uid, data, meter, device
         self.may_go_on = may_go_on
+        self.away: AwayError | None = None
+        self._ended: Checkpoints | None = None
 
     def train(self, request: Request) -> TrialResult:
-        """One trial, from its checkpoint if an earlier try left one."""
+        """One trial, from its checkpoint if an earlier try left one, on any machine.
+
+        Raises TakenError if another worker has gone on with it meanwhile.
+        """
         params = dataclasses.replace(self.job.params, train=self.train_params(request))
         exact = run_hash(params, self.device, self.job.data_hash, JUDGE)
-        checkpoints = Checkpoints(f"tune/{self.uid}/{self.job.study}-{request.origin:04d}-{exact}")
-        with checkpoints.alone():
-            training = TrainingRun(params, self.data, self.meter, checkpoints, self.device)
-            tags = {"study": self.job.study, "trial": str(request.number), "outcome": "running"}
-            title = f"{self.job.study}-{request.number}"
-            training.begin(
-                title, self.job.data_hash, {**provenance.tags(), **tags}, self.job.parent
-            )
-            try:
-                result = self._train_to_its_end(training, request)
-            except BaseException as error:
-                training.close("FAILED", {"outcome": "failed", "reason": brief(error)})
-                raise
-            if result.outcome == "interrupted":
-                training.tracked.tags({"outcome": "interrupted"})
-                training.pause()
-                return result
-            tags = {"outcome": result.outcome, "reason": str(result.facts["reason"])}
-            training.close("FAILED" if result.outcome == "diverged" else "FINISHED", tags)
-            if request.seed is None:
-                shutil.rmtree(checkpoints.folder)
+        name = f"tune/{self.uid}/{self.job.study}-{request.origin:04d}-{exact}"
+        try:
+            checkpoints = Checkpoints(name, params.runtime.checkpoints)
+            with checkpoints.alone():
+                return self._train(request, params, checkpoints)
+        except AwayError as error:
+            # What an earlier try has done is there. So the trial is not begun, and waits.
+            self.away = error
+            return TrialResult("interrupted", None, {"reason": brief(error)})
+        except TakenOverError as error:
+            raise TakenError(str(error)) from None
+
+    def clear_away(self, outcome: str) -> None:
+        """Remove the checkpoints of the trial that ended, once the study knows that it did."""
+        if self._ended is not None and outcome != "taken":
+            self._ended.remove()
+        self._ended = None
+
+    def _train(self, request: Request, params: Params, checkpoints: Checkpoints) -> TrialResult:
+        training = TrainingRun(params, self.data, self.meter, checkpoints, self.device)
+        tags = {"study": self.job.study, "trial": str(request.number), "outcome": "running"}
+        title = f"{self.job.study}-{request.number}"
+        tags = {**provenance.tags(), **tags}
+        training.begin(title, self.job.data_hash, tags, self.job.parent)
+        try:
+            result = self._train_to_its_end(training, request)
+        except TakenError:
+            training.hand_over()
+            raise
+        except TakenOverError:
+            raise
+        except FAILURES:
+            training.pause()
+            raise
+        except BaseException as error:
+            training.close("FAILED", {"outcome": "failed", "reason": brief(error)})
+            raise
+        if result.outcome == "interrupted":
+            training.tracked.tags({"outcome": "interrupted"})
+            training.pause()
+            return result
+        tags = {"outcome": result.outcome, "reason": str(result.facts["reason"])}
+        training.close("FAILED" if result.outcome == "diverged" else "FINISHED", tags)
+        if request.seed is None:
+            self._ended = checkpoints
         return result
 
     def train_params(self, request: Request) -> TrainParams:
@@ -155,6 +190,7 @@ class Trainer:
             "steps_per_epoch": training.params.train.steps_per_epoch,
             "epochs_trained": history.saved_step / training.params.train.steps_per_epoch,
             "seconds": round(history.seconds, 1),
+            "ended_ms": now_ms(),
             "run_key": training.checkpoints.key,
             "checkpoint": training.checkpoints.name,
         }

@@ -1,10 +1,14 @@
-"""Where a run can be continued from: `checkpoints/<hash of all that determines the run>/`."""
+"""Where a run can be continued from: `checkpoints/<hash of all that determines the run>/`.
+
+Where `runtime.checkpoints` names another place, `checkpoints/` is what this machine has of it.
+"""
 
 import dataclasses
 import hashlib
 import io
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +25,8 @@ from dcgan.runtime import precision_of
 from pipeline.base.cli import UserError, read_json, write_json, write_whole
 from pipeline.base.params import Params
 from pipeline.base.paths import CHECKPOINTS
+from pipeline.store.place import Place
+from pipeline.store.shared import Shared
 
 
 def run_hash(params: Params, device: torch.device, data: str, judge: Path) -> str:
@@ -54,18 +60,45 @@ def _code(package: ModuleType) -> dict[str, str]:
     }
 
 
+def shared_place(place: str) -> str | None:
+    """A place other than the project's own folder, by its whole name; None: it is that folder."""
+    if not place.strip():
+        raise UserError(
+            "params.yaml: runtime.checkpoints: is empty; `checkpoints` is the project's own folder",
+            2,
+        )
+    if "://" in place:
+        return place.rstrip("/")
+    folder = (CHECKPOINTS.parent / place).resolve()
+    return None if folder == CHECKPOINTS.resolve() else str(folder)
+
+
+def check_place(place: str) -> None:
+    """Raise UserError where checkpoints cannot be kept there."""
+    shared = shared_place(place)
+    if shared is not None:
+        Place(shared).probe()
+
+
 class Checkpoints:
     """The folder of one run: its key, its newest and its best state, every epoch's generator."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, place: str | None = None) -> None:
+        """`place`: `runtime.checkpoints`; None: this project's folder, whatever that says."""
         self.name = name
         self.folder = CHECKPOINTS / name
         self._state = self.folder / "state.pt"
         self._best = self.folder / "best.pt"
+        shared = None if place is None else shared_place(place)
+        self._shared = None if shared is None else Shared(Place(shared, name), self.folder)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the folder; raises UserError, naming the process, if another one does."""
+        """Hold the folder; raises UserError, naming the process, if another one does.
+
+        From a place that others reach, what they have done of this run is taken over, and the run
+        is taken from them.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         owner = self.folder / "process"
         lock = FileLock(self.folder / "lock")  # freed by the system, too, however the owner ends
@@ -80,6 +113,8 @@ class Checkpoints:
         try:
             with write_whole(owner) as file:
                 file.write(f"{os.getpid()}\n".encode())
+            if self._shared is not None:
+                self._shared.take()
             yield
         finally:
             lock.release()
@@ -92,9 +127,36 @@ class Checkpoints:
             write_json(file, {"key": uuid.uuid4().hex})
         return str(read_json(file, "train")["key"])
 
+    @property
+    def term(self) -> int:
+        """How often this run has been taken, at a place that others reach; 0: at none."""
+        return 0 if self._shared is None else self._shared.term
+
+    @property
+    def from_elsewhere(self) -> bool:
+        """Whether another machine has trained what is here."""
+        return self._shared is not None and self._shared.fetched
+
+    @property
+    def kept(self) -> bool:
+        """Whether whoever goes on with this run, on any machine, finds all that was saved here."""
+        return self._shared is None or self._shared.kept
+
     def save(self, values: dict[str, Any]) -> None:
-        """Replace the newest state."""
+        """Replace the newest state. Raises TakenOverError if another machine has taken the run."""
         _save(self._state, values)
+        self.keep()
+
+    def keep(self, at_once: bool = False) -> None:
+        """Copy what is new to the place; where that fails, say so, and try later."""
+        if self._shared is not None:
+            self._shared.push(at_once)
+
+    def remove(self) -> None:
+        """Remove the folder, and what is of it at the place."""
+        if self._shared is not None:
+            self._shared.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def save_best(self, state: dict[str, Any]) -> None:
         """Replace the state that a run goes back to."""
@@ -123,7 +185,18 @@ class Checkpoints:
 
     def generator(self, epoch: int) -> Path:
         """Where the weights of an epoch's generator lie."""
-        return self.folder / "epochs" / f"{epoch:05d}.safetensors"
+        return self.folder / _generator(epoch)
+
+    def find_generator(self, epoch: int) -> Path | None:
+        """The same, fetched if only another machine has it; None: nobody has."""
+        path = self.generator(epoch)
+        if not path.exists() and self._shared is not None:
+            self._shared.fetch_file(_generator(epoch))
+        return path if path.exists() else None
+
+
+def _generator(epoch: int) -> str:
+    return f"epochs/{epoch:05d}.safetensors"
 
 
 def _save(path: Path, values: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ class History:
         reports: the last step of each report.
         branches: the returns to an earlier state, see `pipeline.training.branches`.
         grid_steps, grids: the pictures from the fixed noise, uint8 [k, 64, 28, 28].
-        time_ms: when the newest report was made, since 1970.
+        time_ms: when the newest report was made, since 1970; times_ms: each of them.
         seconds: spent training and measuring.
     """
 
@@ -37,6 +37,7 @@ class History:
     branches: list[dict[str, float]] = field(default_factory=list)
     time_ms: int = 0
     seconds: float = 0.0
+    times_ms: list[int] = field(default_factory=list)
 
     @property
     def saved_step(self) -> int:
@@ -67,6 +68,7 @@ class History:
         self.signals = torch.cat([self.signals, report.signals[:steps]])
         self.reports.append(last_step)
         self.time_ms, self.seconds = time_ms, seconds
+        self.times_ms.append(time_ms)
         if metrics:
             self.epochs.append({**metrics, "seconds": round(seconds, 1)})
         if report.failed_step is None:
@@ -88,6 +90,7 @@ class History:
             signals=self.signals[:last_step],
             epochs=[row for row in self.epochs if row["step"] <= last_step],
             reports=self.reports[:report],
+            times_ms=self.times_ms[:report],
             grid_steps=self.grid_steps[:pictures],
             grids=self.grids[:pictures],
             branches=[branch for branch in self.branches if branch["step"] < last_step],

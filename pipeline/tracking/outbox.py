@@ -59,6 +59,11 @@ class Outbox:
             sent = folder.rename(self._folder / f".{folder.name}.sent")
             shutil.rmtree(sent)
 
+    def clear(self) -> None:
+        """Drop all that waits."""
+        for folder in self._waiting():
+            shutil.rmtree(folder)
+
     def __len__(self) -> int:
         return len(self._waiting())
 

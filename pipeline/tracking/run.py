@@ -24,26 +24,36 @@ from PIL import Image
 from dcgan.params import MeasureParams
 from pipeline.base.cli import UserError
 from pipeline.base.paths import OUTBOX
+from pipeline.base.retry import Retry
 from pipeline.tracking.outbox import Outbox
 from pipeline.tracking.sender import Sender
-from pipeline.tracking.server import FAILURES, PROCESS_TAG, brief, connect, find_run
+from pipeline.tracking.server import (
+    FAILURES,
+    PROCESS_TAG,
+    TERM_TAG,
+    brief,
+    connect,
+    find_run,
+)
 
 MLFLOW_NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description
-_RETRY_SECONDS = 60.0  # and no less than so many times what the failure took:
-_RETRY_FACTOR = 30  # a server that never answers costs about 3 % of a run
 
 
 class TrackedRun:
-    """One MLflow run, addressed by a key of our own; every call returns at once, sent or not."""
+    """One MLflow run, addressed by a key of our own; every call returns at once, sent or not.
 
-    def __init__(self, key: str) -> None:
+    Of a run that machines take from one another, `term` tells who is newer: what was queued under
+    an older term than the server knows is dropped, as whoever has the run now tells it again.
+    """
+
+    def __init__(self, key: str, term: int = 0) -> None:
         # It names a folder and stands in a query, and may come from a file of strangers.
         if not re.fullmatch(r"[\w-]{1,200}", key):
             raise UserError(f"{key[:50]!r} is no key of a run; `dvc repro train` makes one")
-        self._key = key
+        self._key, self._term = key, term
         self._outbox = Outbox(OUTBOX / key)
         self._sender: Sender | None = None
-        self._retry_at = 0.0
+        self._retry = Retry()
 
     def begin(
         self,
@@ -57,8 +67,10 @@ class TrackedRun:
         `parent` is the key of the run that this one is shown under.
         """
         mine = {PROCESS_TAG: f"{os.uname().nodename}:{os.getpid()}"}
+        if self._term:
+            mine[TERM_TAG] = str(self._term)
         texts = {key: str(value) for key, value in params.items()}
-        self._outbox.put(
+        self._put(
             "begin", name=name, time=now_ms(), tags={**tags, **mine}, params=texts, parent=parent
         )
 
@@ -74,9 +86,7 @@ class TrackedRun:
         The same call with the same time is one call, however often it is made.
         """
         columns = [[_text(value) for value in row] for row in rows]
-        self._outbox.put(
-            "metrics", names=list(names), steps=list(steps), rows=columns, time=time_ms
-        )
+        self._put("metrics", names=list(names), steps=list(steps), rows=columns, time=time_ms)
 
     def final_metrics(self, group: str, step: int, values: Mapping[str, float]) -> None:
         """Metrics of finished work under `group/`; given again after a kill, they count once."""
@@ -94,33 +104,31 @@ class TrackedRun:
 
     def tags(self, values: Mapping[str, object]) -> None:
         """Set tags."""
-        self._outbox.put("tags", tags={key: str(value) for key, value in values.items()})
+        self._put("tags", tags={key: str(value) for key, value in values.items()})
 
     def image(self, key: str, step: int, pixels: "np.ndarray[Any, Any]", time_ms: int) -> None:
         """A grey picture, uint8 [H, W], in the image grid under `key` at `step`."""
         packed = io.BytesIO()
         Image.fromarray(pixels).save(packed, "PNG")
-        self._outbox.put(
-            "image", {"image.png": packed.getvalue()}, key=key, step=step, time=time_ms
-        )
+        self._put("image", {"image.png": packed.getvalue()}, key=key, step=step, time=time_ms)
 
     def artifact(self, file: Path, folder: str = "") -> None:
         """A file, as it is now, among the run's artifacts."""
-        self._outbox.put("artifact", {file.name: file}, name=file.name, folder=folder)
+        self._put("artifact", {file.name: file}, name=file.name, folder=folder)
 
     def dataset(self, name: str, digest: str, source: str, profile: Mapping[str, int]) -> None:
         """The data that the run learns from."""
-        self._outbox.put("dataset", name=name, digest=digest, source=source, profile=dict(profile))
+        self._put("dataset", name=name, digest=digest, source=source, profile=dict(profile))
 
     def model(self, generator: Path, judge: Path, reference: Path, measure: MeasureParams) -> None:
         """An exported generator for the registry, with all it takes to compare it there."""
         files = {"generator": generator, "judge": judge, "reference": reference}
         attached: dict[str, Path | bytes] = {f"{name}.safetensors": f for name, f in files.items()}
-        self._outbox.put("model", attached, measure=dataclasses.asdict(measure))
+        self._put("model", attached, measure=dataclasses.asdict(measure))
 
     def end(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
-        self._outbox.put("end", status=status, time=now_ms())
+        self._put("end", status=status, time=now_ms())
 
     def flush(self, at_once: bool = False) -> bool:
         """Send what waits; True if nothing is left. After a failure, a minute or more passes.
@@ -128,29 +136,32 @@ class TrackedRun:
         Args:
             at_once: do not wait for that.
         """
-        began = time.monotonic()
-        if not at_once and began < self._retry_at:
+        if not self._retry.begin(at_once):
             return False
         try:
             self.send()
         except FAILURES as error:
-            if not self._retry_at:
+            if not self._retry.failing:
                 print(
                     f"tracking is behind ({brief(error)}); the work goes on, and "
                     "`python -m pipeline.sync` sends what is missing",
                     file=sys.stderr,
                 )
-            now = time.monotonic()
-            self._retry_at = now + max(_RETRY_SECONDS, _RETRY_FACTOR * (now - began))
+            self._retry.failed()
             return False
-        self._retry_at = 0.0
+        self._retry.done()
         return True
 
     def send(self) -> None:
         """Send what waits. Raises one of FAILURES; what could not be sent stays."""
         with self._outbox.lock:
             self._sender = self._sender or Sender(self._key)
+            newest = None
             for entry, folder in self._outbox.entries():
+                if term := entry.get("term", 0):
+                    newest = self._sender.term() if newest is None else newest
+                    if term < newest:
+                        continue
                 self._sender.send(entry, folder)
 
     def wait_until_known(self, seconds: float) -> None:
@@ -163,9 +174,16 @@ class TrackedRun:
         except FAILURES:
             return  # then nobody has, and sending says so
 
+    def drop(self) -> None:
+        """Forget what waits: another machine has the run, and tells it again."""
+        self._outbox.clear()
+
     def waiting(self) -> int:
         """How many entries wait to be sent."""
         return len(self._outbox)
+
+    def _put(self, kind: str, files: dict[str, Path | bytes] | None = None, **values: Any) -> None:
+        self._outbox.put(kind, files, **({"term": self._term} if self._term else {}), **values)
 
 
 def system_metrics() -> dict[str, float]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dcgan.params import MeasureParams
 from pipeline.base.cli import UserError
-from pipeline.tracking.server import KEY_TAG, NOT_FINITE_TAG, connect, find_run
+from pipeline.tracking.server import KEY_TAG, NOT_FINITE_TAG, TERM_TAG, connect, find_run
 
 _BATCH = 1000  # metrics that MLflow takes in one call
 
@@ -31,6 +31,12 @@ class Sender:
                 entry
             )
         getattr(self, "_send_" + entry["kind"])(entry, folder)
+
+    def term(self) -> int:
+        """The newest that the server knows of; 0: it does not know the run, or no term."""
+        run_id = self._run_id or find_run(self._client, self._experiment, self._key)
+        tags = self._client.get_run(run_id).data.tags if run_id else {}
+        return int(tags.get(TERM_TAG, 0))
 
     def _create(self, entry: dict[str, Any]) -> str:
         run = self._client.create_run(

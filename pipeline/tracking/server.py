@@ -10,6 +10,7 @@ from pathlib import Path
 from shlex import quote
 from urllib.parse import unquote, urlsplit
 
+import mlflow
 import psutil
 from filelock import FileLock
 from filelock import Timeout as LockTimeout
@@ -27,6 +28,7 @@ logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 EXPERIMENT = "dcgan"
 KEY_TAG = "run_key"  # our own name of a run, known before any server has been asked
 PROCESS_TAG = "process"
+TERM_TAG = "term"  # how often machines have taken the run, where they take it from one another
 NOT_FINITE_TAG = "not_finite/"  # and a metric's name: the step at which it first was not
 
 # What sending can fail with. ImportError: the address asks for a driver that is not installed;
@@ -49,6 +51,13 @@ def connect() -> tuple[MlflowClient, str]:
             experiment = client.get_experiment_by_name(EXPERIMENT)
         except ValueError:  # its text may hold a piece of a password
             raise UserError("MLFLOW_TRACKING_URI is no address that can be used") from None
+        except MlflowException as error:
+            if "database schema" not in str(error):
+                raise
+            raise UserError(
+                f"the database is of another version of MLflow than this one, {mlflow.__version__};"
+                " bring both to one version (`mlflow db upgrade ADDRESS` for an older database)"
+            ) from None
         # What a database of this project's own tells of is beside it.
         files = None if os.environ.get("MLFLOW_TRACKING_URI") else ROOT / "mlartifacts"
         if experiment is None:

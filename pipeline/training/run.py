@@ -32,6 +32,7 @@ from pipeline.base.paths import DATA
 from pipeline.base.tiles import tile
 from pipeline.store.checkpoints import Checkpoints
 from pipeline.store.history import History
+from pipeline.store.shared import TakenOverError
 from pipeline.store.weights import save_generator
 from pipeline.tracking.description import description
 from pipeline.tracking.run import TrackedRun, now_ms, system_metrics
@@ -61,7 +62,7 @@ class TrainingRun:
         self.history = History()
         self.monitor = monitor_for(params)
         self.verdict: Verdict = self.monitor.verdict()
-        self.tracked = TrackedRun(checkpoints.key)
+        self.tracked = TrackedRun(checkpoints.key, checkpoints.term)
         self._restore()
 
     def _restore(self) -> None:
@@ -103,9 +104,11 @@ class TrainingRun:
         counts = {"train": len(self.data.train_images), "test": len(self.data.test_images)}
         self.tracked.dataset("mnist", data_hash, str(DATA), counts)
         if self.history.reports and self.history.saved_step == self.state.step:
-            # Killed between the checkpoint and the outbox, the newest report would be missing;
-            # sent twice, it counts once.
-            self._track()
+            # Killed between the checkpoint and the outbox, the newest report would be missing, and
+            # what waits in another machine's outbox may never come; sent twice, it counts once.
+            self._track(len(self.history.times_ms) if self.checkpoints.from_elsewhere else 1)
+        if self.checkpoints.term > 1:
+            self.tracked.flush()  # now: who had the run before is to know it
 
     def go_on(
         self, before_step: Callable[[int], bool] = lambda _: True
@@ -127,15 +130,32 @@ class TrainingRun:
                 reports = self._fit(before_step)
             if report.failed_step is None or rolls_back:
                 saved = {"state": self.state.state_dict(), "history": vars(self.history)}
-                self.checkpoints.save(saved)
+                self._keep(lambda: self.checkpoints.save(saved))  # noqa: B023
             self._track()
             if rolls_back:
                 self._tag_branches()
             machine = system_metrics()
             rows = [[*machine.values()]]
             self.tracked.metrics(machine, [report.step], rows, self.history.time_ms)
-            self.tracked.flush()
+            self._flush()
             yield metrics
+
+    def _keep(self, keep: Callable[[], None]) -> None:
+        try:
+            keep()
+        except TakenOverError:
+            self.tracked.drop()
+            raise
+
+    def _keep_the_rest(self) -> None:
+        """Copy what a failure has kept from the place, which was to be tried again later."""
+        if not self.checkpoints.kept:
+            self._keep(lambda: self.checkpoints.keep(at_once=True))
+
+    def _flush(self, at_once: bool = False) -> None:
+        """Send what whoever may go on with this run elsewhere will not train and tell anew."""
+        if self.checkpoints.kept:
+            self.tracked.flush(at_once)
 
     def _fit(self, before_step: Callable[[int], bool]) -> Iterator[Report]:
         train = on_branch(self.params.train, self.history.branches)
@@ -212,20 +232,25 @@ class TrainingRun:
             self.monitor.add_evaluation(metrics["step"], _measures(metrics), metrics["epoch"])
         self.verdict = self.monitor.verdict()
 
-    def _track(self) -> None:
-        """Queue what the newest report brought."""
-        *_, (first_step, last_step, metrics) = self.history.pieces()
-        time_ms = self.history.time_ms
-        rows = self.history.signals[first_step - 1 : last_step].tolist()
-        names = [f"train/{name}" for name in SIGNALS]
-        self.tracked.metrics(names, range(first_step, first_step + len(rows)), rows, time_ms)
-        if metrics:
-            names = [f"eval/{name}" for name in metrics if name not in ("epoch", "step")]
-            values = [value for name, value in metrics.items() if name not in ("epoch", "step")]
-            self.tracked.metrics(names, [last_step], [values], time_ms)
-        if self.history.grid_steps[-1:] == [last_step]:  # there is none of a failed step
-            picture = tile(self.history.grids[-1].numpy())
-            self.tracked.image("samples", last_step, picture, time_ms)
+    def _track(self, reports: int = 1) -> None:
+        """Queue what the newest reports brought."""
+        history = self.history
+        pictures = dict(zip(history.grid_steps, history.grids, strict=True))
+        times = [*history.times_ms[:-1], history.time_ms]
+        pieces = list(history.pieces())[-max(reports, 1) :]
+        for (first_step, last_step, metrics), time_ms in zip(
+            pieces, times[-len(pieces) :], strict=True
+        ):
+            rows = history.signals[first_step - 1 : last_step].tolist()
+            names = [f"train/{name}" for name in SIGNALS]
+            self.tracked.metrics(names, range(first_step, first_step + len(rows)), rows, time_ms)
+            if metrics:
+                names = [f"eval/{name}" for name in metrics if name not in ("epoch", "step")]
+                values = [value for name, value in metrics.items() if name not in ("epoch", "step")]
+                self.tracked.metrics(names, [last_step], [values], time_ms)
+            if last_step in pictures:  # there is none of a failed step
+                picture = tile(pictures[last_step].numpy())
+                self.tracked.image("samples", last_step, picture, time_ms)
 
     def _tag_branches(self) -> None:
         """Tell of every return; told again after a kill, it counts once."""
@@ -250,12 +275,24 @@ class TrainingRun:
 
     def pause(self) -> None:
         """Leave the run so that the same command continues it."""
+        self._keep_the_rest()
         self.tracked.describe(self._description())
+        self.tracked.end("KILLED")
+        self._flush()
+
+    def hand_over(self) -> None:
+        """Leave the run to another machine, which goes on with it."""
+        if self.checkpoints.term:
+            self.tracked.drop()
+            return
+        # It has no checkpoint of this run, and has begun its own.
+        self.tracked.tags({"outcome": "killed", "reason": "was silent; tried again elsewhere"})
         self.tracked.end("KILLED")
         self.tracked.flush()
 
     def close(self, status: str, tags: Mapping[str, object] | None = None) -> None:
         """End the tracked run with its verdict."""
+        self._keep_the_rest()
         verdict = self.verdict
         self.tracked.tags({"status": verdict.status, **(tags or {})})
         self.tracked.describe(self._description())

@@ -103,7 +103,12 @@ def allowed(hint: Any) -> st.SearchStrategy[Any]:
             step = 2 if is_even(bounds) else 1
             return st.integers(bounds.low // step, bounds.high // step).map(lambda n: n * step)
         return st.floats(bounds.low, bounds.high, exclude_max=is_open(bounds))
-    return {bool: st.booleans(), str | None: st.none() | st.text()}[hint]
+    kinds: dict[Any, st.SearchStrategy[Any]] = {
+        bool: st.booleans(),
+        str: st.text(),
+        str | None: st.none() | st.text(),
+    }
+    return kinds[hint]
 
 
 def is_even(bounds: Range | Between) -> bool:
@@ -128,7 +133,9 @@ ANYTHING = st.recursive(
 def test_the_shipped_file_is_right_and_its_values_arrive() -> None:
     params = load_params(SHIPPED)
     assert dataclasses.asdict(params) == VALUES
-    assert len(NUMBERS) + len(WORDS) + len(SWITCHES) == len(KEYS) - 1  # data.path is a text
+    assert (
+        len(NUMBERS) + len(WORDS) + len(SWITCHES) == len(KEYS) - 2
+    )  # data.path and runtime.checkpoints
 
 
 def test_no_value_has_a_default_beside_the_file() -> None:

@@ -31,7 +31,7 @@ class Silent:
 
     ends: list[str] = []  # noqa: RUF012
 
-    def __init__(self, _: str) -> None: ...
+    def __init__(self, _key: str, _term: int) -> None: ...
 
     def end(self, status: str) -> None:
         self.ends.append(status)

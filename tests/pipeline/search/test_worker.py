@@ -14,7 +14,7 @@ from dcgan.training import Report, fit
 from ganverdict import Monitor, Verdict
 from pipeline.base.space import Recipe
 from pipeline.search import worker
-from pipeline.search.study import Request
+from pipeline.search.study import Request, TrialResult
 from pipeline.search.worker import NOTHING_FD, Job, Trainer
 from pipeline.store import checkpoints
 from pipeline.training import run as training_run
@@ -30,7 +30,7 @@ class Silent:
 
     runs: list["Silent"] = []  # noqa: RUF012
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, _term: int) -> None:
         self.kept: dict[str, object] = {"key": key}
         self.runs.append(self)
 
@@ -45,6 +45,15 @@ class Silent:
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
+
+
+class Told(Trainer):
+    """A trainer whose study knows of each trial's end at once."""
+
+    def train(self, request: Request) -> TrialResult:
+        result = super().train(request)
+        self.clear_away(result.outcome)
+        return result
 
 
 @pytest.fixture
@@ -70,7 +79,7 @@ def made(judge: Judge, mode: str) -> Trainer:
     )
     job = Job(params, "", "sweep", 9, "the sweep", "hash")
     meter = Meter(judge, reference(judge, DATA, MEASURE), MEASURE)
-    return Trainer(job, "uid", DATA, meter, CPU, lambda _: True)
+    return Told(job, "uid", DATA, meter, CPU, lambda _: True)
 
 
 def rates(lr_g: float, lr_d: float) -> Recipe:
@@ -275,7 +284,9 @@ def test_no_state_leaks_from_trial_to_trial(trainer: Trainer) -> None:
 def test_a_search_trial_leaves_no_checkpoint_and_a_confirming_one_its_generators(
     trainer: Trainer, tmp_path: Path
 ) -> None:
-    trainer.train(requested()[0])
+    Trainer.train(trainer, requested()[0])
+    assert list((tmp_path / "checkpoints").glob("tune/**/*.*"))  # the study may not know yet
+    trainer.clear_away("complete")
     assert not list((tmp_path / "checkpoints").glob("tune/**/*.*"))
     result = trainer.train(requested(seed=5)[0])
     kept = checkpoints.Checkpoints(result.facts["checkpoint"])

@@ -1,3 +1,6 @@
+import contextlib
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,28 @@ def test_a_project_that_was_moved_says_how_its_files_are_found_again(
     assert len(list((new / "mlartifacts").rglob("notes.txt"))) == 2
     for found in client.search_runs([experiment]):
         assert [item.path for item in client.list_artifacts(found.info.run_id)] == ["notes.txt"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("revision", ["451aebb31d03", "f" * 12])
+def test_a_database_of_another_version_of_mlflow_is_one_line_that_says_what_to_do(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    revision: str,
+) -> None:
+    own_tracker(tmp_path, monkeypatch)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    connect()
+    changed = shutil.copy(tmp_path / "other.db", tmp_path / "changed.db")
+    with contextlib.closing(sqlite3.connect(changed)) as connection, connection:
+        connection.execute("update alembic_version set version_num = ?", (revision,))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{changed}")
+    run = TrackedRun("a")
+    run.begin("a", {}, {})
+    assert not run.flush()
+    output, errors = capfd.readouterr()
+    assert (output, errors.count("\n")) == ("", 1)
+    assert "the database is of another version of MLflow than this one" in errors
+    assert "`mlflow db upgrade ADDRESS`" in errors
+    assert run.waiting() == 1

@@ -48,7 +48,7 @@ CHANGES: dict[str, Any] = {
 class Told:
     """Takes the tracker's place; keeps the tags."""
 
-    def __init__(self, _: str) -> None:
+    def __init__(self, _key: str, _term: int) -> None:
         self.kept: dict[str, object] = {}
 
     def tags(self, values: dict[str, object]) -> None:
@@ -120,7 +120,8 @@ def states_of(run: TrainingRun) -> dict[int, Any]:
 def recorded(run: TrainingRun) -> dict[str, Any]:
     """All that a run keeps, but for the clock."""
     epochs = [{k: v for k, v in row.items() if k != "seconds"} for row in run.history.epochs]
-    return {**vars(run.history), "epochs": epochs, "time_ms": 0, "seconds": 0.0}
+    times = {"time_ms": 0, "times_ms": [], "seconds": 0.0}
+    return {**vars(run.history), "epochs": epochs, **times}
 
 
 def without_step(state: dict[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ STEPS = EPOCHS * LENGTH
 class Told:
     """Takes the tracker's place; keeps the steps of the pictures, and of each metric."""
 
-    def __init__(self, _: str) -> None:
+    def __init__(self, _key: str, _term: int) -> None:
         self.pictures: list[int] = []
         self.steps: dict[str, list[int]] = {}
 
@@ -190,7 +190,7 @@ def test_a_run_is_assessed_anew_from_its_checkpoint_and_nothing_is_trained(
     for run in (again, stopped):
         for row in run.history.epochs:
             del row["seconds"]
-        run.history.time_ms, run.history.seconds = 0, 0.0
+        run.history.time_ms, run.history.times_ms, run.history.seconds = 0, [], 0.0
     assert same(vars(again.history), vars(stopped.history))
     assert training(sample_every=4).ended == "complete"  # what is left out is not lost
 
