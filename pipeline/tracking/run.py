@@ -155,14 +155,16 @@ class TrackedRun:
     def send(self) -> None:
         """Send what waits. Raises one of FAILURES; what could not be sent stays."""
         with self._outbox.lock:
-            self._sender = self._sender or Sender(self._key)
+            sender, self._sender = self._sender or Sender(self._key), None
             newest = None
             for entry, folder in self._outbox.entries():
                 if term := entry.get("term", 0):
-                    newest = self._sender.term() if newest is None else newest
+                    newest = sender.term() if newest is None else newest
                     if term < newest:
                         continue
-                self._sender.send(entry, folder)
+                sender.send(entry, folder)
+            # After a failure there is a new one: what it was about to send may have arrived.
+            self._sender = sender
 
     def wait_until_known(self, seconds: float) -> None:
         """Wait until another process has created this run; two at once would create two."""

@@ -1,8 +1,11 @@
-"""A run that two machines had one after the other; what the first has not sent is dropped."""
+"""What is sent twice, or by two machines of one run, counts once."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from mlflow.tracking import MlflowClient
 
 from pipeline.tracking import run as tracked_run
 from pipeline.tracking.run import TrackedRun
@@ -50,3 +53,28 @@ def test_what_waits_of_an_older_term_is_dropped_and_nothing_counts_twice(
     told = [(m.step, m.value, m.timestamp) for m in client.get_metric_history(run_id, "loss")]
     assert told == [(1, 1.0, 10), (2, 2.0, 10), (3, 3.0, 25), (4, 4.0, 25), (5, 5.0, 30)]
     assert client.get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_picture_whose_arrival_was_not_confirmed_is_there_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server may be killed after it has stored it and before it says so."""
+    own_tracker(tmp_path, monkeypatch)
+    run = TrackedRun("a")
+    run.begin("a run", {}, {})
+    run.image("samples", 1, np.zeros((8, 8), np.uint8), 5)
+    assert run.flush()
+    run.image("samples", 2, np.zeros((8, 8), np.uint8), 6)
+    plain = MlflowClient.log_image
+
+    def unconfirmed(*arguments: Any, **options: Any) -> None:
+        plain(*arguments, **options)
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_image", unconfirmed)
+        assert not run.flush()
+    assert run.flush(at_once=True)
+    client, experiment = connect()
+    files = client.list_artifacts(str(find_run(client, experiment, "a")), "images")
+    assert len([file for file in files if file.path.endswith(".png")]) == 2
