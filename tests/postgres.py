@@ -1,76 +1,17 @@
 """A PostgreSQL server for a test, started by the test itself."""
 
 import contextlib
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import psycopg
 import pytest
 
-
-def _binaries() -> Path | None:
-    """The folder of initdb and postgres: of PATH, or where Debian puts them."""
-    found = shutil.which("initdb")
-    folders = [Path(found).resolve().parent] if found else []
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "postgres").exists()), None)
+from benchmarks.scaling import postgres as server
 
 
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
     """The address of an empty database; skips the test where there is no PostgreSQL."""
-    binaries = _binaries()
-    if binaries is None:
+    if server.binaries() is None:
         pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
-    # The server refuses to run as root.
-    user = None
-    if os.geteuid() == 0:
-        names = {entry.pw_name for entry in pwd.getpwall()}
-        user = "postgres" if "postgres" in names else "nobody"
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    try:
-        if user is not None:
-            shutil.chown(folder, user)
-        made = subprocess.run(
-            [binaries / "initdb", "-D", folder / "data", "-U", "tune", "-A", "trust", "-N"],
-            user=user,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-        )
-        assert made.returncode == 0, made.stderr
-        options = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-k", str(folder)]
-        server = subprocess.Popen(
-            [binaries / "postgres", "-D", folder / "data", "-p", str(port), *options],
-            user=user,
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            _wait(port)
-            yield f"postgresql+psycopg://tune@127.0.0.1:{port}/postgres"
-        finally:
-            server.terminate()
-            server.wait()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(port: int) -> None:
-    for _ in range(600):
-        with contextlib.suppress(psycopg.OperationalError):
-            psycopg.connect(f"postgresql://tune@127.0.0.1:{port}/postgres").close()
-            return
-        time.sleep(0.1)
-    raise TimeoutError("PostgreSQL does not answer")
+    with server.postgres("fsync=off") as running:
+        yield running.address()

@@ -1,0 +1,239 @@
+"""Trials in an hour against workers and distance, and a long study's growth, beside the model."""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.scaling.counting import Trips, count_rows, fitted
+from benchmarks.scaling.distance import relay
+from benchmarks.scaling.postgres import Server, binaries, postgres
+from benchmarks.scaling.synthetic import Share, per_hour, together, tune_params
+from benchmarks.timing import Row, rounded
+from pipeline.base.cli import progress_bar
+from pipeline.search.study import Study
+
+EPOCH_SECONDS = 0.001  # a synthetic epoch
+_SKIPPED: Row = {"storage": "postgresql", "skipped": "no PostgreSQL here"}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
+
+    Attributes:
+        lengths, counted: of trials that are counted, in epochs, and how many of each.
+        workers: at once, each number of them in turn.
+        per_worker: trials of a worker, for each distance (milliseconds of a round trip).
+        rounds: of all that is timed.
+        study, study_workers, study_epochs: the long study.
+    """
+
+    lengths: tuple[int, ...] = (3, 7, 15)
+    counted: int = 6
+    workers: tuple[int, ...] = (1, 2, 4, 8)
+    per_worker: tuple[tuple[int, int], ...] = ((0, 6), (20, 2), (100, 1))
+    rounds: int = 2
+    study: int = 1000
+    study_workers: int = 4
+    study_epochs: int = 3
+
+
+QUICK = Size((3,), 2, (1, 2), ((0, 2), (5, 1)), 1, 6, 2, 3)
+
+
+def server_seconds(server: Server) -> float:
+    """Processor time of a PostgreSQL server with all its processes, those that ended included."""
+    postmaster = psutil.Process(server.process)
+    own = postmaster.cpu_times()
+    total = own.user + own.system + own.children_user + own.children_system
+    for child in postmaster.children(recursive=True):
+        times = child.cpu_times()
+        total += times.user + times.system
+    return float(total)
+
+
+def sync_milliseconds(folder: Path, times: int = 30) -> float:
+    """What the disk takes to confirm a small write, the median."""
+    found = []
+    with (folder / "sync").open("wb") as file:
+        for _ in range(times):
+            file.write(b"x" * 4096)
+            file.flush()
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            found.append(1000 * (time.perf_counter() - began))
+    return statistics.median(found)
+
+
+# --- trials
+
+
+@dataclass(frozen=True)
+class Run:
+    """One timed study: so many workers, so far away."""
+
+    storage: str
+    milliseconds: int
+    workers: int
+    rate: float  # trials in an hour
+    reports: float  # of a trial, the mean
+    client: float  # seconds of processor time of a trial, in the worker
+    server: float  # and in the server
+
+
+def trial_rows(size: Size) -> Iterator[Row]:
+    """Counts, then trials in an hour by storage, distance and workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"sqlite:///{folder}/study.db"
+        yield from count_rows("sqlite", file, size.lengths, size.counted, None)
+        rounds = [(workers, number) for number in range(size.rounds) for workers in size.workers]
+        runs = []
+        yield {"section": "disk", "sync_ms": rounded(sync_milliseconds(Path(folder)))}
+        for workers, number in progress_bar(iterable=rounds, desc="sqlite", unit="study"):
+            name, trials = f"trials-{workers}-{number}", workers * size.per_worker[0][1]
+            shares = together(file, name, tune_params(15), workers, trials, EPOCH_SECONDS)
+            runs.append(_run("sqlite", 0, workers, shares, 0.0))
+        yield from rate_rows(runs, None)
+        yield {"section": "disk", "sync_ms": rounded(sync_milliseconds(Path(folder)))}
+    if binaries() is None:
+        yield {"section": "trials", **_SKIPPED}
+        return
+    with postgres() as server:
+        with relay(server.port, 0) as near:
+            address = server.address(near.port)
+            counts = list(count_rows("postgresql", address, size.lengths, size.counted, near))
+        yield from counts
+        runs = []
+        plan = [
+            (number, distance, workers, per_worker)
+            for number in range(size.rounds)
+            for distance, per_worker in size.per_worker
+            for workers in size.workers
+        ]
+        for number, distance, workers, per_worker in progress_bar(
+            iterable=plan, desc="postgresql", unit="study"
+        ):
+            name, trials = f"trials-{distance}-{workers}-{number}", workers * per_worker
+            with relay(server.port, distance) as far:
+                address = server.address(far.port if distance else None)
+                before = server_seconds(server)
+                shares = together(address, name, tune_params(15), workers, trials, EPOCH_SECONDS)
+                spent = server_seconds(server) - before
+            runs.append(_run("postgresql", distance, workers, shares, spent))
+        yield from rate_rows(runs, fitted(counts))
+
+
+def _run(
+    storage: str, milliseconds: int, workers: int, shares: Sequence[Share], server: float
+) -> Run:
+    errors = [share.error for share in shares if share.error]
+    assert not errors, errors
+    trials = sum(len(share.ends) for share in shares)
+    return Run(
+        storage,
+        milliseconds,
+        workers,
+        per_hour(shares),
+        sum(share.reports for share in shares) / trials,
+        sum(share.processor for share in shares) / trials,
+        server / trials,
+    )
+
+
+def rate_rows(runs: Sequence[Run], trips: Trips | None) -> Iterator[Row]:
+    """A row for each distance and number of workers: medians over the rounds, and the model's rate.
+
+    The model knows the rate of one worker at no distance, the processor time of a trial there, and
+    the counted round trips; of all else it is told workers and milliseconds.
+    """
+    alone = [run for run in runs if run.milliseconds == 0 and run.workers == min_workers(runs)]
+    own = statistics.median(3600 / run.rate for run in alone)
+    busy = statistics.median(run.client + run.server for run in alone)
+    for key in dict.fromkeys((run.milliseconds, run.workers) for run in runs):
+        same = [run for run in runs if (run.milliseconds, run.workers) == key]
+        rate = statistics.median(run.rate for run in same)
+        row: Row = {"section": "trials", "storage": same[0].storage}
+        row |= {"round_trip_ms": key[0], "workers": key[1], "runs": len(same)}
+        reports = statistics.median(run.reports for run in same)
+        row |= {"reports": rounded(reports), "trials_per_hour": rounded(rate)}
+        row["lowest"] = rounded(min(run.rate for run in same))
+        row["highest"] = rounded(max(run.rate for run in same))
+        if trips is not None:
+            far = trips(reports) * key[0] / 1000
+            modelled = model(key[1], own + far, busy, os.cpu_count() or 1)
+            row |= {"model": rounded(modelled), "measured_over_model": rounded(rate / modelled)}
+        row["worker_cpu_ms"] = rounded(1000 * statistics.median(run.client for run in same))
+        if trips is not None:
+            row["server_cpu_ms"] = rounded(1000 * statistics.median(run.server for run in same))
+        yield row
+
+
+def min_workers(runs: Sequence[Run]) -> int:
+    """The fewest workers of all runs."""
+    return min(run.workers for run in runs)
+
+
+def model(workers: int, trial_seconds: float, processor_seconds: float, cores: int) -> float:
+    """Trials in an hour: workers that do not disturb each other, as far as the cores go."""
+    return 3600 * min(workers / trial_seconds, cores / processor_seconds)
+
+
+# --- study
+
+
+def study_rows(size: Size) -> Iterator[Row]:
+    """A long study on each storage: how its trials slow down, and what reading it costs."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _long_study("sqlite", f"sqlite:///{folder}/study.db", size)
+        bytes_of_file = (Path(folder) / "study.db").stat().st_size
+        yield {"section": "study", "storage": "sqlite", "megabytes": rounded(bytes_of_file / 1e6)}
+    if binaries() is None:
+        yield {"section": "study", **_SKIPPED}
+        return
+    with postgres() as server:
+        before = server_seconds(server)
+        yield from _long_study("postgresql", server.address(), size)
+        spent = (server_seconds(server) - before) / size.study
+        yield {"section": "study", "storage": "postgresql", "server_cpu_ms": rounded(1000 * spent)}
+
+
+def _long_study(storage: str, url: str, size: Size) -> Iterator[Row]:
+    tune = tune_params(size.study_epochs)
+    shares = together(url, "long", tune, size.study_workers, size.study, EPOCH_SECONDS)
+    ends = sorted(end for share in shares for end in share.ends)
+    told: Row = {"section": "study", "storage": storage, "workers": size.study_workers}
+    block = max(size.study // 10, 2)
+    for first in range(0, len(ends) - block + 1, block):
+        own = ends[first : first + block]
+        rate = 3600 * (block - 1) / (own[-1] - own[0])
+        yield told | {"trials_from": first, "trials_per_hour": rounded(rate)}
+    errors = [share.error for share in shares if share.error]
+    processor = sum(share.processor for share in shares) / len(ends)
+    told |= {"trials": len(ends), "errors": len(errors), "first_error": next(iter(errors), None)}
+    yield told | {
+        "trials_per_hour": rounded(3600 * len(ends) / ends[-1]),
+        "worker_cpu_ms": rounded(1000 * processor),
+    }
+    began = time.perf_counter()
+    study = Study(url, "long", tune)
+    trials = study.trials()
+    first_look = time.perf_counter() - began
+    began = time.perf_counter()
+    study.trials()
+    next_look = time.perf_counter() - began
+    began = time.perf_counter()
+    study.importances()
+    yield {
+        "section": "study",
+        "storage": storage,
+        "trials": len(trials),
+        "first_look_ms": rounded(1000 * first_look),
+        "next_look_ms": rounded(1000 * next_look),
+        "importances_ms": rounded(1000 * (time.perf_counter() - began)),
+    }
