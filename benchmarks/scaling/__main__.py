@@ -10,10 +10,12 @@ with 10 million metric rows, which take 5 GB of the temporary folder for a while
 against width). What needs PostgreSQL starts one of its own, and is left out where there is none.
 """
 
-import argparse
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from pipeline.base.cli import Parser, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 SECTIONS = ("trials", "study", "tracking", "checkpoints")
 

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Engine, event
 
 from benchmarks.scaling.distance import Relay
+from benchmarks.scaling.forms import Trips
 from benchmarks.scaling.synthetic import Synthetic, tune_params
 from benchmarks.timing import Row, rounded
 from pipeline.search.study import Study
@@ -54,21 +55,10 @@ def counted() -> Iterator[Counted]:
             event.remove(Engine, name, listener)
 
 
-@dataclass(frozen=True)
-class Trips:
-    """Round trips of a trial: `of_trial` and, for each of its reports, `of_report` more."""
-
-    of_trial: float
-    of_report: float
-
-    def __call__(self, reports: float) -> float:
-        return self.of_trial + self.of_report * reports
-
-
 def count_rows(
     storage: str, url: str, lengths: tuple[int, ...], trials: int, relay: Relay | None
 ) -> Iterator[Row]:
-    """A row for each length of trials, in epochs, and for each number of reports that came of it."""
+    """A row for each length of trials, in epochs, and each number of reports that came of it."""
     for epochs in lengths:
         tune = tune_params(epochs)
         study, train = Study(url, f"count-{epochs}", tune, create=True), Synthetic(tune, 0.0)

@@ -10,10 +10,13 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.sharedctypes import Synchronized
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 SPAWN = multiprocessing.get_context("spawn")
 _CHUNK = 1 << 16
@@ -77,7 +80,12 @@ async def _carry(port: int, seconds: float, count: "Synchronized[int]", told: Co
     await serving.serve_forever()
 
 
-async def _pump(source, sink, seconds, seen):  # type: ignore[no-untyped-def]
+async def _pump(
+    source: asyncio.StreamReader,
+    sink: asyncio.StreamWriter,
+    seconds: float,
+    seen: Callable[[], None],
+) -> None:
     """Carry bytes in their order, each `seconds` after it came."""
     waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 

@@ -35,7 +35,7 @@ class Server:
 
 
 def binaries() -> Path | None:
-    """The folder of initdb and postgres: of PATH, or where Debian puts them; None: there is none."""
+    """The folder of initdb and postgres: of PATH, or where Debian puts them; None: nowhere."""
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.scaling.counting import Trips, count_rows, fitted
+from benchmarks.scaling.counting import count_rows, fitted
 from benchmarks.scaling.distance import relay
+from benchmarks.scaling.forms import Trips, trials_per_hour
 from benchmarks.scaling.postgres import Server, binaries, postgres
 from benchmarks.scaling.synthetic import Share, per_hour, together, tune_params
 from benchmarks.timing import Row, rounded
@@ -166,7 +167,7 @@ def rate_rows(runs: Sequence[Run], trips: Trips | None) -> Iterator[Row]:
         row["highest"] = rounded(max(run.rate for run in same))
         if trips is not None:
             far = trips(reports) * key[0] / 1000
-            modelled = model(key[1], own + far, busy, os.cpu_count() or 1)
+            modelled = trials_per_hour(key[1], own + far, busy, os.cpu_count() or 1)
             row |= {"model": rounded(modelled), "measured_over_model": rounded(rate / modelled)}
         row["worker_cpu_ms"] = rounded(1000 * statistics.median(run.client for run in same))
         if trips is not None:
@@ -177,11 +178,6 @@ def rate_rows(runs: Sequence[Run], trips: Trips | None) -> Iterator[Row]:
 def min_workers(runs: Sequence[Run]) -> int:
     """The fewest workers of all runs."""
     return min(run.workers for run in runs)
-
-
-def model(workers: int, trial_seconds: float, processor_seconds: float, cores: int) -> float:
-    """Trials in an hour: workers that do not disturb each other, as far as the cores go."""
-    return 3600 * min(workers / trial_seconds, cores / processor_seconds)
 
 
 # --- study

@@ -33,7 +33,7 @@ def tune_params(epochs: int) -> TuneParams:
 
 @dataclass
 class Synthetic:
-    """Trains what is requested by sleeping; fd falls with the epochs, the lower the better the rates.
+    """Trains what is requested by sleeping; fd falls with the epochs, and with better rates.
 
     Attributes:
         seconds: of an epoch.
@@ -45,6 +45,7 @@ class Synthetic:
     reports: int = 0
 
     def __call__(self, request: Request) -> TrialResult:
+        """One trial, whole or pruned."""
         # Good rates lie in the middle of the space.
         off = abs(math.log(request.lr_g / 0.003)) + abs(math.log(request.lr_d / request.lr_g / 0.3))
         fds: list[float] = []
@@ -148,5 +149,5 @@ def together(
 
 
 def per_hour(shares: list[Share]) -> float:
-    """Trials in an hour: the workers' own rates, summed, so that nobody's waiting at the end counts."""
+    """Trials in an hour: the workers' own rates, summed, so that no waiting at the end counts."""
     return 3600 * sum(len(share.ends) / share.ends[-1] for share in shares if share.ends)
