@@ -20,6 +20,7 @@ from pipeline.base.cli import progress_bar
 from pipeline.search.study import Study
 
 EPOCH_SECONDS = 0.001  # a synthetic epoch
+EPOCHS = 15  # of a trial, as by default
 _SKIPPED: Row = {"storage": "postgresql", "skipped": "no PostgreSQL here"}
 
 
@@ -77,15 +78,29 @@ def sync_milliseconds(folder: Path, times: int = 30) -> float:
 
 @dataclass(frozen=True)
 class Run:
-    """One timed study: so many workers, so far away."""
+    """One timed study.
+
+    Attributes:
+        storage, round_trip_ms, workers: where, how far away, by how many at once.
+        rate: trials in an hour.
+        reports: of a trial, the mean.
+        worker_seconds, server_seconds: of processor time for a trial.
+        errors: how many workers the storage ended.
+    """
 
     storage: str
-    milliseconds: int
+    round_trip_ms: int
     workers: int
-    rate: float  # trials in an hour
-    reports: float  # of a trial, the mean
-    client: float  # seconds of processor time of a trial, in the worker
-    server: float  # and in the server
+    rate: float
+    reports: float
+    worker_seconds: float
+    server_seconds: float
+    errors: int
+
+    def row(self) -> Row:
+        """As a line; medians over the rounds come later."""
+        values = {name: rounded(value) for name, value in vars(self).items() if name != "storage"}
+        return {"section": "runs", "storage": self.storage, **values}
 
 
 def trial_rows(size: Size) -> Iterator[Row]:
@@ -93,57 +108,65 @@ def trial_rows(size: Size) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         file = f"sqlite:///{folder}/study.db"
         yield from count_rows("sqlite", file, size.lengths, size.counted, None)
-        rounds = [(workers, number) for number in range(size.rounds) for workers in size.workers]
+        plan = [
+            (number, workers, size.per_worker[0][1])
+            for number in range(size.rounds)
+            for workers in size.workers
+        ]
         runs = []
-        yield {"section": "disk", "sync_ms": rounded(sync_milliseconds(Path(folder)))}
-        for workers, number in progress_bar(iterable=rounds, desc="sqlite", unit="study"):
-            name, trials = f"trials-{workers}-{number}", workers * size.per_worker[0][1]
-            shares = together(file, name, tune_params(15), workers, trials, EPOCH_SECONDS)
-            runs.append(_run("sqlite", 0, workers, shares, 0.0))
+        for number, workers, per_worker in progress_bar(iterable=plan, desc="sqlite", unit="study"):
+            shares = _timed(file, f"{workers}-{number}", workers, per_worker)
+            runs.append(_run("sqlite", 0, shares, 0.0))
+            yield runs[-1].row() | {"sync_ms": rounded(sync_milliseconds(Path(folder)))}
         yield from rate_rows(runs, None)
-        yield {"section": "disk", "sync_ms": rounded(sync_milliseconds(Path(folder)))}
     if binaries() is None:
         yield {"section": "trials", **_SKIPPED}
         return
     with postgres() as server:
-        with relay(server.port, 0) as near:
-            address = server.address(near.port)
-            counts = list(count_rows("postgresql", address, size.lengths, size.counted, near))
-        yield from counts
-        runs = []
-        plan = [
-            (number, distance, workers, per_worker)
-            for number in range(size.rounds)
-            for distance, per_worker in size.per_worker
-            for workers in size.workers
-        ]
-        for number, distance, workers, per_worker in progress_bar(
-            iterable=plan, desc="postgresql", unit="study"
-        ):
-            name, trials = f"trials-{distance}-{workers}-{number}", workers * per_worker
-            with relay(server.port, distance) as far:
-                address = server.address(far.port if distance else None)
-                before = server_seconds(server)
-                shares = together(address, name, tune_params(15), workers, trials, EPOCH_SECONDS)
-                spent = server_seconds(server) - before
-            runs.append(_run("postgresql", distance, workers, shares, spent))
-        yield from rate_rows(runs, fitted(counts))
+        yield from _far_rows(server, size)
 
 
-def _run(
-    storage: str, milliseconds: int, workers: int, shares: Sequence[Share], server: float
-) -> Run:
-    errors = [share.error for share in shares if share.error]
-    assert not errors, errors
-    trials = sum(len(share.ends) for share in shares)
+def _far_rows(server: Server, size: Size) -> Iterator[Row]:
+    with relay(server.port, 0) as near:
+        address = server.address(near.port)
+        counts = list(count_rows("postgresql", address, size.lengths, size.counted, near))
+    yield from counts
+    plan = [
+        (number, distance, workers, per_worker)
+        for number in range(size.rounds)
+        for distance, per_worker in size.per_worker
+        for workers in size.workers
+    ]
+    runs = []
+    for number, distance, workers, per_worker in progress_bar(
+        iterable=plan, desc="postgresql", unit="study"
+    ):
+        with relay(server.port, distance) as far:
+            address = server.address(far.port if distance else None)
+            before = server_seconds(server)
+            shares = _timed(address, f"{distance}-{workers}-{number}", workers, per_worker)
+            spent = server_seconds(server) - before
+        runs.append(_run("postgresql", distance, shares, spent))
+        yield runs[-1].row()
+    yield from rate_rows(runs, fitted(counts))
+
+
+def _timed(url: str, name: str, workers: int, per_worker: int) -> list[Share]:
+    trials = workers * per_worker
+    return together(url, name, tune_params(EPOCHS), workers, trials, EPOCH_SECONDS)
+
+
+def _run(storage: str, distance: int, shares: Sequence[Share], server: float) -> Run:
+    trials = max(sum(len(share.ends) for share in shares), 1)
     return Run(
         storage,
-        milliseconds,
-        workers,
+        distance,
+        len(shares),
         per_hour(shares),
         sum(share.reports for share in shares) / trials,
         sum(share.processor for share in shares) / trials,
         server / trials,
+        sum(bool(share.error) for share in shares),
     )
 
 
@@ -153,31 +176,27 @@ def rate_rows(runs: Sequence[Run], trips: Trips | None) -> Iterator[Row]:
     The model knows the rate of one worker at no distance, the processor time of a trial there, and
     the counted round trips; of all else it is told workers and milliseconds.
     """
-    alone = [run for run in runs if run.milliseconds == 0 and run.workers == min_workers(runs)]
-    own = statistics.median(3600 / run.rate for run in alone)
-    busy = statistics.median(run.client + run.server for run in alone)
-    for key in dict.fromkeys((run.milliseconds, run.workers) for run in runs):
-        same = [run for run in runs if (run.milliseconds, run.workers) == key]
-        rate = statistics.median(run.rate for run in same)
-        row: Row = {"section": "trials", "storage": same[0].storage}
-        row |= {"round_trip_ms": key[0], "workers": key[1], "runs": len(same)}
-        reports = statistics.median(run.reports for run in same)
-        row |= {"reports": rounded(reports), "trials_per_hour": rounded(rate)}
-        row["lowest"] = rounded(min(run.rate for run in same))
-        row["highest"] = rounded(max(run.rate for run in same))
+    fewest = min(run.workers for run in runs)
+    alone = [run for run in runs if run.round_trip_ms == 0 and run.workers == fewest]
+    own = statistics.median(3600 * fewest / run.rate for run in alone)
+    busy = statistics.median(run.worker_seconds + run.server_seconds for run in alone)
+    for distance, workers in dict.fromkeys((run.round_trip_ms, run.workers) for run in runs):
+        same = [run for run in runs if (run.round_trip_ms, run.workers) == (distance, workers)]
+        rate, reports, client, server = (
+            statistics.median(getattr(run, name) for run in same)
+            for name in ("rate", "reports", "worker_seconds", "server_seconds")
+        )
+        row: Row = {"section": "trials", "storage": same[0].storage, "round_trip_ms": distance}
+        row |= {"workers": workers, "runs": len(same), "reports": rounded(reports)}
+        row |= {"trials_per_hour": rounded(rate), "lowest": rounded(min(r.rate for r in same))}
+        row |= {"highest": rounded(max(r.rate for r in same))}
+        row |= {"errors": sum(run.errors for run in same), "worker_cpu_ms": rounded(1000 * client)}
         if trips is not None:
-            far = trips(reports) * key[0] / 1000
-            modelled = trials_per_hour(key[1], own + far, busy, os.cpu_count() or 1)
-            row |= {"model": rounded(modelled), "measured_over_model": rounded(rate / modelled)}
-        row["worker_cpu_ms"] = rounded(1000 * statistics.median(run.client for run in same))
-        if trips is not None:
-            row["server_cpu_ms"] = rounded(1000 * statistics.median(run.server for run in same))
+            trial = own + trips(reports) * distance / 1000
+            modelled = trials_per_hour(workers, trial, busy, os.cpu_count() or 1)
+            row |= {"server_cpu_ms": rounded(1000 * server), "model": rounded(modelled)}
+            row["measured_over_model"] = rounded(rate / modelled)
         yield row
-
-
-def min_workers(runs: Sequence[Run]) -> int:
-    """The fewest workers of all runs."""
-    return min(run.workers for run in runs)
 
 
 # --- study
@@ -201,7 +220,9 @@ def study_rows(size: Size) -> Iterator[Row]:
 
 def _long_study(storage: str, url: str, size: Size) -> Iterator[Row]:
     tune = tune_params(size.study_epochs)
-    shares = together(url, "long", tune, size.study_workers, size.study, EPOCH_SECONDS)
+    shares = together(
+        url, "long", tune, size.study_workers, size.study, EPOCH_SECONDS, progress=storage
+    )
     ends = sorted(end for share in shares for end in share.ends)
     told: Row = {"section": "study", "storage": storage, "workers": size.study_workers}
     block = max(size.study // 10, 2)

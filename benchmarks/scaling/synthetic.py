@@ -4,15 +4,18 @@ They call what `pipeline.search.worker.work` calls, with as many reports and fac
 has, so that what is measured is the project's own way to its study.
 """
 
+import contextlib
 import dataclasses
 import math
 import multiprocessing
+import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.recipes import default_params
+from pipeline.base.cli import progress_bar
 from pipeline.base.params import TuneParams
 from pipeline.search.study import FAILURES, Request, Study, TrialResult
 from pipeline.tracking.server import brief
@@ -123,9 +126,18 @@ def _worker(barrier: "Barrier", results: "Queue[Share]", *arguments: Any) -> Non
 
 
 def together(
-    url: str, name: str, tune: TuneParams, workers: int, trials: int, seconds: float
+    url: str,
+    name: str,
+    tune: TuneParams,
+    workers: int,
+    trials: int,
+    seconds: float,
+    progress: str | None = None,
 ) -> list[Share]:
-    """A new study of so many trials by so many workers at once, watched as the command does."""
+    """A new study of so many trials by so many workers at once, watched as the command does.
+
+    `progress` is the name of a bar that is to show how many trials are done.
+    """
     study = Study(url, name, tune, create=True)
     # Forked from a process that has imported everything, as a search's own workers.
     _CONTEXT.set_forkserver_preload([__name__])
@@ -135,14 +147,15 @@ def together(
     for process in processes:
         process.start()
     barrier.wait()
-    looked = time.monotonic()
-    while any(process.is_alive() for process in processes) and results.qsize() < workers:
-        if time.monotonic() - looked > _WATCH_SECONDS:
-            looked = time.monotonic()
+    shares: list[Share] = []
+    with progress_bar(total=trials, desc=progress, unit="trial", disable=progress is None) as bar:
+        while len(shares) < workers:
+            with contextlib.suppress(queue.Empty):
+                shares.append(results.get(timeout=_WATCH_SECONDS))
+                continue
             study.reap()
-            study.trials()
-        time.sleep(0.05)
-    shares = [results.get(timeout=60) for _ in processes]
+            bar.n = sum(trial.finished for trial in study.trials())
+            bar.update(0)
     for process in processes:
         process.join()
     return shares
