@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psycopg
 from sqlalchemy import Engine, event
 
 from benchmarks.scaling.distance import Relay
 from benchmarks.scaling.forms import Trips
+from benchmarks.scaling.postgres import Server
 from benchmarks.scaling.synthetic import Synthetic, tune_params
 from benchmarks.timing import Row, rounded
 from pipeline.search.study import Study
@@ -80,6 +82,29 @@ def count_rows(
             if relay is None:
                 del row["round_trips"]
             yield row
+
+
+def connection_rows(server: Server, workers: int) -> Iterator[Row]:
+    """How many connections so many workers hold once each has run a trial."""
+    tune = tune_params(3)
+    studies = [Study(server.address(), "connections", tune, create=True)]
+    with psycopg.connect(server.address().replace("+psycopg", "")) as asking:
+
+        def held() -> int:
+            """By others than the one who asks."""
+            clients = "backend_type = 'client backend' and pid <> pg_backend_pid()"
+            found = asking.execute(f"select count(*) from pg_stat_activity where {clients}")  # noqa: S608
+            ((number,),) = found.fetchall()
+            asking.commit()
+            return int(number)
+
+        before = held()
+        for _ in range(workers):
+            studies.append(Study(server.address(), "connections", tune))
+            studies[-1].run_next(workers, Synthetic(tune, 0.0))
+        ((most,),) = asking.execute("show max_connections").fetchall()
+        row: Row = {"section": "connections", "workers": workers, "connections": held() - before}
+        yield row | {"allowed": int(str(most))}
 
 
 def fitted(rows: list[Row]) -> Trips:

@@ -4,13 +4,13 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from benchmarks.scaling.counting import count_rows, fitted
+from benchmarks.scaling.counting import connection_rows, count_rows, fitted
 from benchmarks.scaling.distance import relay
 from benchmarks.scaling.forms import Trips, trials_per_hour
 from benchmarks.scaling.postgres import Server, binaries, postgres
@@ -131,6 +131,7 @@ def _far_rows(server: Server, size: Size) -> Iterator[Row]:
         address = server.address(near.port)
         counts = list(count_rows("postgresql", address, size.lengths, size.counted, near))
     yield from counts
+    yield from connection_rows(server, size.workers[-1])
     plan = [
         (number, distance, workers, per_worker)
         for number in range(size.rounds)
@@ -237,20 +238,15 @@ def _long_study(storage: str, url: str, size: Size) -> Iterator[Row]:
         "trials_per_hour": rounded(3600 * len(ends) / ends[-1]),
         "worker_cpu_ms": rounded(1000 * processor),
     }
-    began = time.perf_counter()
     study = Study(url, "long", tune)
-    trials = study.trials()
-    first_look = time.perf_counter() - began
-    began = time.perf_counter()
-    study.trials()
-    next_look = time.perf_counter() - began
-    began = time.perf_counter()
-    study.importances()
-    yield {
-        "section": "study",
-        "storage": storage,
-        "trials": len(trials),
-        "first_look_ms": rounded(1000 * first_look),
-        "next_look_ms": rounded(1000 * next_look),
-        "importances_ms": rounded(1000 * (time.perf_counter() - began)),
+    looks: dict[str, Callable[[], object]] = {
+        "first look": study.trials,
+        "next look": study.trials,
+        "importances": study.importances,
     }
+    for what, look in looks.items():
+        began, processor = time.perf_counter(), time.process_time()
+        look()
+        row: Row = {"section": "looks", "storage": storage, "trials": len(ends), "what": what}
+        row |= {"ms": rounded(1000 * (time.perf_counter() - began))}
+        yield row | {"processor_ms": rounded(1000 * (time.process_time() - processor))}

@@ -112,8 +112,8 @@ def work(
         begin()
         began, processor = time.monotonic(), time.process_time()
         while study.wanted(trials):
-            study.run_next(trials, train)
-            share.ends.append(time.monotonic() - began)
+            if study.run_next(trials, train) != "surplus":
+                share.ends.append(time.monotonic() - began)
         share.processor = time.process_time() - processor
     except FAILURES as error:
         share.error = brief(error)

@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 
 from benchmarks.recipes import default_params
 from benchmarks.scaling import checkpoints, search, tracking
-from benchmarks.scaling.counting import count_rows, fitted
+from benchmarks.scaling.counting import connection_rows, count_rows, fitted
 from benchmarks.scaling.distance import relay
 from benchmarks.scaling.forms import (
     Trips,
@@ -108,12 +108,15 @@ def test_every_report_of_a_trial_costs_the_same_statements(tmp_path: Path) -> No
 def test_round_trips_are_statements_and_two_for_each_transaction() -> None:
     if binaries() is None:
         pytest.skip("no PostgreSQL here")
-    with postgres("fsync=off") as server, relay(server.port, 0) as near:
-        rows = counts("postgresql", server.address(near.port), near)
+    with postgres("fsync=off") as server:
+        with relay(server.port, 0) as near:
+            rows = counts("postgresql", server.address(near.port), near)
+        (held,) = connection_rows(server, 2)
     for row in rows:
         formula = round_trips(row["statements"], row["transactions"])
         # The driver prepares a statement once that comes again and again, which is one more.
         assert formula <= row["round_trips"] <= 1.1 * formula
+    assert held["connections"] == 2 * 2
     trips = fitted(rows)
     assert trips(4) == pytest.approx(rows[1]["round_trips"], rel=0.05)
 
@@ -180,14 +183,13 @@ def test_a_search_and_a_long_study_are_measured_where_there_is_no_postgresql(
     monkeypatch.setattr(search, "binaries", lambda: None)
     size = dataclasses.replace(search.QUICK, workers=(2,), lengths=(2,), counted=1, study=4)
     rows: list[Row] = [*search.trial_rows(size), *search.study_rows(size)]
-    sections = ["count", "runs", "trials", "trials", "study", "study", "study", "study", "study"]
-    assert [row["section"] for row in rows[:4]] == sections[:4]
+    assert [row["section"] for row in rows[:4]] == ["count", "runs", "trials", "trials"]
     assert "skipped" in rows[3]
     assert "skipped" in rows[-1]
     (told,) = (row for row in rows if "first_error" in row)
     assert (told["trials"], told["errors"]) == (4, 0)
-    (look,) = (row for row in rows if "first_look_ms" in row)
-    assert look["trials"] == 4
+    looks = [(row["what"], row["trials"]) for row in rows if row["section"] == "looks"]
+    assert looks == [("first look", 4), ("next look", 4), ("importances", 4)]
 
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
