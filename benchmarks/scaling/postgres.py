@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -85,7 +86,7 @@ def postgres(*settings: str) -> Iterator[Server]:
             _wait(port)
             yield Server(port, server.pid, folder)
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # SIGTERM would wait until every client has gone
             server.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

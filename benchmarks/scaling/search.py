@@ -243,7 +243,6 @@ def _long_study(storage: str, url: str, size: Size) -> Iterator[Row]:
     looks: dict[str, Callable[[], object]] = {
         "first look": study.trials,
         "next look": study.trials,
-        "importances": study.importances,
     }
     for what, look in looks.items():
         began, processor = time.perf_counter(), time.process_time()

@@ -189,7 +189,7 @@ def test_a_search_and_a_long_study_are_measured_where_there_is_no_postgresql(
     (told,) = (row for row in rows if "first_error" in row)
     assert (told["trials"], told["errors"]) == (4, 0)
     looks = [(row["what"], row["trials"]) for row in rows if row["section"] == "looks"]
-    assert looks == [("first look", 4), ("next look", 4), ("importances", 4)]
+    assert looks == [("first look", 4), ("next look", 4)]
 
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
