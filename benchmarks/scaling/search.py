@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from benchmarks.scaling.counting import connection_rows, count_rows, fitted
 from benchmarks.scaling.distance import relay
 from benchmarks.scaling.forms import Trips, trials_per_hour
 from benchmarks.scaling.postgres import Server, binaries, postgres
+from benchmarks.scaling.processor import processor_seconds
 from benchmarks.scaling.synthetic import Share, per_hour, together, tune_params
 from benchmarks.timing import Row, rounded
 from pipeline.base.cli import progress_bar
@@ -47,17 +46,6 @@ class Size:
 
 
 QUICK = Size((3,), 2, (1, 2), ((0, 2), (5, 1)), 1, 6, 2, 3)
-
-
-def server_seconds(server: Server) -> float:
-    """Processor time of a PostgreSQL server with all its processes, those that ended included."""
-    postmaster = psutil.Process(server.process)
-    own = postmaster.cpu_times()
-    total = own.user + own.system + own.children_user + own.children_system
-    for child in postmaster.children(recursive=True):
-        times = child.cpu_times()
-        total += times.user + times.system
-    return float(total)
 
 
 def sync_milliseconds(folder: Path, times: int = 30) -> float:
@@ -144,10 +132,10 @@ def _far_rows(server: Server, size: Size) -> Iterator[Row]:
     ):
         # Through the relay also where it does not delay: near and far differ by the delay alone.
         with relay(server.port, distance) as far:
-            before = server_seconds(server)
+            before = processor_seconds(server.process)
             name = f"{distance}-{workers}-{number}"
             shares = _timed(server.address(far.port), name, workers, per_worker)
-            spent = server_seconds(server) - before
+            spent = processor_seconds(server.process) - before
         runs.append(_run("postgresql", distance, shares, spent))
         yield runs[-1].row()
     yield from rate_rows(runs, fitted(counts))
@@ -214,9 +202,9 @@ def study_rows(size: Size) -> Iterator[Row]:
         yield {"section": "study", **_SKIPPED}
         return
     with postgres() as server:
-        before = server_seconds(server)
+        before = processor_seconds(server.process)
         yield from _long_study("postgresql", server.address(), size)
-        spent = (server_seconds(server) - before) / size.study
+        spent = (processor_seconds(server.process) - before) / size.study
         yield {"section": "study", "storage": "postgresql", "server_cpu_ms": rounded(1000 * spent)}
 
 

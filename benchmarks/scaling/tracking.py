@@ -5,13 +5,9 @@ import csv
 import itertools
 import json
 import multiprocessing
-import os
 import random
-import socket
 import sqlite3
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -22,17 +18,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import psycopg
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
 from benchmarks.recipes import ROOT, default_params
 from benchmarks.scaling.forms import OF_THE_MACHINE, reports_of, rows_of_run
 from benchmarks.scaling.postgres import binaries, postgres
+from benchmarks.scaling.tracker import Tracker, create_run, mlflow_server
 from benchmarks.timing import Row, rounded
 from dcgan.params import TrainParams
 from dcgan.training import SIGNALS
 from pipeline.base.cli import progress_bar
-from pipeline.base.params import flat
 
 if TYPE_CHECKING:
     from multiprocessing.queues import Queue
@@ -72,67 +68,28 @@ def measured_names() -> list[str]:
         return [name for name in next(csv.reader(file)) if name not in ("epoch", "step", "seconds")]
 
 
-# --- the server
-
-
-@contextlib.contextmanager
-def mlflow_server(store: str, folder: Path) -> Iterator[str]:
-    """The address of a server of two workers, as deploy/compose.yaml starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "2"]
-    command += ["--port", str(port), "--backend-store-uri", store]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        try:
-            _wait(f"http://127.0.0.1:{port}/health", server, folder / "server.log")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def _wait(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(1800):
-        assert server.poll() is None, log.read_text()
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(address, timeout=5).close()  # noqa: S310
-            return
-        time.sleep(0.1)
-    raise TimeoutError("MLflow's server does not answer")
-
-
-def create_run(client: MlflowClient, experiment: str) -> str:
-    """An empty run with this project's parameters, about as many as a run of it has."""
-    run: str = client.create_run(experiment).info.run_id
-    params = [Param(key, str(value)) for key, value in flat(default_params()).items()]
-    client.log_batch(run, params=params)
-    return run
-
-
 # --- rows in
 
 
-def logging_rows(
-    store: str, address: str, experiment: str, size: Size, there: int
-) -> Iterator[Row]:
+def logging_rows(tracker: Tracker, experiment: str, size: Size, there: int) -> Iterator[Row]:
     """Rows per second that go in through the API, by so many clients at once."""
     _CONTEXT.set_forkserver_preload([__name__])
     for clients in size.clients:
         barrier, results = _CONTEXT.Barrier(clients), _CONTEXT.Queue()
-        arguments = (address, experiment, size.seconds, barrier, results)
+        arguments = (tracker.address, experiment, size.seconds, barrier, results)
         processes = [_CONTEXT.Process(target=_log, args=arguments) for _ in range(clients)]
         for process in processes:
             process.start()
+        before = tracker.seconds
         rates, calls = zip(*(results.get(timeout=600) for _ in processes), strict=True)
         for process in processes:
             process.join()
-        row: Row = {"section": "logging", "store": store, "rows_there": there, "clients": clients}
-        row |= {"calls": sum(map(len, calls)), "rows_per_second": rounded(sum(rates))}
-        yield row | {"call_ms": rounded(1000 * statistics.median(itertools.chain(*calls)))}
+        made = sum(map(len, calls))
+        spent = (tracker.seconds - before) / made
+        row: Row = {"section": "logging", "store": tracker.store, "rows_there": there}
+        row |= {"clients": clients, "calls": made, "rows_per_second": rounded(sum(rates))}
+        row |= {"call_ms": rounded(1000 * statistics.median(itertools.chain(*calls)))}
+        yield row | {"server_cpu_ms": rounded(1000 * spent)}
 
 
 def _log(
@@ -213,25 +170,23 @@ def insert_sqlite(connection: sqlite3.Connection) -> Insert:
     return insert
 
 
-def fill(
-    address: str, experiment: str, runs: list[str], rows: int, store: str, insert: Insert
-) -> Row:
+def fill(tracker: Tracker, experiment: str, runs: list[str], rows: int, insert: Insert) -> Row:
     """Add whole runs, made through the API, until the table has so many rows."""
-    client, began = MlflowClient(tracking_uri=address), time.perf_counter()
+    client, began = MlflowClient(tracking_uri=tracker.address), time.perf_counter()
     wanted = -(-rows // rows_of_run(default_params().train, len(measured_names())))
     added = range(max(wanted - len(runs), 0))
-    for _ in progress_bar(iterable=added, desc=f"{store}: {rows:,} rows", unit="run"):
+    for _ in progress_bar(iterable=added, desc=f"{tracker.store}: {rows:,} rows", unit="run"):
         runs.append(create_run(client, experiment))
         insert(runs[-1])
-    row: Row = {"section": "filling", "store": store, "rows_there": rows, "runs": len(runs)}
-    return row | {"seconds": rounded(time.perf_counter() - began)}
+    row: Row = {"section": "filling", "store": tracker.store, "rows_there": rows}
+    return row | {"runs": len(runs), "seconds": rounded(time.perf_counter() - began)}
 
 
 def call_rows(
-    store: str, address: str, experiment: str, runs: Sequence[str], there: int, repeats: int
+    tracker: Tracker, experiment: str, runs: Sequence[str], there: int, repeats: int
 ) -> Iterator[Row]:
     """What the pages wait for: a chart of one run and of ten, a whole series, the table of runs."""
-    client, rng = MlflowClient(tracking_uri=address), random.Random(0)  # noqa: S311
+    client, rng = MlflowClient(tracking_uri=tracker.address), random.Random(0)  # noqa: S311
 
     def chart(number: int) -> Callable[[], object]:
         def call() -> object:
@@ -241,7 +196,7 @@ def call_rows(
                 ("max_results", str(CHART_POINTS)),
             ]
             path = "ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
-            asked = f"{address}/{path}?{urlencode(query)}"
+            asked = f"{tracker.address}/{path}?{urlencode(query)}"
             with urllib.request.urlopen(asked, timeout=600) as answer:  # noqa: S310
                 return json.load(answer)["metrics"]
 
@@ -256,14 +211,16 @@ def call_rows(
         "table of 100 runs": lambda: client.search_runs([experiment], max_results=100),
     }
     for name, call in calls.items():
-        times = []
+        times, spent = [], tracker.seconds
         for _ in range(repeats):
             before = time.perf_counter()
             assert call()
             times.append(1000 * (time.perf_counter() - before))
-        row: Row = {"section": "calls", "store": store, "rows_there": there, "call": name}
+        spent = (tracker.seconds - spent) / repeats
+        row: Row = {"section": "calls", "store": tracker.store, "rows_there": there, "call": name}
         row |= {"runs": len(runs), "ms": rounded(statistics.median(times))}
-        yield row | {"highest_ms": rounded(max(times)), "repeats": repeats}
+        row |= {"highest_ms": rounded(max(times)), "repeats": repeats}
+        yield row | {"server_cpu_ms": rounded(1000 * spent)}
 
 
 # --- all of it
@@ -283,11 +240,11 @@ def rows(size: Size) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "mlflow.db"
         with (
-            mlflow_server(f"sqlite:///{file}", Path(folder)) as address,
+            mlflow_server(f"sqlite:///{file}", Path(folder)) as tracker,
             contextlib.closing(sqlite3.connect(file, timeout=60)) as connection,
         ):
             insert = insert_sqlite(connection)
-            yield from _store_rows("sqlite", address, insert, size.sqlite_rows, size)
+            yield from _store_rows(tracker, insert, size.sqlite_rows, size)
         megabytes = rounded(file.stat().st_size / 1e6)
         yield {"section": "size", "store": "sqlite", "megabytes": megabytes}
     if binaries() is None:
@@ -296,11 +253,11 @@ def rows(size: Size) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, postgres() as server:
         store = server.address()
         with (
-            mlflow_server(store, Path(folder)) as address,
+            mlflow_server(store, Path(folder), server.process) as tracker,
             psycopg.connect(store.replace("+psycopg", "")) as connection,
         ):
             insert = insert_postgres(connection)
-            yield from _store_rows("postgresql", address, insert, size.rows, size)
+            yield from _store_rows(tracker, insert, size.rows, size)
             asked = "select pg_table_size('metrics') / 1e6, pg_indexes_size('metrics') / 1e6"
             found = connection.execute(asked).fetchone()
             assert found is not None
@@ -310,13 +267,13 @@ def rows(size: Size) -> Iterator[Row]:
 
 
 def _store_rows(
-    store: str, address: str, insert: Insert, steps: Sequence[int], size: Size
+    tracker: Tracker, insert: Insert, steps: Sequence[int], size: Size
 ) -> Iterator[Row]:
-    experiment = MlflowClient(tracking_uri=address).create_experiment("scaling")
-    apart = MlflowClient(tracking_uri=address).create_experiment("logged")
-    yield from logging_rows(store, address, apart, size, 0)
+    client = MlflowClient(tracking_uri=tracker.address)
+    experiment, apart = client.create_experiment("scaling"), client.create_experiment("logged")
+    yield from logging_rows(tracker, apart, size, 0)
     runs: list[str] = []
     for there in steps:
-        yield fill(address, experiment, runs, there, store, insert)
-        yield from call_rows(store, address, experiment, runs, there, size.repeats)
-    yield from logging_rows(store, address, apart, size, steps[-1])
+        yield fill(tracker, experiment, runs, there, insert)
+        yield from call_rows(tracker, experiment, runs, there, size.repeats)
+    yield from logging_rows(tracker, apart, size, steps[-1])

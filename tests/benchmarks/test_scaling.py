@@ -32,6 +32,7 @@ from benchmarks.scaling.forms import (
 )
 from benchmarks.scaling.postgres import binaries, postgres
 from benchmarks.scaling.search import Run, rate_rows
+from benchmarks.scaling.tracker import create_run
 from pipeline.store.history import History
 from pipeline.store.weights import save_generator
 from tests.project import REPOSITORY
@@ -77,7 +78,7 @@ def test_a_run_put_into_mlflows_tables_has_the_rows_of_the_closed_form_and_mlflo
     file = tmp_path / "mlflow.db"
     client = MlflowClient(tracking_uri=f"sqlite:///{file}")
     experiment = client.create_experiment("scaling", str(tmp_path / "files"))
-    run = tracking.create_run(client, experiment)
+    run = create_run(client, experiment)
     train, names = default_params().train, tracking.measured_names()
     with contextlib.closing(sqlite3.connect(file)) as connection:
         tracking.insert_sqlite(connection)(run)
