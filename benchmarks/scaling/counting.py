@@ -2,7 +2,7 @@
 
 import contextlib
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,7 @@ def counted() -> Iterator[Counted]:
         count.transactions += 1
         count.writing += connection.info.pop("writes", False)
 
+    listeners: dict[str, Callable[..., None]]
     listeners = {"before_cursor_execute": statement, "commit": end, "rollback": end}
     for name, listener in listeners.items():
         event.listen(Engine, name, listener)

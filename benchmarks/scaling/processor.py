@@ -1,5 +1,7 @@
 """Processor time, which a busy machine lengthens by less than the time that passes."""
 
+import contextlib
+
 import psutil
 
 
@@ -7,7 +9,10 @@ def processor_seconds(process: int) -> float:
     """Of a process and all that it started, whether they still run or have ended."""
     parent = psutil.Process(process)
     total = 0.0
-    for one in (parent, *parent.children(recursive=True)):
-        times = one.cpu_times()
-        total += times.user + times.system + times.children_user + times.children_system
+    for one in (*parent.children(recursive=True), parent):
+        with contextlib.suppress(
+            psutil.NoSuchProcess
+        ):  # it ended just now; its parent has its time
+            times = one.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
     return total

@@ -10,7 +10,7 @@ import math
 import multiprocessing
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +122,7 @@ def work(
 
 
 def _worker(barrier: "Barrier", results: "Queue[Share]", *arguments: Any) -> None:
-    results.put(work(*arguments, begin=barrier.wait))
+    results.put(work(*arguments, barrier.wait))
 
 
 def together(
@@ -161,6 +161,6 @@ def together(
     return shares
 
 
-def per_hour(shares: list[Share]) -> float:
+def per_hour(shares: Sequence[Share]) -> float:
     """Trials in an hour: the workers' own rates, summed, so that no waiting at the end counts."""
     return 3600 * sum(len(share.ends) / share.ends[-1] for share in shares if share.ends)
