@@ -121,8 +121,16 @@ def work(
     return share
 
 
-def _worker(barrier: "Barrier", results: "Queue[Share]", *arguments: Any) -> None:
-    results.put(work(*arguments, barrier.wait))
+def _worker(
+    barrier: "Barrier",
+    results: "Queue[Share]",
+    url: str,
+    name: str,
+    tune: TuneParams,
+    trials: int,
+    seconds: float,
+) -> None:
+    results.put(work(url, name, tune, trials, seconds, barrier.wait))
 
 
 def together(
