@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.scaling.postgres import Server
 from tests.hosts import Host, Network, two_hosts
-from tests.postgres import Server, postgres_server
+from tests.postgres import postgres_server
 from tests.project import Checkout, Project
 from tests.s3 import BUCKET, S3, s3
 

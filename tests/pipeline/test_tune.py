@@ -32,7 +32,7 @@ from pipeline.search.study import TrialResult
 from pipeline.tune import main, seconds
 from tests.commands import refusal
 from tests.ganverdict.test_report import Page
-from tests.postgres import postgres
+from tests.postgres import postgres_server
 from tests.project import REPOSITORY, Checkout, Project
 from tests.searches import SHIPPED, trial, tune_params
 
@@ -195,7 +195,8 @@ def test_machines_share_a_postgresql_and_a_killed_workers_trial_is_tried_again_o
     # A server that all of them reach would be there before they start.
     client = MlflowClient(tracking_uri=tracking)
     client.create_experiment("dcgan", (projects[0].folder / "mlartifacts").as_uri())
-    with postgres() as address:
+    with postgres_server() as server:
+        address = server.address()
         command = ("python", "-m", "pipeline.tune", "--join", "--storage", address)
         machines = [project.start(*command, MLFLOW_TRACKING_URI=tracking) for project in projects]
 

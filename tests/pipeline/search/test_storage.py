@@ -12,10 +12,11 @@ import optuna
 import pytest
 from sqlalchemy import create_engine, inspect
 
+from benchmarks.scaling.postgres import Server
 from pipeline.base.cli import UserError
 from pipeline.search import storage
 from pipeline.search.study import Request, Study, TrialResult
-from tests.postgres import Server, postgres_server
+from tests.postgres import postgres_server
 from tests.searches import tune_params
 
 PASSWORD = "geheim"  # noqa: S105

@@ -1,0 +1,1 @@
+"""What grows with what, and where it stops: docs/scaling.md."""
