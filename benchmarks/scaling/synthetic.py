@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.recipes import default_params
 from pipeline.base.cli import progress_bar
 from pipeline.base.params import TuneParams
-from pipeline.search.study import FAILURES, Request, Study, TrialResult
+from pipeline.search.storage import FAILURES
+from pipeline.search.study import Request, Study, TrialResult
 from pipeline.tracking.server import brief
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Synthetic:
     def __call__(self, request: Request) -> TrialResult:
         """One trial, whole or pruned."""
         # Good rates lie in the middle of the space.
-        off = abs(math.log(request.lr_g / 0.003)) + abs(math.log(request.lr_d / request.lr_g / 0.3))
+        lr_g, lr_d = (float(request.recipe[key]) for key in ("lr_g", "lr_d"))
+        off = abs(math.log(lr_g / 0.003)) + abs(math.log(lr_d / lr_g / 0.3))
         fds: list[float] = []
         pruned = False
         for epoch in range(1, request.epochs + 1):
