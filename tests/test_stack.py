@@ -206,7 +206,8 @@ def test_two_hosts_search_through_kills_a_cut_link_and_restarts_and_nothing_is_l
             machine.end(sweep)
         for machine in machines:
             assert "nothing is missing" in machine.run("python", "-m", "pipeline.sync")
-            _assert_artifacts_are_readable(stack, machine)
+        for machine in machines:
+            _assert_artifacts_are_readable(machine)
     finally:
         for sweep in sweeps:
             sweep.kill()
@@ -295,7 +296,7 @@ for run in client.search_runs([experiment]):
 """
 
 
-def _assert_artifacts_are_readable(stack: Stack, machine: Machine) -> None:
+def _assert_artifacts_are_readable(machine: Machine) -> None:
     told = machine.run("python", "-c", _LIST).splitlines()
     pictures = [int(line.split()[2]) for line in told if line.startswith("read ")]
     assert pictures == [EPOCHS] * TRIALS

@@ -243,12 +243,21 @@ class Session:
             }
         )
         self.tracked.end("FINISHED" if received is None else "KILLED")
-        self.tracked.flush(at_once=True)
+        if self.tracked.flush(at_once=True):
+            self._send_the_rest()
         close_dead_runs()
         print("files: " + ", ".join(str(file) for file in files))
         if received is not None:
             raise UserError("interrupted; the same command continues the search", 128 + received)
         return findings
+
+    def _send_the_rest(self) -> None:
+        """Send what the server did not take when trials of this machine ended."""
+        for trial in [*self.study.trials(), *self.confirmation.trials()]:
+            if trial.finished and "run_key" in trial.facts:
+                run = TrackedRun(trial.facts["run_key"])
+                if run.waiting() and not run.flush():
+                    return
 
     def _tell(self, group: str, ended: int, values: Mapping[str, float]) -> None:
         """Metrics of the search as it is now; told by every command that took part, they count
