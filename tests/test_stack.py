@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from mlflow.tracking import MlflowClient
 
 from benchmarks.scaling.postgres import Server
 from tests.hosts import Host, Network, two_hosts
@@ -175,6 +178,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         yield Stack(network, database, bucket, tmp_path, port)
 
 
+HERE = Host(os.uname().nodename, None)
 UNDER_WAY = """
     select t.number, a.value_json from trials t
     join trial_user_attributes a on a.trial_id = t.trial_id and a.key = 'owner'
@@ -253,6 +257,52 @@ def _attack(
     stack.database.start()
     end(mlflow)
     return stack.start_mlflow()
+
+
+def test_a_trial_whose_host_dies_goes_on_at_the_other_bit_for_bit(
+    prepared: Project, stack: Stack
+) -> None:
+    machines = [
+        stack.machine(host, prepared, name)
+        for host, name in zip((*stack.network.hosts, HERE), ("one", "two", "alone"), strict=True)
+    ]
+    first, second, undisturbed = machines
+    tracker = MlflowClient(f"sqlite:///{stack.folder / 'mlflow.db'}")
+    tracker.create_experiment("dcgan", (stack.folder / "mlartifacts").as_uri())
+    for machine in (first, second):
+        machine.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{stack.folder / 'mlflow.db'}"
+    command = ("python", "-m", "tests.impatient", "--trials", "1", "--workers", "1")
+    joining = (*command, "--join", "--storage", stack.database.address("tune"))
+
+    dying = first.start(*joining)
+    tables = "select 1 from pg_tables where tablename = 'trial_intermediate_values'"
+    wait_until(lambda: stack.ask(tables), dying)
+    reported = "select count(*) from trial_intermediate_values"
+    wait_until(lambda: stack.ask(reported)[0][0] >= 2, dying)
+    for process in (host := psutil.Process(dying.pid), *host.children(recursive=True)):
+        process.kill()
+    dying.communicate()
+    killed_at = time.time() * 1000
+    assert stack.ask(REPLACED) == []
+    second.end(second.start(*joining))
+
+    alone = undisturbed.checkout
+    alone.set_params({"runtime": {"checkpoints": "checkpoints"}})
+    undisturbed.environment.clear()
+    undisturbed.end(undisturbed.start(*command))
+
+    assert [number for (number,) in stack.ask(REPLACED)] == [0]
+    told = "select value_json from trial_user_attributes where key = 'fd'"
+    with contextlib.closing(sqlite3.connect(alone.folder / "tune.db")) as database:
+        assert stack.ask(told) == database.execute(told).fetchall()
+    losses = "select step, value from metrics where key = 'train/g_loss' order by step"
+    with contextlib.closing(sqlite3.connect(alone.folder / "mlflow.db")) as database:
+        whole = database.execute(losses).fetchall()
+    with contextlib.closing(sqlite3.connect(stack.folder / "mlflow.db")) as database:
+        assert database.execute(losses).fetchall() == whole
+        early = "select step from metrics where key = 'train/g_loss' and timestamp < ?"
+        assert database.execute(early, [killed_at]).fetchall()
+    assert len(whole) == EPOCHS * STEPS_PER_EPOCH
 
 
 def _assert_each_trial_counts_once(stack: Stack, machines: list[Machine]) -> None:

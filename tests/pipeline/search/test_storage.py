@@ -57,15 +57,18 @@ def away(server: Server, said: "pytest.CaptureFixture[str]") -> Iterator[None]:
     heard: list[str] = []
 
     def come_back() -> None:
-        while not any("is away" in text for text in heard):
+        late = time.monotonic() + 60
+        while not any("is away" in text for text in heard) and time.monotonic() < late:
             heard.append(said.readouterr().err)
             time.sleep(0.05)
         server.start()
 
     thread = threading.Thread(target=come_back)
     thread.start()
-    yield
-    thread.join()
+    try:
+        yield
+    finally:
+        thread.join()
     (line,) = [line for line in "".join(heard).splitlines() if line]
     assert line.startswith("the storage of the search is away (")
     assert line.endswith("; waiting")
