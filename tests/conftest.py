@@ -1,6 +1,10 @@
 """What several test files share."""
 
+import os
 from collections.abc import Iterator
+
+# Before torch is there: pytest's two workers have a core each, and hand it down to all they start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from dcgan.params import Range, TrainParams, bounds, check, show
+from dcgan.params import Range, TrainParams, bounds, check, named
 
 Value = bool | int | float | str
 Recipe = Mapping[str, Value]
@@ -68,8 +68,7 @@ def read_space(values: object, where: str) -> Space:
         raise ValueError(f"{where}: must be a section of one key of train or more")
     space = {}
     for key, content in values.items():
-        name = show(key).strip("'")
-        space[key] = _dimension(key, content, f"{where}.{name}")
+        space[key] = _dimension(key, content, f"{where}.{named(key)}")
     if RATIO in space:
         _check_ratio(space, f"{where}.{RATIO}")
     return space

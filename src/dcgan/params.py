@@ -129,7 +129,7 @@ def build(cls: type[T], values: object, where: str = "") -> T:
     prefix = f"{where}." if where else ""
     for key in values:
         if key not in names:
-            shown = prefix + show(key).strip("'")
+            shown = prefix + named(key)
             raise ValueError(f"{shown}: unknown key; {label} may have {', '.join(names)}")
     for name in names:
         if name not in values:
@@ -186,6 +186,13 @@ def _describe(hint: Any) -> str:
     if isinstance(hint, types.UnionType):
         return " or ".join(_describe(part) for part in typing.get_args(hint))
     return {bool: "true or false", str: "a text", type(None): "null"}[hint]
+
+
+def named(key: object) -> str:
+    """A key as a message names it: without quotes, unless nothing would be seen of it."""
+    text = show(key)
+    bare = text.strip("'")
+    return bare if bare and bare == bare.strip() else text
 
 
 def show(value: object) -> str:

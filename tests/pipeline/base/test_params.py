@@ -362,6 +362,8 @@ def test_whatever_an_unknown_key_is_the_message_stays_one_short_line(key: Any) -
 
 
 @given(ANYTHING)
+@example({" ": None})
+@example({"": None})
 def test_whatever_the_file_holds_instead_of_sections_is_refused(value: object) -> None:
     refusal(value)
 
