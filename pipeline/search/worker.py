@@ -30,9 +30,7 @@ from pipeline.training.run import TrainingRun
 # What a trial is worth that broke down before any stopping point: several times the fd of noise, so
 # that the sampler keeps away, and finite, as Optuna demands.
 NOTHING_FD = 500.0
-_FAILED_RUNNING = (
-    3  # so many trials that failed or were put back, one after the other, end a worker
-)
+_FAILED_RUNNING = 3  # so many that failed or were put back, one after the other, end a worker
 
 
 @dataclass(frozen=True)

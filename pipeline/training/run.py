@@ -211,7 +211,7 @@ class TrainingRun:
         if report.epoch is None or report.failed_step is not None:
             return {}
         train, runtime = self.params.train, self.params.runtime
-        raw = train.raw_every > 0 and report.epoch % train.raw_every == 0
+        raw = train.raw_at(report.epoch)
         metrics: dict[str, float] = {
             "epoch": report.epoch,
             "step": report.step,

@@ -74,15 +74,17 @@ def follow(
 ) -> int:
     """Train and measure along with the first process; returns the exit status of all."""
     images, labels = data.train_images.to(device), data.train_labels.to(device)
-    state = GanState(params.train, device)
+    train, runtime = params.train, params.runtime
+    state = GanState(train, device)
     order = _order(None)
     while isinstance(order, _Begin):
         state.load_state_dict(torch.load(io.BytesIO(order.state), "cpu", weights_only=True))
-        reports = fit(state, images, order.train, params.runtime, before_step, labels)
+        reports = fit(state, images, order.train, runtime, before_step, labels)
         order = None
         while order is None and (report := next(reports, None)) is not None:
             if report.epoch is not None and report.failed_step is None:
-                measure_epoch(meter, state, data, params.train.loss, params.runtime)
+                raw = train.raw_at(report.epoch)
+                measure_epoch(meter, state, data, train.loss, runtime, raw)
             order = _order(None)
         order = _order(None) if order is None else order
     return 1 if order is None else order.status

@@ -107,9 +107,7 @@ def manifold_metrics(
     for part, radii in zip(torch.split(real, _ROWS), torch.split(real_radii, _ROWS), strict=True):
         distance = torch.cdist(part, fake)
         holds = distance <= radii[:, None]
-        inside += holds.sum(
-            0, dtype=torch.int32
-        )  # torch's default, int64, takes seven times as long
+        inside += holds.sum(0, dtype=torch.int32)  # int64, the default, takes seven times as long
         covered.append(_any_of_each_row(holds))
         recalled.append(_any_of_each_row(distance <= fake_radii))
     return {

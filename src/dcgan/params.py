@@ -112,6 +112,10 @@ class TrainParams:
     stop: Literal["at_onset", "rollback", "never"]
     rollbacks: Annotated[int, Range(1, 100)]
 
+    def raw_at(self, epoch: int) -> bool:
+        """Whether the weights as trained are measured, too, at the end of `epoch`."""
+        return self.raw_every > 0 and epoch % self.raw_every == 0
+
 
 T = TypeVar("T")
 

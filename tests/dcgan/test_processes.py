@@ -111,7 +111,7 @@ def test_every_process_has_the_same_signals_and_weights_bit_for_bit(
             assert np.array_equal(other[game][name], value), name
 
 
-def measured() -> tuple[dict[str, float], bool]:
+def measured(raw: bool) -> tuple[dict[str, float], bool]:
     """The metrics of an epoch's end, and whether measuring left torch's random state alone."""
     data = digits(300, 120)
     torch.manual_seed(0)
@@ -119,13 +119,15 @@ def measured() -> tuple[dict[str, float], bool]:
     meter = Meter(judge, reference(judge, data, MEASURE), MEASURE)
     state = GanState(train_params(average_images=100, conditional=True), CPU)
     before = torch.get_rng_state()
-    metrics = measure_epoch(meter, state, data, "bce", FP32)
+    metrics = measure_epoch(meter, state, data, "bce", FP32, raw)
     return metrics, torch.equal(before, torch.get_rng_state())
 
 
-def test_metrics_are_those_of_one_process_and_every_process_is_told_them() -> None:
-    expected, _ = measured()
-    for metrics, undisturbed in in_ranks(3, measured):  # of 100 images a process has 33 or 34
+@pytest.mark.parametrize("raw", [True, False])
+def test_metrics_are_those_of_one_process_and_every_process_is_told_them(raw: bool) -> None:
+    expected, _ = measured(raw)
+    assert ("fd_raw" in expected) == raw
+    for metrics, undisturbed in in_ranks(3, measured, raw):  # of 100 images a process has 33 or 34
         assert metrics == pytest.approx(expected, rel=1e-4, abs=1e-6)
         assert undisturbed
 

@@ -31,7 +31,9 @@ STEPS = EPOCHS * STEPS_PER_EPOCH
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("processes") / "clone")
-    project.set_params({"train": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH}})
+    # The epochs' ends are of two kinds, and all processes are to be at the same kind.
+    train = {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "raw_every": 2}
+    project.set_params({"train": train})
     project.set_params({"runtime": {"precision": "fp32"}})
     with pytest.MonkeyPatch.context() as patch:
         enter(project.folder, patch)
@@ -51,6 +53,11 @@ def signals(project: Project) -> list[dict[str, float]]:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     return rows
+
+
+def epochs_with_raw() -> list[int]:
+    with Path("reports/epochs.csv").open(newline="") as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file) if row["fd_raw"]]
 
 
 def started(project: Project, *command: str) -> Popen[str]:
@@ -140,6 +147,7 @@ def test_interrupted_killed_and_continued_by_other_numbers_it_is_one_run_and_one
     # After a few steps these optimisers have made much of rounding: tests/dcgan/test_processes.py.
     for row, expected in list(zip(signals(project), alone, strict=True))[:8]:
         assert row == pytest.approx(expected, rel=0.1, abs=0.01)
+    assert epochs_with_raw() == [2, 4]
     stop = json.loads(Path("reports/stop.json").read_text())
     assert stop["best_epoch"] in range(1, EPOCHS + 1)
 
