@@ -222,10 +222,11 @@ class Study:
 
         try:
             self._study.optimize(objective, n_trials=1, catch=(Exception,))
-        except Exception as error:  # Optuna refuses to end a trial that has been ended
-            if isinstance(error, FAILURES) or not self._is_over(number):
+        except Exception as error:
+            _raise_the_storages(error)
+            if not self._is_over(number):
                 raise
-            return "taken"
+            return "taken"  # Optuna refuses to end a trial that has been ended
         if outcome == "interrupted":
             _put_back(self._study, self._study.get_trials(deepcopy=False)[number])
         return outcome
@@ -304,6 +305,16 @@ class Study:
             warnings.simplefilter("ignore")  # that few trials tell little
             return dict(optuna.importance.get_param_importances(self._study))
         return {}
+
+
+def _raise_the_storages(error: BaseException) -> None:
+    """Raise the failure of the storage that an error came of, if it came of one: where a trial
+    cannot be ended, Optuna slips over it (UnboundLocalError, or "Should not reach.")."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, FAILURES):
+            raise cause from None
+        cause = cause.__context__
 
 
 def _view(trial: FrozenTrial) -> Trial:

@@ -239,3 +239,19 @@ def test_whatever_is_under_way_when_the_database_is_restarted_gets_its_answer(
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_a_storage_that_fails_as_a_trial_ends_is_told_as_such(
+    for_good: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = opened(f"sqlite:///{tmp_path / 'tune.db'}")
+
+    def fails(*_: object, **__: object) -> bool:
+        if for_good:
+            monkeypatch.setattr(storage.Storage, "get_trial", fails)
+        raise optuna.exceptions.StorageInternalError("locked")
+
+    monkeypatch.setattr(storage.Storage, "set_trial_state_values", fails)
+    with pytest.raises(storage.FAILURES, match="locked"):
+        study.run_next(TRIALS, told_every_epoch)
