@@ -13,6 +13,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Its functions have the group of the moment of their import as a default, torch.optim may import
+# it at any time, and a group that is kept so has threads that abort the process as it ends.
+import torch.distributed.nn
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
@@ -60,8 +64,8 @@ def joined(device: torch.device) -> Iterator[None]:
         dist.barrier()
     try:
         yield
-        dist.destroy_process_group()
     finally:
+        dist.destroy_process_group()
         _rank, _size = 0, 1
 
 

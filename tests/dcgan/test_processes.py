@@ -5,6 +5,11 @@ statistic or gradient that were otherwise would. (In float32 these optimisers tu
 whole steps wherever a gradient is next to nothing.)
 """
 
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -207,3 +212,42 @@ def left() -> str:
 
 def test_who_is_left_by_another_process_is_told_so() -> None:
     assert in_ranks(2, left) == ["lost", "ended"]
+
+
+AFTERWARDS = """
+import sys, torch
+from pathlib import Path
+from dcgan import processes
+
+def threads():
+    return {path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")}
+
+try:
+    with processes.joined(torch.device("cpu")):
+        processes.from_first(1)
+        import torch._dynamo  # as optimisers do when they first work
+        assert any("gloo" in name for name in threads()), threads()
+        if "fail" in sys.argv:
+            raise ValueError
+except ValueError:
+    pass
+print(*(name for name in threads() if "gloo" in name or "store" in name))
+"""
+
+
+@pytest.mark.parametrize("end", ["well", "fail"])
+def test_no_thread_of_the_group_is_left_to_abort_the_process_as_it_ends(end: str) -> None:
+    if not Path("/proc/self/task").exists():
+        pytest.skip("this system does not tell the names of threads")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    alone = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": "0", "WORLD_SIZE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", AFTERWARDS, end],
+        env={**os.environ, **alone},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
