@@ -52,6 +52,7 @@ from pipeline.tracking import provenance
 from pipeline.tracking.server import close_dead_runs
 from pipeline.training import together
 from pipeline.training.branches import in_words
+from pipeline.training.neighbours import Neighbours
 from pipeline.training.run import TrainingRun
 
 
@@ -81,7 +82,7 @@ def main() -> None:
                 close_dead_runs()
                 title = os.environ.get("DVC_EXP_NAME") or f"train-{checkpoints.name[:8]}"
                 training.begin(title, data_hash, provenance.tags())
-                _train(training, interrupt)
+                _train(training, device, interrupt)
                 if interrupt.received is not None:
                     training.pause()
                     raise UserError(
@@ -115,17 +116,23 @@ def _may_go_on(interrupt: Interrupt, _: int = 0) -> bool:
     return interrupt.received is None
 
 
-def _train(training: TrainingRun, interrupt: Interrupt) -> None:
+def _train(training: TrainingRun, device: torch.device, interrupt: Interrupt) -> None:
     """Train until the end, a failure, a confirmed onset or an interruption."""
     train = training.params.train
     total, done = train.epochs * train.steps_per_epoch, training.state.step
+    alone = device.type == "cpu" and processes.size() == 1
+    neighbours = Neighbours(torch.get_num_threads() if alone else 1)
     with progress_bar(total=total, initial=done, desc="train", unit="it") as bar:
 
         def before_step(step: int) -> bool:
+            neighbours.before_step()
             bar.update(step - bar.n)
             return _may_go_on(interrupt)
 
         for metrics in training.go_on(before_step):
+            neighbours.after_report()
+            if note := neighbours.in_words():
+                bar.write(note, file=sys.stderr)
             if metrics:
                 bar.set_postfix(fd=f"{metrics['fd']:.2f}")
             bar.update(training.history.saved_step - bar.n)
