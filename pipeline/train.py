@@ -126,13 +126,13 @@ def _train(training: TrainingRun, device: torch.device, interrupt: Interrupt) ->
 
         def before_step(step: int) -> bool:
             neighbours.before_step()
+            if note := neighbours.in_words():
+                bar.write(note, file=sys.stderr)
             bar.update(step - bar.n)
             return _may_go_on(interrupt)
 
         for metrics in training.go_on(before_step):
             neighbours.after_report()
-            if note := neighbours.in_words():
-                bar.write(note, file=sys.stderr)
             if metrics:
                 bar.set_postfix(fd=f"{metrics['fd']:.2f}")
             bar.update(training.history.saved_step - bar.n)

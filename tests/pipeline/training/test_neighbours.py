@@ -22,10 +22,10 @@ def notes(
     said = []
     for step in range(steps):
         neighbours.before_step()
+        said.append(neighbours.in_words())
         passes(0.05, 0.05 * threads * share, 0.05 * threads * switches)
         if step % 100 == 99:
             neighbours.after_report()
-            said.append(neighbours.in_words())
             passes(5.0, 5.0, 0.0)
     return [note for note in said if note is not None]
 
