@@ -13,23 +13,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import time_to_quality
 from benchmarks.recipes import default_params
-from benchmarks.time_to_quality import (
-    COLOURS,
+from benchmarks.time_to_quality import __main__ as command
+from benchmarks.time_to_quality import training
+from benchmarks.time_to_quality.__main__ import main
+from benchmarks.time_to_quality.curves import COLOURS, compare, quantile, seconds_to
+from benchmarks.time_to_quality.table import (
+    COLUMNS,
     Measurement,
     Setting,
-    compare,
     curves_of,
-    main,
-    marks,
-    missing_trainings,
-    quantile,
     read_table,
-    seconds_to,
-    train,
     write_table,
 )
+from benchmarks.time_to_quality.training import Bench, marks, missing_trainings, train
 from benchmarks.timing import CLOCKS
 from benchmarks.turns import Contestant, Here, Keras, engine, examples, plain
 from dcgan.judge import Judge
@@ -192,7 +189,7 @@ def test_what_is_missing_is_what_has_not_trained_for_as_long_as_the_limit(tmp_pa
 
 def test_a_table_of_another_kind_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "curves.csv"
-    for text in ("epoch,fd\n1,2\n", ",".join(time_to_quality.COLUMNS) + "\n1,2,3\n"):
+    for text in ("epoch,fd\n1,2\n", ",".join(COLUMNS) + "\n1,2,3\n"):
         path.write_text(text)
         with pytest.raises(UserError, match="not measurements"):
             read_table(path)
@@ -237,10 +234,11 @@ def project(tmp_path: Path, meter: Meter, monkeypatch: pytest.MonkeyPatch) -> Pa
         params, measure=MEASURE, train=dataclasses.replace(params.train, batch_size=4)
     )
     (tmp_path / "judge").write_bytes(b"judge")
-    monkeypatch.setattr(time_to_quality, "JUDGE", tmp_path / "judge")
-    monkeypatch.setattr(time_to_quality, "default_params", lambda: params)
-    monkeypatch.setattr(time_to_quality, "load_meter", lambda *_: meter)
-    monkeypatch.setattr(time_to_quality, "load_data", lambda: DATA)
+    monkeypatch.setattr(training, "JUDGE", tmp_path / "judge")
+    for module in (training, command):
+        monkeypatch.setattr(module, "default_params", lambda: params)
+    monkeypatch.setattr(training, "load_meter", lambda *_: meter)
+    monkeypatch.setattr(training, "load_data", lambda: DATA)
     count = iter(range(10**6))
     monkeypatch.setitem(CLOCKS, "wall", lambda: float(next(count)))
     arguments = ["--limit", "7", "--seeds", "2", "--width", "2", "--out", str(tmp_path / "out")]
@@ -253,16 +251,16 @@ def test_an_interrupted_command_goes_on_with_what_is_missing(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, measured = project / "out" / "curves.csv", 0
-    honest = time_to_quality.Bench.fd
+    honest = Bench.fd
 
-    def interrupted(bench: time_to_quality.Bench, contestant: Contestant) -> float:
+    def interrupted(bench: Bench, contestant: Contestant) -> float:
         nonlocal measured
         measured += 1
         if measured == 6:  # of seed 1 the contestants that came to their end, and one that did not
             raise KeyboardInterrupt
         return honest(bench, contestant)
 
-    monkeypatch.setattr(time_to_quality.Bench, "fd", interrupted)
+    monkeypatch.setattr(Bench, "fd", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main()
     before = read_table(table)

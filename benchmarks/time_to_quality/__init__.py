@@ -1,0 +1,1 @@
+"""How soon are samples good? `python -m benchmarks.time_to_quality`."""
