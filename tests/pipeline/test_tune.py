@@ -349,8 +349,10 @@ def test_the_timeout_bounds_the_confirmation_and_leaves_it_its_share(
         def run(self, _: object) -> None: ...
 
     confirm = dataclasses.replace(SHIPPED.tune.confirm, top=top)
-    params = dataclasses.replace(SHIPPED, tune=dataclasses.replace(SHIPPED.tune, confirm=confirm))
-    sweep = opened(tmp_path, monkeypatch, params)
+    # 16 trials, and 3 seeds of each recipe that is confirmed, all of 15 epochs.
+    tune = dataclasses.replace(SHIPPED.tune, trials=16, confirm=confirm)
+    train = dataclasses.replace(SHIPPED.train, epochs=15)
+    sweep = opened(tmp_path, monkeypatch, dataclasses.replace(SHIPPED, train=train, tune=tune))
     monkeypatch.setattr(session, "Pool", Pool)
     monkeypatch.setattr("dcgan.mnist.data_hash", lambda _: "hash")
     monkeypatch.setattr("time.time", lambda: 1000.0)
