@@ -6,6 +6,7 @@ process that trains takes longer than its training.
 
 import csv
 import dataclasses
+import itertools
 import json
 import shutil
 import signal
@@ -20,6 +21,7 @@ import pytest
 
 from dcgan.training import Report, fit
 from pipeline import fetch, judge, stop, sync, train
+from pipeline.training.neighbours import Clock, Neighbours
 from tests.commands import DEAD, enter, status_of
 from tests.project import Project
 
@@ -154,6 +156,19 @@ def test_other_thresholds_change_the_verdict_and_train_nothing(
     assert note.startswith(f"**{after['status']}**: {after['reason']}\n")
     assert f"epoch {after['best_epoch']}, step {after['best_step']}" in note
     assert "| `fd`" in note
+
+
+def test_a_training_says_once_that_others_take_its_cores(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = itertools.count(1.0)  # with each look; half of them on two cores are others'
+
+    def crowded(_: int) -> Neighbours:
+        return Neighbours(2, lambda: Clock(second := next(seconds), second, 100 * second))
+
+    monkeypatch.setattr(train, "Neighbours", crowded)
+    assert status_of(train.main) == 0
+    assert capsys.readouterr().err.count("note: other programs take 50% of the cores") == 1
 
 
 def test_a_run_that_diverges_is_named_by_step_and_its_best_epoch_kept(
