@@ -25,7 +25,7 @@ _PHASE_TAPS = torch.tensor(
 )
 
 # Images times channels from which products of rows are faster than a convolution (docs/speed.md).
-_LARGE = 128 * 128
+_LARGE = 64 * 128
 
 
 class UpsampleConv2d(nn.Conv2d):
