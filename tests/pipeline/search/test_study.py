@@ -69,8 +69,9 @@ def test_what_a_trial_draws_depends_on_the_seed_its_number_and_what_is_known(
     assert drawn(other)[0] != found[0][0]
 
 
-def test_the_shipped_space_is_drawn_as_before_there_was_a_choice_of_spaces(url: str) -> None:
-    study = opened(url, startup_trials=4)
+def test_two_rates_are_drawn_as_before_there_was_a_choice_of_spaces(url: str) -> None:
+    space = {"lr_g": Interval(0.0003, 0.02, "log"), "lr_ratio": Interval(0.03, 4.0, "log")}
+    study = opened(url, startup_trials=4, space=space)
 
     def train(request: Request) -> TrialResult:
         lr_g, lr_d = rates(request.recipe)
@@ -177,7 +178,7 @@ def test_rates_are_in_range_and_as_short_as_they_will_stand_in_the_file(url: str
     for _ in range(4):
         study.run_next(TRIALS, complete)
     for lr_g, lr_d in drawn(study):
-        assert 0.0003 <= lr_g <= 0.02
+        assert 0.001 <= lr_g <= 0.06
         assert 0.09 * lr_g <= lr_d <= 4.1 * lr_g
         assert (f"{lr_g:g}", f"{lr_d:g}") == (f"{lr_g:.4g}", f"{lr_d:.4g}")
         assert (float(f"{lr_g:g}"), float(f"{lr_d:g}")) == (lr_g, lr_d)
@@ -381,7 +382,7 @@ def test_of_a_second_try_the_pruner_says_anew_what_it_thinks(url: str, killed: b
             value=1.0,
             params={"lr_g": 0.001, "lr_ratio": 1.0},
             distributions={
-                "lr_g": optuna.distributions.FloatDistribution(0.0003, 0.02, log=True),
+                "lr_g": optuna.distributions.FloatDistribution(0.001, 0.06, log=True),
                 "lr_ratio": optuna.distributions.FloatDistribution(0.03, 4.0, log=True),
             },
             intermediate_values={1: 1.0, 2: 1.0},
