@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganverdict.families import CHANCE
+from ganverdict.formats.names import judged_name
 from ganverdict.log import Columns, Log
 from ganverdict.monitor import assess
 from ganverdict.thresholds import Thresholds
@@ -70,7 +71,8 @@ def assess_log(
         log: the run.
         thresholds: what the verdict goes by.
         loss: one of `LOSSES`; None or `auto`: what is known of this kind of log, else the numbers.
-        metric: the measure that counts, a key of `log.evaluations`; None: the log's.
+        metric: the measure that counts, a key of `log.evaluations`; None: the log's. One that is
+            better the higher it is, as the Inception Score, is judged by its reciprocal.
         steps_per_epoch: the length of an epoch where the log does not tell it.
 
     Raises ValueError for a loss, metric or length that cannot be, or columns that do not increase.
@@ -84,7 +86,8 @@ def assess_log(
     length = steps_per_epoch or log.steps_per_epoch
     if length is not None and length < 1:  # in kimg an epoch may be less than a step
         length = None
-    notes = list(log.notes)
+    log = judged_log(replace(log, metric=metric))
+    metric, notes = log.metric, list(log.notes)
     evaluations = _evaluations(log, metric)
     if evaluations is not None and len(first := _first_of_repeats(evaluations)) < len(
         evaluations["step"]
@@ -110,6 +113,17 @@ def assess_log(
     worst = min(pairs, key=lambda label: severity(pairs[label]))
     seen = replace(log, metric=metric, notes=tuple(notes), steps_per_epoch=length)
     return Assessment(seen, worst, pairs[worst], pairs)
+
+
+def judged_log(log: Log) -> Log:
+    """The log with the measure that is judged: a reciprocal, where the one that counts is better
+    the higher it is."""
+    if log.metric is None or (name := judged_name(log.metric)) == log.metric:
+        return log
+    with np.errstate(divide="ignore"):
+        evaluations = log.evaluations | {name: 1.0 / log.evaluations[log.metric]}
+    note = f"higher values of {log.metric} are better: judged by {name}"
+    return replace(log, evaluations=evaluations, metric=name, notes=(*log.notes, note))
 
 
 def severity(verdict: Verdict) -> tuple[int, float]:

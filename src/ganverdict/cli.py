@@ -164,7 +164,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="the family of D's loss, where the log and its numbers do not tell it",
     )
-    add("--metric", metavar="NAME", help="the measure of samples that counts; lower is better")
+    add(
+        "--metric",
+        metavar="NAME",
+        help="the measure of samples that counts; lower is better, but for the Inception Score, "
+        "precision, recall and their like, which are judged by their reciprocal",
+    )
     add(
         "--map",
         action="append",

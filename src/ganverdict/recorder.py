@@ -21,9 +21,9 @@ from typing import IO, Any, NamedTuple, Self
 import numpy as np
 
 from ganverdict.alarms import Alarm
-from ganverdict.assessment import Assessment
+from ganverdict.assessment import Assessment, judged_log
 from ganverdict.formats import ReadError, read
-from ganverdict.formats.names import Role, metric_rank, role
+from ganverdict.formats.names import Role, judged_name, metric_rank, role
 from ganverdict.log import Log
 from ganverdict.monitor import Monitor
 from ganverdict.output import write_whole
@@ -70,8 +70,9 @@ class Recorder:
     Args:
         folder: of this run; a log that an earlier run left there is replaced.
         names: ours -> the loop's, where a name does not tell what it means: {"d_loss": "foo"}.
-        metric: the measure that counts, by the loop's name (lower is better); None: of those that
-            the first evaluation has, an FD, an FID or a KID.
+        metric: the measure that counts, by the loop's name; one that is better the higher it is,
+            as the Inception Score, is judged by its reciprocal. None: of those that the first
+            evaluation has, an FD, an FID, a KID or an Inception Score.
         unit: what a step counts: "iteration", "epoch", "kimg" or "image"; None: the first record
             tells, where an epoch without a step makes epochs the steps.
         steps_per_epoch, loss, thresholds: as `ganverdict.monitor.Monitor` takes them.
@@ -299,7 +300,12 @@ class Recorder:
 
     def _named(self, measures: Mapping[str, float]) -> dict[str, float]:
         """Measures as the monitor calls them: the deviation by the name of what counts."""
-        if self._counts is None or not self._counts.startswith("fd"):
+        if self._counts is None:
+            return dict(measures)
+        judged, value = judged_name(self._counts), measures.get(self._counts)
+        if judged != self._counts and value is not None:
+            return dict(measures) | {judged: 1 / value if value else math.inf}
+        if not self._counts.startswith("fd"):
             return dict(measures)
         deviation = f"{self._counts}_sigma"
         return {deviation if name == "fd_sigma" else name: v for name, v in measures.items()}
@@ -307,7 +313,8 @@ class Recorder:
     def _choose_metric(self, measures: Mapping[str, float]) -> None:
         """Settle which measure counts; the monitor begins anew under its name."""
         if self._counts is None and (found := self._metric_of(measures)):
-            self._counts = self._options["metric"] = found
+            self._counts = found
+            self._options["metric"] = judged_name(found)
             self._replay()
 
     def _metric_of(self, measures: Mapping[str, float]) -> str | None:
@@ -358,7 +365,7 @@ class Recorder:
         evaluations = (record for record, _ in _records(path) if not record.keys() & {*SIGNALS})
         self._counts = next(filter(None, map(self._metric_of, evaluations)), None)
         if self._counts is not None:
-            self._options["metric"] = self._counts
+            self._options["metric"] = judged_name(self._counts)
         self._replay()
         self._tell(self._monitor.verdict())
 
@@ -424,7 +431,7 @@ class Recorder:
             return  # matplotlib is an extra
         try:
             (log,) = read([self.folder / LOG_FILE], metric=self._counts)
-            found = Assessment(log, "", self.verdict, {"": self.verdict})
+            found = Assessment(judged_log(log), "", self.verdict, {"": self.verdict})
             self._write_file(PLOT_FILE, draw(found, "png"))
         except (ReadError, ValueError) as error:
             _LOGGER.warning("no plot: %s", error)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ganverdict.assessment import Assessment, assess_log
 from ganverdict.formats import read
@@ -39,3 +40,22 @@ def test_a_metric_that_stands_still_is_evaluated_each_time(tmp_path: Path) -> No
     verdict = assessed(write(tmp_path / "log.csv", columns)).verdict
     assert verdict.watched.evaluations == 30
     assert verdict.status == "stall"
+
+
+@pytest.mark.parametrize("name", ["Inception Score", "is50k_mean", "kynkaanniemi/recall"])
+def test_a_measure_that_is_better_the_higher_is_judged_by_its_reciprocal(
+    name: str, tmp_path: Path
+) -> None:
+    epoch = np.arange(1, 61)
+    values = 8 - 6 * np.exp(-epoch / 8) - 0.15 * (epoch - 35).clip(0)
+    (log,) = read([write(tmp_path / "higher.csv", {"epoch": epoch, name: values})], metric=name)
+    found, turned = assess_log(log), write(tmp_path / "a.csv", {"epoch": epoch, "fd": 1 / values})
+    told = ("status", "best_step", "best_value", "onset_step", "confirm_step", "watched")
+    assert [getattr(found.verdict, one) for one in told] == [
+        getattr(assessed(turned).verdict, one) for one in told
+    ]
+    assert found.verdict.status == "silent"
+    assert found.verdict.best_epoch == epoch[np.argmax(values)]
+    assert found.verdict.metric == found.log.metric == f"1/{log.metric}"
+    assert np.array_equal(found.log.evaluations[found.verdict.metric], 1 / values)
+    assert f"higher values of {log.metric} are better: judged by 1/{log.metric}" in found.log.notes

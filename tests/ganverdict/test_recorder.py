@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ganverdict import cli
+from ganverdict.assessment import assess_log
 from ganverdict.formats import read
 from ganverdict.monitor import assess
 from ganverdict.recorder import Recorder
@@ -65,6 +66,25 @@ def test_a_run_that_declines_ends_with_its_best_kept(tmp_path: Path) -> None:
     assert written["ends_training"] is True
     schema = json.loads(cli.schema())
     assert {*written} >= {*schema["required"]}
+    assert (tmp_path / "verdict.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_inception_score_is_best_where_it_is_highest(tmp_path: Path) -> None:
+    scores = [100 / fid for fid in fids(30, 10, 0.3)]
+    kept: list[int] = []
+    for first, last in ((0, 6), (6, 30)):
+        with Recorder(tmp_path, resume_from=first or None) as record:
+            for epoch in range(first + 1, last + 1):
+                record({"epoch": epoch, "inception_score": scores[epoch - 1]})
+                kept += [epoch] if record.is_best else []
+                if record.should_end:
+                    break
+    assert kept[-1] == 11
+    assert record.should_end
+    (log,) = read([tmp_path / "log.jsonl"])
+    again = assess_log(log).verdict
+    assert again == record.verdict
+    assert (again.metric, again.best_epoch) == ("1/is", 11)
     assert (tmp_path / "verdict.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -67,6 +67,15 @@ _MEASURE = re.compile(
     r"|vfid|ifid|ndb|fd\d+\w*|f_?beta\w*|f_8|f_1_8|emd|wasserstein_distance|fid_\w+)(?:_|$)"
 )
 _METRIC = re.compile(r"^(fd|fid|kid|frechet|sfid|cfid|cleanfid)(\d+k?)?$")
+_INCEPTION_SCORE = re.compile(
+    r"(?:(?:eval|evaluation|val|valid|validation|test|metrics?|ema|gan)_)*"
+    r"(?:is(\d+k?)?|inception)(?:_(?:score|mean|avg|average|value|full|ema))*"
+)
+_BETTER_HIGHER = re.compile(
+    r"(?:^|_)(?:precision|recall|density|coverage|psnr|ssim|min_share|eq[tr]\d+\w*|f_8|f_1_8"
+    r"|f_?beta\w*)(?:_|$)"
+)
+_ONE_OVER = "1/"
 _NOT_METRIC = _set(
     "best min lowest std sigma se time sec secs duration var stddev num n ci low high upper lower",
     "per intra precision recall samples images count ref patience",
@@ -300,21 +309,38 @@ def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
 def metric_rank(name: str) -> tuple[int, int, int] | None:
     """How well a measure serves as the one that counts: lowest first; None where it cannot.
 
-    FD before FID before KID, averaged weights before others, more samples before fewer, the plain
-    name before the longer one.
+    FD before FID before KID before the Inception Score, averaged weights before others, more
+    samples before fewer, the plain name before the longer one.
     """
     parts = words(name)
     if set(parts) & _NOT_METRIC:
         return None
+    averaged = 0 if "ema" in parts else 1
     for part in parts:
         if match := _METRIC.match(part):
             family = {"fd": 0, "kid": 2}.get(match[1], 1)
-            averaged = 0 if "ema" in parts else 1
-            size = match[2] or ""
-            samples = int(re.sub(r"\D", "", size) or 0) * (1000 if size.endswith("k") else 1)
             extra = [p for p in parts if p != part and p not in _IDLE and p != "ema"]
-            return family, averaged, len(extra) * 10**9 - min(samples, 10**8)
+            return family, averaged, len(extra) * 10**9 - _samples(match[2])
+    if score := _INCEPTION_SCORE.fullmatch("_".join(parts)):
+        return 3, averaged, -_samples(score[1])
     return None
+
+
+def judged_name(name: str) -> str:
+    """The measure by which `name` is judged: itself, or `1/NAME` where higher values are better,
+    as of the Inception Score or of recall."""
+    parts = words(name)
+    if name.startswith(_ONE_OVER) or any(_METRIC.match(part) for part in parts):
+        return name
+    joined = "_".join(parts)
+    higher = _INCEPTION_SCORE.fullmatch(joined) or _BETTER_HIGHER.search(joined)
+    return _ONE_OVER + name if higher else name
+
+
+def _samples(size: str | None) -> int:
+    """How many samples the number in a measure's name says: `50k` is 50,000."""
+    number = int(re.sub(r"\D", "", size or "") or 0)
+    return min(number * (1000 if size and size.endswith("k") else 1), 10**8)
 
 
 _IDLE = _set("score full value metric metrics distance eval evaluation frechet inception")

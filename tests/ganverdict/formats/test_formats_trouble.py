@@ -302,9 +302,13 @@ def table(folder: Path, header: str, rows: int = 20) -> Path:
         ("step,IS_mean,IS_std,FID", "FID"),
         ("step,kid_mean,kid_std", "kid_mean"),
         ("step,fid_ema,fid", "fid_ema"),
+        ("step,IS_mean,IS_std,recall", "IS_mean"),
+        ("step,inception_score,kid", "kid"),
+        ("step,is10k,is50k", "is50k"),
+        ("step,d_loss,is_best,is_valid,recall", None),
     ],
 )
-def test_the_measure_that_counts(header: str, metric: str, tmp_path: Path) -> None:
+def test_the_measure_that_counts(header: str, metric: str | None, tmp_path: Path) -> None:
     assert only(table(tmp_path, header)).metric == metric
 
 
