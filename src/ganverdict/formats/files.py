@@ -1,5 +1,8 @@
 """What kind of file this is, by its content, and its tables."""
 
+from collections.abc import Callable
+
+from ganverdict.formats.arrays import is_arrays, read_arrays
 from ganverdict.formats.delimited import read_delimited, shape
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.events import is_event_file, read_events
@@ -9,6 +12,11 @@ from ganverdict.formats.prints import read_prints
 from ganverdict.formats.sources import Source, encoding, sample_lines, shown
 from ganverdict.formats.table import Table
 
+_BINARY_LOGS: tuple[tuple[Callable[[bytes], bool], Callable[[Source], Table]], ...] = (
+    (is_event_file, read_events),
+    (is_parquet, read_parquet),
+    (is_arrays, read_arrays),
+)
 _KNOWN_BINARIES = (
     (b"PK\x03\x04", "a zip archive (or a PyTorch checkpoint); unpack it"),
     (b"\x89PNG", "a PNG picture"),
@@ -18,7 +26,6 @@ _KNOWN_BINARIES = (
     (b"\x80\x03", "a pickle, which is never loaded"),
     (b"\x80\x04", "a pickle, which is never loaded"),
     (b"\x80\x05", "a pickle, which is never loaded"),
-    (b"\x93NUMPY", "a NumPy array without names; save it as CSV with a header"),
     (b"\x89HDF", "an HDF5 file"),
     (b"%PDF", "a PDF"),
     (b"\xfd7zXZ", "xz-compressed; unpack it"),
@@ -35,10 +42,9 @@ def read_file(source: Source) -> list[Table]:
     head = source.head()
     if not head:
         raise ReadError(f"{name}: the file is empty")
-    if is_event_file(head):
-        return [read_events(source)]
-    if is_parquet(head):
-        return [read_parquet(source)]
+    for is_kind, read_kind in _BINARY_LOGS:
+        if is_kind(head):
+            return [read_kind(source)]
     for magic, what in _KNOWN_BINARIES:
         if head.startswith(magic):
             raise ReadError(f"{name}: this is {what}")

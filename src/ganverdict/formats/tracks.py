@@ -11,7 +11,7 @@ from ganverdict.formats.names import Role
 from ganverdict.formats.table import Floats, Series, Table
 
 # Where a quantity stands in several kinds of files the first of these counts.
-_BEST_LAYOUT = ("JSON lines", "CSV", "parquet", "JSON", "MLflow", "TensorBoard", "text")
+_BEST_LAYOUT = ("JSON lines", "CSV", "parquet", "NumPy", "JSON", "MLflow", "TensorBoard", "text")
 
 
 @dataclass

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -521,6 +522,36 @@ def json_lines(folder: Path, run: Series) -> Paths:
 def json_columns(folder: Path, run: Series) -> Paths:
     columns = {"step": list(run.rows), "G_losses": list(run.g_loss), "D_losses": list(run.d_loss)}
     return one(folder, "history.json", [json.dumps(columns)])
+
+
+@log("NumPy")
+def archive_of_arrays(folder: Path, run: Series) -> Paths:
+    arrays: dict[str, Any] = {
+        "step": np.array(run.rows),
+        "D_losses": run.d_loss[:, None],
+        "G_losses": run.g_loss,
+        # What is pickled is left alone, as settings and pictures are.
+        "args": np.array({"lr": 2e-4}, dtype=object),
+        "batch": np.array(64),
+        "samples": np.zeros((4, 28, 28)),
+    }
+    np.savez_compressed(folder / "history.npz", **arrays)
+    return [folder / "history.npz"]
+
+
+@log("NumPy")
+def array_of_records(folder: Path, run: Series) -> Paths:
+    records = np.zeros(len(run.rows), [("iter", "i8"), ("lossD", "f8"), ("lossG", "f8")])
+    records["iter"], records["lossD"], records["lossG"] = run.rows, run.d_loss, run.g_loss
+    np.save(folder / "log.npy", records)
+    return [folder / "log.npy"]
+
+
+@log("NumPy", unit="row", first=1)
+def array_for_each_loss(folder: Path, run: Series) -> Paths:
+    np.save(folder / "d_losses.npy", run.d_loss)
+    np.save(folder / "g_losses.npy", run.g_loss)
+    return [folder]
 
 
 @log("text", fid=True)

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -434,6 +435,13 @@ def test_the_latest_trainer_state_holds_the_whole_history(tmp_path: Path) -> Non
 # Refusals -----------------------------------------------------------------------------------------
 
 
+def array(values: np.ndarray[Any, Any]) -> bytes:
+    """As `np.save` writes it."""
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -446,6 +454,11 @@ def test_the_latest_trainer_state_holds_the_whole_history(tmp_path: Path) -> Non
         (b"SQLite format 3\0" + bytes(100), "database"),
         (b"PAR1" + bytes(100), "Parquet"),
         (b"\x1f\x8b" + bytes(20), "gzip"),
+        (array(np.zeros((50, 2))), "array without names"),
+        (array(np.array([{}, {}])), "array without names"),
+        (array(np.zeros(2))[:-9], "no readable file of NumPy"),
+        (array(np.zeros(3)).replace(b"(3,), }", b"(9" + b"9" * 9), "no readable file of NumPy"),
+        (array(np.zeros(3)).replace(b"(3,), }       ", b"(999999999,), }"), "more than"),
         (b"[" * 100_000, "neither JSON"),
         (b'{"a": ' * 5_000, "."),
     ],
