@@ -66,4 +66,9 @@ def metric_of(
     if different:
         listed = ", ".join(map(shown_name, [best[0], *different]))
         raise ReadError(f"{name}: {listed} may each be the measure; choose one with --metric NAME")
-    return best[0] if best else None
+    if best:
+        return best[0]
+    if others := [key for key, track in measures.items() if role(track.name).kind == "measure"]:
+        listed = ", ".join(map(shown_name, others))
+        gathered.notes.append(f"the verdict goes by {listed} only where --metric names it")
+    return None

@@ -61,12 +61,15 @@ for _kind, _names in {
         _STEP_NAMES[_name] = (_kind, _rank)
 
 _MEASURE = re.compile(
-    r"(?:^|_)(?:[a-z]?fids?|[a-z]?kids?|fd|fvd|frechet|is|inception|precision|recall|density"
+    r"(?:^|_)(?:[a-z]?fids?|[a-z]?kids?|fd|fvd|fad|fcd|cmmd|frechet|is|inception|precision|recall|density"
     r"|coverage|ppl|lpips|swd|fdd|fd_dino\w*|fid\d+\w*|kid\d+\w*|is\d+\w*|pr\d+\w*|ppl\w*|prdc"
     r"|eqt\d+\w*|eqr\d+\w*|psnr|ms_ssim|ssim|jsd|mmd|nna|class_kl|min_share|fjd|sfid\w*|cfid"
     r"|vfid|ifid|ndb|fd\d+\w*|f_?beta\w*|f_8|f_1_8|emd|wasserstein_distance|fid_\w+)(?:_|$)"
 )
-_METRIC = re.compile(r"^(fd|fid|kid|frechet|sfid|cfid|cleanfid)(\d+k?)?$")
+_METRIC = re.compile(r"^(fd|fid|kid|frechet|sfid|cfid|cleanfid|fvd|fad|fcd|cmmd)(\d+k?)?$")
+# Lowest first; all others are an FID. Of videos, sounds and molecules there is nothing better.
+_FAMILY = {"fd": 0, "kid": 2, "fvd": 3, "fad": 3, "fcd": 3, "cmmd": 3}
+_SCORE_FAMILY = 4
 _INCEPTION_SCORE = re.compile(
     r"(?:(?:eval|evaluation|val|valid|validation|test|metrics?|ema|gan)_)*"
     r"(?:is(\d+k?)?|inception)(?:_(?:score|mean|avg|average|value|full|ema))*"
@@ -309,8 +312,9 @@ def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
 def metric_rank(name: str) -> tuple[int, int, int] | None:
     """How well a measure serves as the one that counts: lowest first; None where it cannot.
 
-    FD before FID before KID before the Inception Score, averaged weights before others, more
-    samples before fewer, the plain name before the longer one.
+    FD before FID before KID before their like for other data (FVD, FAD, FCD, CMMD) before the
+    Inception Score; averaged weights before others, more samples before fewer, the plain name
+    before the longer one.
     """
     parts = words(name)
     if set(parts) & _NOT_METRIC:
@@ -318,11 +322,11 @@ def metric_rank(name: str) -> tuple[int, int, int] | None:
     averaged = 0 if "ema" in parts else 1
     for part in parts:
         if match := _METRIC.match(part):
-            family = {"fd": 0, "kid": 2}.get(match[1], 1)
+            family = _FAMILY.get(match[1], 1)
             extra = [p for p in parts if p != part and p not in _IDLE and p != "ema"]
             return family, averaged, len(extra) * 10**9 - _samples(match[2])
     if score := _INCEPTION_SCORE.fullmatch("_".join(parts)):
-        return 3, averaged, -_samples(score[1])
+        return _SCORE_FAMILY, averaged, -_samples(score[1])
     return None
 
 

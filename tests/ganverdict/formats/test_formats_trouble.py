@@ -307,10 +307,19 @@ def table(folder: Path, header: str, rows: int = 20) -> Path:
         ("step,inception_score,kid", "kid"),
         ("step,is10k,is50k", "is50k"),
         ("step,d_loss,is_best,is_valid,recall", None),
+        ("step,fvd,is", "fvd"),
+        ("step,FAD_vggish,fid", "fid"),
     ],
 )
 def test_the_measure_that_counts(header: str, metric: str | None, tmp_path: Path) -> None:
     assert only(table(tmp_path, header)).metric == metric
+
+
+def test_measures_that_count_only_where_they_are_asked_for_are_named(tmp_path: Path) -> None:
+    path = table(tmp_path, "step,swd,recall")
+    (note,) = (note for note in only(path).notes if "--metric" in note)
+    assert note == "the verdict goes by swd, recall only where --metric names it"
+    assert not [note for note in only(path, metric="swd").notes if "--metric" in note]
 
 
 def test_equally_good_measures_are_asked_about(tmp_path: Path) -> None:
