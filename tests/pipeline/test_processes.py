@@ -32,7 +32,10 @@ STEPS = EPOCHS * STEPS_PER_EPOCH
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("processes") / "clone")
     # The epochs' ends are of two kinds, and all processes are to be at the same kind.
-    train = {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "raw_every": 2}
+    train: dict[str, float] = {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH, "raw_every": 2}
+    # At the rates of a real training rounding alone, which Adam makes much of where gradients are
+    # next to nothing, takes another course within a few steps.
+    train |= {"lr_d": 1e-5, "lr_g": 1e-5}
     project.set_params({"train": train})
     project.set_params({"runtime": {"precision": "fp32"}})
     with pytest.MonkeyPatch.context() as patch:
@@ -144,9 +147,8 @@ def test_interrupted_killed_and_continued_by_other_numbers_it_is_one_run_and_one
     assert project.query(sql, run) == ["2"]
     sql = "select step from metrics where key = 'train/d_loss' and run_uuid = ? order by step"
     assert project.query(sql, run) == list(range(1, STEPS + 1))
-    # After a few steps these optimisers have made much of rounding: tests/dcgan/test_processes.py.
-    for row, expected in list(zip(signals(project), alone, strict=True))[:8]:
-        assert row == pytest.approx(expected, rel=0.1, abs=0.01)
+    for row, expected in zip(signals(project), alone, strict=True):
+        assert row == pytest.approx(expected, rel=2e-3)
     assert epochs_with_raw() == [2, 4]
     stop = json.loads(Path("reports/stop.json").read_text())
     assert stop["best_epoch"] in range(1, EPOCHS + 1)
