@@ -1,11 +1,11 @@
 """Do other forms of single layers compute faster than those in use?
 
-    python -m benchmarks.forms                    # three minutes, one thread and as many as cores
+    python -m benchmarks.forms                    # four minutes; one thread, and one a core
     python -m benchmarks.forms --only iterations --rounds 3
 
 All at the default's size, in fp32. Section `layers`: each form of a layer by itself, forward or
-backward, in turns with the form in use, `times_used` as fast as it. Section `iterations`: whole
-iterations, in images a second, `times_today` as fast as the default.
+backward, in turns with the form in use, `times_used` is its speed over that one's. Section
+`iterations`: whole iterations, in images a second, `times_today` over that of the default.
 """
 
 import argparse

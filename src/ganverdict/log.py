@@ -22,7 +22,8 @@ class Log:
       `ganverdict.signals.SIGNALS`.
     - `evaluations`: "step" [m], strictly increasing and in the same unit, "epoch" where the log
       tells it, and each measure under the log's own name.
-    - `metric`: the measure that counts (lower is better), a key of `evaluations`.
+    - `metric`: the measure that counts, a key of `evaluations`. One that is better the higher it is
+      is judged by its reciprocal, see `ganverdict.assessment.judged_log`.
     - `steps_per_epoch`: where the log tells it.
     - `loss`: one of `ganverdict.families.FAMILIES` where this kind of log is known to have it,
       else None.
