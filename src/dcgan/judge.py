@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dcgan.averaging import average_into
 from dcgan.mnist import Mnist, to_unit
+from dcgan.optimisers import Adam
 from dcgan.params import JudgeParams, RuntimeParams
 from dcgan.runtime import autocast, random_generator
 
@@ -73,7 +74,7 @@ def fit(
     averaged = copy.deepcopy(judge).eval().requires_grad_(False)
     images, labels = data.train_images.to(device), data.train_labels.to(device).long()
     batches = max(len(images) // params.batch_size, 1)
-    optimizer = torch.optim.Adam(judge.parameters(), betas=(0.9, 0.99))
+    optimizer = Adam(judge.parameters(), betas=(0.9, 0.99))
     total_steps = max(params.epochs * batches, 6)  # with 5, torch divides by the 0 of a rise of 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, params.lr, total_steps=total_steps, pct_start=0.2

@@ -16,6 +16,7 @@ from dcgan.averaging import average_into
 from dcgan.batches import Batch, RealBatches, draw_noise
 from dcgan.losses import discriminator_loss, generator_loss, gradient_penalty
 from dcgan.networks import Discriminator, Generator, initialise, one_hot
+from dcgan.optimisers import Adam, RMSprop
 from dcgan.params import RuntimeParams, TrainParams
 from dcgan.runtime import autocast, derive_seed, random_generator
 from dcgan.sampling import fixed_noise, generate, to_bytes
@@ -290,8 +291,8 @@ def _norm(tensors: list[Tensor]) -> Tensor:
 
 def _optimizer(params: TrainParams, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
     if params.optimizer == "adam":
-        return torch.optim.Adam(weights, betas=(params.beta1, params.beta2), fused=True)
-    return torch.optim.RMSprop(weights, alpha=0.9, eps=1e-7)  # Keras's constants
+        return Adam(weights, betas=(params.beta1, params.beta2), fused=True)
+    return RMSprop(weights, alpha=0.9, eps=1e-7)  # Keras's constants
 
 
 def _next_report(step: int, params: TrainParams) -> int:

@@ -225,7 +225,7 @@ def threads():
 try:
     with processes.joined(torch.device("cpu")):
         processes.from_first(1)
-        import torch._dynamo  # as optimisers do when they first work
+        import torch._dynamo  # as an optimiser of torch does when it first works
         assert any("gloo" in name for name in threads()), threads()
         if "fail" in sys.argv:
             raise ValueError
