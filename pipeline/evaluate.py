@@ -60,6 +60,7 @@ def main() -> None:
     params = load_params()
     scale = read_scale()
     outcome = read_outcome()
+    tracked = TrackedRun(outcome.run_key)
     data = load_data()
     device = set_up(params.runtime)
     meter = load_meter(params.measure, device)
@@ -99,7 +100,7 @@ def main() -> None:
         known,
         "Pictures: *Artifacts*, `plots`, and `images`: samples of the same noise again and again.",
     )
-    track(outcome.run_key, best, last, text)
+    track(tracked, best, last, text)
 
 
 def read_scale() -> dict[str, Metrics]:
@@ -260,9 +261,8 @@ def _number(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
-def track(run_key: str, best: Metrics, last: Metrics, text: str) -> None:
+def track(tracked: TrackedRun, best: Metrics, last: Metrics, text: str) -> None:
     """Add everything to the run that was trained, as far as the tracker can be reached."""
-    tracked = TrackedRun(run_key)
     for group, metrics in (("final", best), ("last", last)):
         values = {name: value for name, value in metrics.items() if name != "step"}
         tracked.final_metrics(group, int(metrics["step"]), values)

@@ -50,6 +50,7 @@ def main() -> None:
     generator, about = load_generator(GENERATOR_BEST)
     load_meter(params.measure, CPU)  # the registry will need it; what is wrong with it is said now
     run_key = _read(RUN, "train", "key")
+    tracked = TrackedRun(run_key)
     data = {name: _read(DATA_REPORT, "fetch", name) for name in ("hash", "source", "verified")}
     verdict = verdict_of(read_json(STOP, "train"))
     metrics, scale = _read_metrics()
@@ -73,7 +74,6 @@ def main() -> None:
         facts = Facts(params, about, run_key, data, verdict, metrics, scale, errors)
         (folder / "model_card.md").write_text(model_card(facts), encoding="utf-8")
     print(f"{EXPORT}: " + ", ".join(sorted(file.name for file in EXPORT.iterdir())))
-    tracked = TrackedRun(run_key)
     tracked.model(GENERATOR_BEST, JUDGE, REFERENCE, params.measure)
     tracked.flush(at_once=True)
 

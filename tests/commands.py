@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -32,6 +33,15 @@ def own_tracker(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(server, "ROOT", folder)
     for module in (server, tracked_run, registry, sync):
         patch.setattr(module, "OUTBOX", folder / ".tracking")
+
+
+def run_stages(folder: Path, *stages: ModuleType) -> None:
+    """Run stages in a clone, each to its end; where they would track, no server is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch)
+        patch.setenv("MLFLOW_TRACKING_URI", DEAD)
+        for stage in stages:
+            assert status_of(stage.main) == 0, stage.__name__
 
 
 def status_of(main: Callable[[], None], *arguments: str) -> int:

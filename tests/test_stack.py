@@ -22,6 +22,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from benchmarks.scaling.postgres import Server
+from pipeline import fetch, judge
+from tests.commands import run_stages
 from tests.hosts import Host, Network, two_hosts
 from tests.postgres import postgres_server
 from tests.project import Checkout, Project
@@ -158,8 +160,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.set_params({"train": train, "tune": tune})
     project.set_params({"runtime": {"checkpoints": f"s3://{BUCKET}/checkpoints"}})
     project.run("git", "commit", "-qam", "small")
-    for stage in ("fetch", "judge"):
-        project.python(f"pipeline.{stage}")
+    run_stages(project.folder, fetch, judge)
     return project
 
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 from filelock import Timeout as LockTimeout
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy import NullPool, create_engine, make_url
+from sqlalchemy import NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.base.cli import UserError
@@ -79,13 +79,14 @@ def _check_place(recorded: str, files: Path) -> None:
 
 
 def _ask_database(address: str) -> None:
-    """Raise at once if a database cannot be opened; MLflow would try for a hundred seconds."""
+    """Raise at once if a database cannot be read; MLflow would try for a hundred seconds."""
     if not address.startswith(("sqlite", "postgresql", "mysql", "mssql")):
         return
     url = make_url(address)
     if url.drivername.startswith("sqlite") and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)  # as MLflow does
-    create_engine(url, poolclass=NullPool).connect().close()
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        inspect(connection).has_table("experiments")  # opened is not read: SQLite's may be locked
 
 
 def find_run(client: MlflowClient, experiment: str, key: str) -> str | None:

@@ -12,7 +12,9 @@ import pytest
 from benchmarks import held_out
 from benchmarks.registered.registration import FILE, read_registration
 from benchmarks.registered.runs import RECORDS
+from pipeline import fetch, judge
 from pipeline.base.cli import UserError
+from tests.commands import run_stages
 from tests.project import REPOSITORY, Project
 
 
@@ -95,8 +97,7 @@ verdict: none
 @pytest.mark.slow
 def test_trainings_interrupted_and_continued_are_whole_and_assessed(tmp_path: Path) -> None:
     project = Project(tmp_path / "clone")
-    for stage in ("fetch", "judge"):
-        project.python(f"pipeline.{stage}")
+    run_stages(project.folder, fetch, judge)
     default = vars(read_registration(REPOSITORY / FILE).groups[0].train)
     size = {"width": 2, "batch_size": 8, "epochs": EPOCHS, "steps_per_epoch": STEPS}
     train = {**default, **size}

@@ -43,7 +43,7 @@ def test_they_step_and_continue_as_torch_s_own_bit_for_bit(
                 optimiser = getattr(module, name)(weights, lr=0.5, **options)
                 optimiser.load_state_dict(state)
             loss = (weights[0] ** 3).sum()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             assert weights[0].requires_grad
             optimiser.zero_grad()

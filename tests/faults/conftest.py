@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import evaluate, fetch, judge, train
-from tests.commands import DEAD, enter, status_of
+from tests.commands import DEAD, enter, run_stages
 from tests.project import Project
 
 OUTCOMES = {
@@ -22,11 +22,7 @@ OUTCOMES = {
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in which fetch, judge, train and evaluate have run, without a tracking server."""
     project = Project(tmp_path_factory.mktemp("finished") / "clone")
-    with pytest.MonkeyPatch.context() as patch:
-        enter(project.folder, patch)
-        patch.setenv("MLFLOW_TRACKING_URI", DEAD)
-        for stage in (fetch, judge, train, evaluate):
-            assert status_of(stage.main) == 0
+    run_stages(project.folder, fetch, judge, train, evaluate)
     return project.folder
 
 

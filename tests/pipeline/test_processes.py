@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 import dcgan.processes
 from pipeline import fetch, judge, train
 from pipeline.base.params import flat
-from tests.commands import enter, refusal, status_of
+from tests.commands import enter, refusal, run_stages, status_of
 from tests.project import REPOSITORY, Project
 from tests.searches import SHIPPED
 
@@ -38,10 +38,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     train |= {"lr_d": 1e-5, "lr_g": 1e-5}
     project.set_params({"train": train})
     project.set_params({"runtime": {"precision": "fp32"}})
-    with pytest.MonkeyPatch.context() as patch:
-        enter(project.folder, patch)
-        for stage in (fetch, judge):
-            assert status_of(stage.main) == 0
+    run_stages(project.folder, fetch, judge)
     return project
 
 

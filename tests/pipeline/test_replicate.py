@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from pipeline import fetch, judge
 from pipeline.base.cli import UserError
 from pipeline.base.params import Params
 from pipeline.replication.records import is_whole, read_facts, write_facts
 from pipeline.replication.runs import RECIPES, Run, refuse_other_records, runs
+from tests.commands import run_stages
 from tests.project import REPOSITORY, Project
 from tests.searches import SHIPPED
 
@@ -147,8 +149,7 @@ def project(tmp_path: Path) -> Project:
         recipe = yaml.load(file)
         recipe.update(steps_per_epoch=STEPS, batch_size=16)
         yaml.dump(recipe, file)
-    for stage in ("fetch", "judge"):
-        clone.python(f"pipeline.{stage}")
+    run_stages(clone.folder, fetch, judge)
     return clone
 
 

@@ -22,7 +22,7 @@ import pytest
 from dcgan.training import Report, fit
 from pipeline import fetch, judge, stop, sync, train
 from pipeline.training.neighbours import Clock, Neighbours
-from tests.commands import DEAD, enter, status_of
+from tests.commands import DEAD, enter, run_stages, status_of
 from tests.project import Project
 
 pytestmark = pytest.mark.slow  # processes, and a new database, which takes MLflow some seconds
@@ -42,10 +42,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone with data and judge in place."""
     project = Project(tmp_path_factory.mktemp("train") / "clone")
     project.set_params({"train": {"epochs": EPOCHS, "steps_per_epoch": STEPS_PER_EPOCH}})
-    with pytest.MonkeyPatch.context() as patch:
-        enter(project.folder, patch)
-        for stage in (fetch, judge):
-            assert status_of(stage.main) == 0
+    run_stages(project.folder, fetch, judge)
     return project
 
 

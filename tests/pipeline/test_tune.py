@@ -21,6 +21,7 @@ import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 
+from pipeline import fetch, judge
 from pipeline.base.cli import UserError
 from pipeline.base.params import Params
 from pipeline.base.space import Choices, Interval, shown
@@ -30,7 +31,7 @@ from pipeline.search.plan import recipe_hash
 from pipeline.search.session import Session, trials_done
 from pipeline.search.study import TrialResult
 from pipeline.tune import main, seconds
-from tests.commands import refusal
+from tests.commands import refusal, run_stages
 from tests.ganverdict.test_report import Page
 from tests.postgres import postgres_server
 from tests.project import REPOSITORY, Checkout, Project
@@ -67,8 +68,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
             },
         }
     )
-    for stage in ("fetch", "judge"):
-        project.python(f"pipeline.{stage}")
+    run_stages(project.folder, fetch, judge)
     return project
 
 
