@@ -38,8 +38,10 @@ from pipeline.store.weights import load_generator, load_meter
 from pipeline.training.run import TrainingRun
 
 RECORDS = Path(".validation/rollback")
-RECIPES = ("joint", "classic", "few")
-"""The original's joint update; the recipe classic; that with few digits, which D memorises."""
+RECIPES = ("joint", "search", "classic", "few")
+"""The original's joint update; that at the rates that a search found for it, which declines within
+40 epochs; the recipe classic; that with few digits, which D memorises."""
+SEARCHED = {"lr_d": 0.001044, "lr_g": 0.0009225}  # as in benchmarks/held_out.yaml
 FEW_DIGITS = 3000
 STOPS = ("never", "rollback")
 
@@ -61,6 +63,8 @@ class Task(NamedTuple):
         own |= dict(self.size)
         if self.recipe == "joint":
             return recipe("blog", freeze_discriminator=False, **own)
+        if self.recipe == "search":
+            return recipe("classic", freeze_discriminator=False, **SEARCHED, **own)
         return recipe("classic", **own)
 
 

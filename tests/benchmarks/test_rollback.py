@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from benchmarks.rollback import Task, compare
+from benchmarks.rollback import RECIPES, Task, compare
 
 
 def row(recipe: str, seed: int, rule: str, fd: float | None) -> dict[str, object]:
@@ -24,11 +24,11 @@ def test_rules_are_compared_seed_by_seed_where_each_kept_something() -> None:
 
 
 def test_both_runs_of_a_seed_differ_in_nothing_but_what_ends_them() -> None:
-    for name in ("joint", "classic", "few"):
+    for name in RECIPES:
         never, rolls_back = (
             Task(name, 1, stop, (("width", 4), ("epochs", 9))).train
             for stop in ("never", "rollback")
         )
         assert dataclasses.replace(rolls_back, stop="never") == never
         assert (never.width, never.epochs, never.seed) == (4, 9, 1)
-        assert never.freeze_discriminator is (name != "joint")
+        assert never.freeze_discriminator is (name not in ("joint", "search"))
