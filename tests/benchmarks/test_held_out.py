@@ -14,7 +14,7 @@ from benchmarks.registered.registration import FILE, read_registration
 from benchmarks.registered.runs import RECORDS
 from pipeline import fetch, judge
 from pipeline.base.cli import UserError
-from tests.commands import run_stages
+from tests.commands import enter, refusal, run_stages
 from tests.project import REPOSITORY, Project
 
 
@@ -95,7 +95,9 @@ verdict: none
 
 
 @pytest.mark.slow
-def test_trainings_interrupted_and_continued_are_whole_and_assessed(tmp_path: Path) -> None:
+def test_trainings_interrupted_and_continued_are_whole_and_assessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = Project(tmp_path / "clone")
     run_stages(project.folder, fetch, judge)
     default = vars(read_registration(REPOSITORY / FILE).groups[0].train)
@@ -105,9 +107,9 @@ def test_trainings_interrupted_and_continued_are_whole_and_assessed(tmp_path: Pa
     text = ", ".join(f"{key}: {value}" for key, value in train.items())
     (project.folder / FILE).write_text(TINY.replace("TRAIN", text))
 
-    refused = project.python("benchmarks.held_out", expect=1)
-    assert "registers another verdict" in refused.splitlines()[-1]
-    project.python("benchmarks.held_out", "--register")
+    enter(project.folder, monkeypatch)
+    assert "registers another verdict" in refusal(capsys, held_out.main)
+    command(monkeypatch, "--register")
     process = project.start("python", "-m", "benchmarks.held_out")
     while not list((project.folder / RECORDS).glob("*/epochs.csv")):
         assert process.poll() is None, process.communicate()[0]
@@ -126,9 +128,8 @@ def test_trainings_interrupted_and_continued_are_whole_and_assessed(tmp_path: Pa
         assert [line.split(",")[0] for line in lines[1:]] == [str(e + 1) for e in range(EPOCHS)]
 
     before = {file: file.read_bytes() for file in (project.folder / RECORDS).rglob("*.*")}
-    project.python("benchmarks.held_out")  # has nothing left to do
+    command(monkeypatch)  # has nothing left to do
     registration = project.folder / FILE
     registration.write_text(registration.read_text().replace("at_most: 1", "at_most: 0"))
-    refused = project.python("benchmarks.held_out", expect=1)
-    assert "made under another registration" in refused.splitlines()[-1]
+    assert "made under another registration" in refusal(capsys, held_out.main)
     assert {file: file.read_bytes() for file in before} == before

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline import fetch, judge
+from pipeline import fetch, judge, replicate
 from pipeline.base.cli import UserError
 from pipeline.base.params import Params
 from pipeline.replication.records import is_whole, read_facts, write_facts
 from pipeline.replication.runs import RECIPES, Run, refuse_other_records, runs
-from tests.commands import run_stages
+from tests.commands import enter, refusal, run_stages, status_of
 from tests.project import REPOSITORY, Project
 from tests.searches import SHIPPED
 
@@ -160,7 +160,7 @@ def column(path: Path, name: str) -> list[int]:
 
 @pytest.mark.slow
 def test_a_replication_interrupted_and_continued_is_whole_and_nothing_is_done_twice(
-    project: Project,
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = project.start("python", "-m", "pipeline.replicate")
     while not list((project.folder / "reports").glob("replication/*/epochs.csv")):
@@ -186,17 +186,19 @@ def test_a_replication_interrupted_and_continued_is_whole_and_nothing_is_done_tw
     for run in tracked:
         assert project.query(steps, run) == list(range(1, EPOCHS * STEPS + 1))
 
-    output = project.python("pipeline.replicate")  # has nothing left to do
+    enter(project.folder, monkeypatch)
+    monkeypatch.setattr("pipeline.replication.runs._RECIPES", project.folder / "pipeline/recipes")
+    assert status_of(replicate.main) == 0  # has nothing left to do
+    output = capsys.readouterr().out
     assert output.count(f"{EPOCHS} of {EPOCHS} epochs") == len(RECIPES)
     assert len(project.query("select run_uuid from runs")) == len(RECIPES)
 
     # Of another size: nothing is touched, and nothing is trained.
     before = {file: file.read_bytes() for file in (project.folder / "reports").rglob("*.*")}
     project.set_params({"replicate": {"width": 4}})
-    output = project.python("pipeline.replicate", expect=1)
     refused = "error: reports/replication/joint-1 (and 2 more): made with train.width 2 (now 4)"
-    assert output.splitlines()[-1].startswith(refused)
+    assert refusal(capsys, replicate.main).startswith(refused)
     assert {file: file.read_bytes() for file in before} == before
     assert len(project.query("select run_uuid from runs")) == len(RECIPES)
-    project.python("pipeline.replicate", "--folder", "reports/wider", "--dry-run")
+    assert status_of(replicate.main, "--folder", "reports/wider", "--dry-run") == 0
     assert not (project.folder / "reports/wider").exists()
