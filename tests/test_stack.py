@@ -31,7 +31,8 @@ from tests.s3 import BUCKET, S3, s3
 
 pytestmark = pytest.mark.slow
 
-EPOCHS, STEPS_PER_EPOCH, TRIALS = 8, 20, 8
+# Trials enough for a host that was cut off to find some left when it is back.
+EPOCHS, STEPS_PER_EPOCH, TRIALS = 8, 20, 10
 _PATIENCE = 1500.0  # seconds; machines may be busy, and a minute is usual for all of it
 PASSWORD = secrets.token_hex(16)  # which nothing but this process and what it tells can hold
 
