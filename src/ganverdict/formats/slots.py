@@ -22,7 +22,11 @@ _IS = re.compile(r"\s(?:is|was|of)$")
 _AT = re.compile(
     r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$"
 )
-_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?")
+# The last: `[0803 11:00:00 @monitor.py:467]`, month and day before the time.
+_DATE = re.compile(
+    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?"
+    r"|(?<=\[)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[ ]\d{2}:\d{2}:\d{2}"
+)
 
 
 @dataclass(frozen=True)
