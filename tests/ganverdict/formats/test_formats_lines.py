@@ -38,9 +38,11 @@ LINES = [
     ("[2021-03-04 12:00:01,123] Epoch: {e} | Iter: {s} | Dloss {d} | Gloss {g}", 19),
     ("Loss_D {d} (0.6123) Loss_G {g} (0.61) Iteration {s}", 19),
     (
-        "[0803 11:00:{b}0 @base.py:285] Epoch 1 (global_step {s}) finished\n"
-        "[0803 11:00:{b}0 @monitor.py:467] d_loss: {d}\n"
-        "[0803 11:00:{b}0 @monitor.py:467] g_loss: {g}",
+        (
+            "[0803 11:00:{b}0 @base.py:285] Epoch 1 (global_step {s}) finished\n"
+            "[0803 11:00:{b}0 @monitor.py:467] d_loss: {d}\n"
+            "[0803 11:00:{b}0 @monitor.py:467] g_loss: {g}"
+        ),
         19,
     ),
     ("[0304 12:00:01 train:55] step {s}: d_loss = {d}, g_loss = {g}", 19),
