@@ -7,17 +7,22 @@ back has trained as many iterations as one that did not.
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from dcgan.params import TrainParams
 from ganverdict.verdict import HeldState
 
 Branch = dict[str, float]
 """One return, in plain values for the checkpoint: `step`, the last one before it; `best_epoch` and
-`best_step`, what it went back to; `lr_d`, `lr_g` and `r1_gamma` from here on."""
+`best_step`, what it went back to; the values of `CHANGED` from here on."""
+
+CHANGED = ("lr_d", "lr_g", "r1_gamma", "freeze_discriminator")
+"""The keys of `train` that a return may change."""
 
 _RATE_FACTOR = 0.5
 _R1_GAMMA = 1.0  # the recipe `stabilised`
 _R1_HELPS = {"at_chance", "memorising"}
+_FREEZING_HELPS = {"at_chance", "fooled"}
 
 
 def branch(
@@ -25,23 +30,20 @@ def branch(
 ) -> Branch:
     """The return of a run, at `step` and in these states, to the epoch of the row `best`.
 
-    One thing is done otherwise from there on: R1 is put on where D is at chance or memorises and
-    goes without; else both rates are halved.
+    One thing is done otherwise from there on. Where D cannot tell images apart and G's step moves
+    it, too, that ends; where D is at chance or memorises and goes without R1, that is put on; else
+    both rates are halved.
     """
     holding = {state.name for state in states if state.until is None}
-    lr_d, lr_g, r1_gamma = train.lr_d, train.lr_g, train.r1_gamma
-    if not r1_gamma and holding & _R1_HELPS:
-        r1_gamma = _R1_GAMMA
+    changed: Branch = {name: getattr(train, name) for name in CHANGED}
+    if not train.freeze_discriminator and holding & _FREEZING_HELPS:
+        changed["freeze_discriminator"] = True
+    elif not train.r1_gamma and holding & _R1_HELPS:
+        changed["r1_gamma"] = _R1_GAMMA
     else:
-        lr_d, lr_g = _RATE_FACTOR * lr_d, _RATE_FACTOR * lr_g
-    return {
-        "step": step,
-        "best_epoch": best["epoch"],
-        "best_step": best["step"],
-        "lr_d": lr_d,
-        "lr_g": lr_g,
-        "r1_gamma": r1_gamma,
-    }
+        changed |= {name: _RATE_FACTOR * changed[name] for name in ("lr_d", "lr_g")}
+    place = {"step": step, "best_epoch": best["epoch"], "best_step": best["step"]}
+    return place | changed
 
 
 def on_branch(train: TrainParams, branches: list[Branch]) -> TrainParams:
@@ -49,13 +51,16 @@ def on_branch(train: TrainParams, branches: list[Branch]) -> TrainParams:
     if not branches:
         return train
     begun = branches[-1]
-    return dataclasses.replace(
-        train, lr_d=begun["lr_d"], lr_g=begun["lr_g"], r1_gamma=begun["r1_gamma"]
-    )
+    changed: dict[str, Any] = {name: begun[name] for name in CHANGED if name in begun}
+    return dataclasses.replace(train, **changed)
 
 
 def in_words(begun: Branch) -> str:
     """A return for people."""
-    changed = ", ".join(f"{name} {begun[name]:g}" for name in ("lr_d", "lr_g", "r1_gamma"))
+    changed = ", ".join(f"{name} {_shown(begun[name])}" for name in CHANGED if name in begun)
     place = f"epoch {begun['best_epoch']:g}, step {begun['best_step']:,g}"
     return f"rolled back at step {begun['step']:,g} to {place}; from there on {changed}"
+
+
+def _shown(value: float) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"

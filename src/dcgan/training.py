@@ -213,7 +213,8 @@ def discriminator_step(
         penalty = gradient_penalty(discriminator(images, real.digits, rng).float(), images)
         objective = loss + params.r1_gamma / 2 * params.r1_every * penalty
     lr = keras_decayed(params.lr_d, params.decay_d, state.step)
-    grad_norm, ratio = _update(state.d_optimizer, objective, state.d_weights, lr)
+    weights = state.d_weights
+    grad_norm, ratio = _update(state.d_optimizer, objective, weights, weights, lr)
     mean_real, mean_fake = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()
     return loss.detach(), mean_real.detach(), mean_fake.detach(), grad_norm, ratio
 
@@ -242,7 +243,10 @@ def generator_step(
         real_logits = discriminator(real.images, real.digits, rng).float()
     loss = generator_loss(params.loss, real_logits, fake_logits)
     lr = keras_decayed(params.lr_g, params.decay_g, state.step)
-    return loss.detach(), *_update(state.g_optimizer, loss, state.g_weights, lr)
+    # The optimiser of a run that was joint once holds D's weights, also where they stay by now.
+    weights = state.g_weights
+    moving = weights if params.freeze_discriminator else weights + state.d_weights
+    return loss.detach(), *_update(state.g_optimizer, loss, moving, weights, lr)
 
 
 def _draw(generator: Generator, real: Batch, params: TrainParams, rng: torch.Generator) -> Tensor:
@@ -260,21 +264,24 @@ def keras_decayed(lr: float, decay: float, steps_done: int) -> float:
 
 
 def _update(
-    optimizer: torch.optim.Optimizer, loss: Tensor, measured: list[nn.Parameter], lr: float
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    moving: list[nn.Parameter],
+    measured: list[nn.Parameter],
+    lr: float,
 ) -> tuple[Tensor, Tensor]:
-    """One optimiser step down `loss`. Returns gradient norm and update ratio of `measured`.
+    """One optimiser step of `moving` down `loss`; gradient norm and update ratio of `measured`.
 
-    Gradients are computed for the optimiser's own weights and nothing else, so a frozen network
-    costs no weight gradients and keeps none.
+    Gradients are computed for the weights that move and nothing else, so a frozen network costs no
+    weight gradients and keeps none.
     """
     (group,) = optimizer.param_groups
     group["lr"] = lr
-    weights = group["params"]
-    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+    for weight, gradient in zip(moving, torch.autograd.grad(loss, moving), strict=True):
         # The fused Adam pairs values by their places in memory, so both must be laid out alike.
         alike = gradient.stride() == weight.stride()
         weight.grad = gradient if alike else torch.empty_like(weight).copy_(gradient)
-    processes.average_([weight.grad for weight in weights])
+    processes.average_([weight.grad for weight in moving if weight.grad is not None])
     gradients = [weight.grad for weight in measured if weight.grad is not None]
     moved = [weight.detach().clone() for weight in measured]
     norm = _norm(moved)

@@ -22,7 +22,7 @@ from pipeline.base.params import Params
 from pipeline.store import checkpoints
 from pipeline.store.checkpoints import Checkpoints, run_hash
 from pipeline.training import run as training_run
-from pipeline.training.branches import branch, on_branch
+from pipeline.training.branches import branch, in_words, on_branch
 from pipeline.training.run import TrainingRun
 from tests.searches import SHIPPED
 from tests.small import CPU, FP32, MEASURE, digits, same, train_params
@@ -346,9 +346,51 @@ def test_r1_is_put_on_where_it_helps_and_else_rates_are_halved(
     begun = branch(train, states, 30, {"epoch": 2, "step": 12, "fd": 5.0})
     factor, gamma = wanted
     changed = {"lr_d": 0.01 * factor, "lr_g": 0.02 * factor, "r1_gamma": gamma}
-    assert begun == {"step": 30, "best_epoch": 2, "best_step": 12, **changed}
+    place = {"step": 30, "best_epoch": 2, "best_step": 12}
+    assert begun == {**place, **changed, "freeze_discriminator": True}
     assert on_branch(train, [begun]) == dataclasses.replace(train, **changed)  # type: ignore[arg-type]
     assert on_branch(train, []) == train
+
+
+@pytest.mark.parametrize(
+    ("state", "until", "frozen"),
+    [("at_chance", None, True), ("fooled", None, True), ("at_chance", 5.0, False),
+     ("memorising", None, False), ("vanished", None, False)],
+)  # fmt: skip
+def test_the_joint_update_ends_where_d_cannot_tell_images_apart(
+    state: str, until: float | None, frozen: bool
+) -> None:
+    train = train_params(freeze_discriminator=False)
+    begun = branch(train, [HeldState(state, "", 1, 2, until)], 30, {"epoch": 2, "step": 12})
+    on = on_branch(train, [begun])
+    assert on.freeze_discriminator is frozen
+    same_but_for_it = dataclasses.replace(on, freeze_discriminator=False) == train
+    assert same_but_for_it is frozen  # one thing is done otherwise
+    assert f"freeze_discriminator {str(frozen).lower()}" in in_words(begun)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_from_there_on_it_is_a_training_of_that_state_with_d_frozen(
+    monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    declines(monkeypatch, DECLINED, HeldState("at_chance", "", 1, 2, None))
+    own: dict[str, Any] = {"sample_every": 0, "optimizer": optimizer}
+    states = states_of(training(rollbacks=1, freeze_discriminator=False, **own))
+    best = copy.deepcopy(states[BEST])
+    # The optimiser of a run that was frozen from its start has G's weights alone: the first ones.
+    of_g = best["g_optimizer"]
+    (group,) = of_g["param_groups"]
+    again = training(name="by hand", **own).state
+    group["params"] = group["params"][: len(again.g_weights)]
+    of_g["state"] = {number: of_g["state"][number] for number in group["params"]}
+    again.load_state_dict({**best, "step": DECLINED})
+    for _ in fit(
+        again, DATA.train_images, dataclasses.replace(params(**own).train, epochs=5), FP32
+    ):
+        pass
+    after = states[DECLINED + LENGTH]
+    for name in ("generator", "discriminator", "averaged", "d_optimizer"):
+        assert same(again.state_dict()[name], after[name]), name
 
 
 def test_r1_comes_first_and_lower_rates_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
