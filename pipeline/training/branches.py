@@ -51,13 +51,13 @@ def on_branch(train: TrainParams, branches: list[Branch]) -> TrainParams:
     if not branches:
         return train
     begun = branches[-1]
-    changed: dict[str, Any] = {name: begun[name] for name in CHANGED if name in begun}
+    changed: dict[str, Any] = {name: begun[name] for name in CHANGED}
     return dataclasses.replace(train, **changed)
 
 
 def in_words(begun: Branch) -> str:
     """A return for people."""
-    changed = ", ".join(f"{name} {_shown(begun[name])}" for name in CHANGED if name in begun)
+    changed = ", ".join(f"{name} {_shown(begun[name])}" for name in CHANGED)
     place = f"epoch {begun['best_epoch']:g}, step {begun['best_step']:,g}"
     return f"rolled back at step {begun['step']:,g} to {place}; from there on {changed}"
 

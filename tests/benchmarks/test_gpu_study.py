@@ -150,7 +150,6 @@ def test_a_record_is_of_what_the_replication_would_train_at_that_size(
 from dataclasses import replace
 from pathlib import Path
 from pipeline.base.cli import load_params
-from pipeline import replicate
 from pipeline.replication.records import read_facts
 from pipeline.replication.runs import Run, differences
 params = load_params()

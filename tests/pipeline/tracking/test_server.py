@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import OperationalError
 
 from pipeline.base.cli import UserError
 from pipeline.tracking.run import TrackedRun
@@ -92,3 +93,16 @@ def test_a_database_of_another_version_of_mlflow_is_one_line_that_says_what_to_d
     assert "the database is of another version of MLflow than this one" in errors
     assert "`mlflow db upgrade ADDRESS`" in errors
     assert run.waiting() == 1
+
+
+def test_a_locked_database_is_told_before_mlflow_is_asked_which_would_try_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own_tracker(tmp_path, monkeypatch)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}?timeout=0.1")
+    monkeypatch.setattr("pipeline.tracking.server.MlflowClient", pytest.fail)
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as other:
+        other.execute("create table experiments (name text)")
+        other.execute("begin exclusive")
+        with pytest.raises(OperationalError, match="database is locked"):
+            connect()
