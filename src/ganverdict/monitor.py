@@ -201,8 +201,11 @@ class Monitor:
         end = max([alarms.last_step, *(e.step for e in quality.evaluations)])
         reason = f"nothing went wrong until {self._at(end)}, where what was given ends; "
         reason += self._watched_words()
+        risk = "a risk that has come to nothing"
+        if quality.best is None:
+            risk = "a risk, and only a metric of samples would tell what came of it"
         for state in alarms.states.holding.values():
-            reason += f"; a risk that has come to nothing: {self._from_when(state)}"
+            reason += f"; {risk}: {self._from_when(state)}"
         return self._answer("stable", reason)
 
     def _declined(self, decline: Decline, alarm: Alarm | None) -> Verdict:

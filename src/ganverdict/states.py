@@ -157,8 +157,9 @@ class States:
         chance = family.chance if family else None
         if chance is None or not math.isfinite(test + train):
             return []
-        self._held_out.add(train < chance and test > (1 + _LUCK) * chance, step)
-        evidence = f"its loss on held-out ones stood above {chance:.3g}, on these below"
+        gap, edge = test - train, chance - train
+        self._held_out.add(gap > _LUCK * chance and gap > _BY_HEART * edge > 0, step)
+        evidence = "on held-out ones more than half of what it gains on these was lost"
         words = WORDS["memorising"].format(evidence=evidence)
         return self._settle("memorising", self._held_out, step, words)
 
@@ -188,7 +189,7 @@ class States:
             # Far above it the loss has other terms, and its level tells nothing.
             above = chance < d < params.chance_range * chance
             found["at_chance"] = WORDS["at_chance"].format(chance=chance) if above else None
-        real, fake = window.median("d_real"), window.median("d_fake")
+        real, fake = _answers(window, family)
         if not math.isnan(real + fake):
             limits = {"real": params.saturated_real, "fake": params.saturated_fake}
             sure = real > params.saturated_real and fake < params.saturated_fake
@@ -240,12 +241,30 @@ class States:
         return WORDS["exploding"].format(signal=TABLE[worst[1]].words, times=worst[0])
 
 
-# How far over chance, relatively, a loss may be found that is just under it: a D near chance
-# answers nearly the same to everything, so that a mean over 1,000 images is off by a fifth of this.
+# The part of chance by which two means over 1,000 images each may differ where nothing does: a D
+# near chance answers nearly the same to everything, so that such a mean is off by a fifth of this.
 _LUCK = 0.01
+# D knows more by heart than not: of chance less its loss on training images, what held-out ones
+# do not share.
+_BY_HEART = 0.5
 # A critic's loss has no level; a relativistic D may be sure of every pair while G learns.
 _NEVER_VANISHED = ("wasserstein", "relativistic")
 _WASSERSTEIN_FACTOR = 3.0
+
+
+def _answers(window: Window, family: Family | None) -> tuple[float, float]:
+    """D's answers to real and to generated images, in [0, 1]; logits of a cross-entropy are, too.
+
+    NaN: not told.
+    """
+    real, fake = window.median("d_real"), window.median("d_fake")
+    if math.isnan(real + fake) and family is not None and family.name in ("bce_mean", "bce_sum"):
+        real, fake = (_sigmoid(window.median(f"d_score_{side}")) for side in ("real", "fake"))
+    return real, fake
+
+
+def _sigmoid(logit: float) -> float:
+    return 0.5 + 0.5 * math.tanh(logit / 2)
 
 
 def _digits(value: float) -> int:

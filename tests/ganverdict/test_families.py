@@ -67,6 +67,34 @@ def test_positive_losses_without_answers_may_be_any_of_several() -> None:
     assert name({"d_loss": 0.5 + rng.random(50), "g_loss": 1 + rng.random(50)}) is None
 
 
+def constant_answers(name: str, halved: float = 1.0) -> dict[str, Array]:
+    """Windows of a D whose one answer wanders about 1/2; what G does not know costs D 3 % more."""
+    rng = np.random.default_rng(0)
+    answer = 0.5 + np.clip(np.cumsum(0.01 * rng.standard_normal(64)), -0.1, 0.1)
+    if name.startswith("bce"):
+        cost, g_loss = -np.log(answer) - np.log1p(-answer), -np.log(answer)
+    else:
+        cost, g_loss = (1 - answer) ** 2 + answer**2, (1 - answer) ** 2 * halved
+    half = 0.5 if name.endswith("mean") else 1.0
+    return {"d_loss": 1.03 * half * cost * rng.uniform(0.98, 1.02, 64), "g_loss": g_loss}
+
+
+@pytest.mark.parametrize("name_", ["bce_mean", "bce_sum", "lsgan_mean", "lsgan_sum"])
+def test_a_d_that_cannot_tell_images_apart_shows_its_loss(name_: str) -> None:
+    assert name(constant_answers(name_)) == name_
+    if name_.startswith("lsgan"):
+        assert name(constant_answers(name_, halved=0.5)) == name_
+
+
+@pytest.mark.parametrize("name_", ["bce_mean", "bce_sum", "lsgan_mean", "lsgan_sum"])
+def test_a_part_of_the_windows_or_the_loss_of_d_alone_proves_nothing(name_: str) -> None:
+    medians = constant_answers(name_)
+    medians["g_loss"][::3] *= 2  # a third is elsewhere
+    assert name(medians) is None
+    assert name({"d_loss": constant_answers(name_)["d_loss"]}) is None
+    assert name({key: values[:7] for key, values in constant_answers(name_).items()}) is None
+
+
 def test_a_loss_that_is_below_zero_once_proves_nothing() -> None:
     losses = np.ones(50)
     losses[7] = -0.1

@@ -64,9 +64,14 @@ def test_losses_alone_with_their_family_announce_the_joint_update_too() -> None:
     steps, epochs = read_run(RECORDED / "joint_steps.csv", RECORDED / "joint_epochs.csv", alone)
     found = assess(steps, epochs, steps_per_epoch=EPOCH, loss="bce_mean")
     assert (found.status, found.signal) == ("onset", "at_chance")
-    # Positive losses without D's answers may be of several families.
+    # The family need not be told: a D that cannot tell images apart shows it.
+    inferred = assess(steps, epochs, steps_per_epoch=EPOCH)
+    assert (inferred.status, inferred.signal) == ("onset", "at_chance")
+    assert (inferred.loss, inferred.loss_source) == ("bce_mean", "inferred")
+    # Positive losses may be of several families where D does tell images apart.
+    steps, epochs = read_run(RECORDED / "healthy_steps.csv", RECORDED / "healthy_epochs.csv", alone)
     unknown = assess(steps, epochs, steps_per_epoch=EPOCH)
-    assert (unknown.status, unknown.loss) == ("silent", None)
+    assert unknown.loss is None
     assert any("family of the loss" in words for words in unknown.unknown)
 
 

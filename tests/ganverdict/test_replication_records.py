@@ -44,3 +44,16 @@ def test_what_the_other_recipes_do_is_stable(recipe: str, seed: int) -> None:
     assert (found.status, found.end) == ("stable", "go_on")
     # D may be far ahead in the first epochs; nothing holds after them.
     assert all(state.until is not None and state.until < 6 * 468 for state in found.states)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("recipe", ["joint", "frozen", "stabilised"])
+def test_both_losses_alone_tell_of_a_d_at_chance(recipe: str, seed: int) -> None:
+    """As other people's logs are: no D(x), nothing said of the loss, no metric."""
+    steps, _ = read_run(*(RECORDS / f"{recipe}-{seed}" / f"{n}.csv" for n in ("signals", "epochs")))
+    losses = {name: steps[name] for name in ("step", "d_loss", "g_loss")}
+    found = assess(losses, None)
+    assert found.loss in (None, "bce_mean")
+    at_chance = [s for s in found.states if s.name == "at_chance" and s.until is None]
+    assert bool(at_chance) is (recipe == "joint")
+    assert "come to nothing" not in found.reason

@@ -182,6 +182,20 @@ def test_without_a_level_nothing_is_at_chance(family: Family | None) -> None:
 
 
 @pytest.mark.parametrize("name", list(CHANCE))
+@pytest.mark.parametrize(
+    ("real", "fake", "state"), [(4.7, -4.7, "saturated"), (4.7, 4.7, "fooled"), (4.5, -4.5, None)]
+)
+def test_logits_of_a_cross_entropy_are_answers(
+    name: str, real: float, fake: float, state: str | None
+) -> None:
+    """The logit of 0.99 is 4.595; another loss's scores are no logits."""
+    states = States(PARAMS, BURN_IN)
+    run(states, Family(name, "given"), 60, {"d_score_real": real, "d_score_fake": fake})
+    expected = [state] if state and name in ("bce_mean", "bce_sum") else []
+    assert list(states.holding) == expected
+
+
+@pytest.mark.parametrize("name", list(CHANCE))
 def test_a_loss_at_nothing_tells_of_families_that_have_a_level_for_it(name: str) -> None:
     states = States(PARAMS, BURN_IN)
     found = run(states, Family(name, "given"), 60, {"d_loss": 1e-3})
@@ -268,18 +282,19 @@ def held_out(
 ) -> list[int]:
     """Evaluate D at steps `start` and on; return those at which a state was raised.
 
-    At each place its loss on training images is below chance; on held-out ones above, if true.
+    At each place its loss on training images is below chance, by a fifth; on held-out ones by less
+    than half of that, if true.
     """
     level, raised = LEVELS[name], []
     for step, above in enumerate(places, start):
-        test = (1.05 if above else 0.9) * level
+        test = (0.91 if above else 0.89) * level
         if states.add_held_out(step, 0.8 * level, test, Family(name, "given")):
             raised.append(step)
     return raised
 
 
 @pytest.mark.parametrize("name", LEVELS)
-def test_d_memorises_where_its_held_out_loss_is_above_chance_at_three_running(name: str) -> None:
+def test_d_memorises_where_half_of_its_edge_is_lost_at_three_running(name: str) -> None:
     states = States(PARAMS, BURN_IN)
     assert held_out(states, [True, True, False, True, True, False], 1, name) == []
     assert held_out(states, [True] * 5, 7, name) == [9]
@@ -300,8 +315,9 @@ def test_d_memorises_where_its_held_out_loss_is_above_chance_at_three_running(na
     ("train", "test"),
     [
         (0.70, 0.80),  # D is at chance on its own images, too: that is another state
-        (0.60, 0.692),  # it generalises, if little
+        (0.60, 0.645),  # most of what it knows is true of others, too
         (0.692, 0.697),  # a thousand images tell no more
+        (0.60, 0.55),
         (math.nan, 0.80),
         (0.60, math.nan),
     ],
