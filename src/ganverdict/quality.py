@@ -96,6 +96,7 @@ class Quality:
         self._best = -1  # place among the known
         self._material = -1  # the latest that was better by `plateau_change`
         self._material_value = math.inf
+        self._lowest = math.inf
         self._runs: dict[tuple[str, str], list[Evaluation]] = {}
         self._good_since_decline = 0
 
@@ -163,17 +164,10 @@ class Quality:
     @property
     def never_learned(self) -> str:
         """In words that the metric never left its start or the level of noise; else empty."""
-        if len(self._known) < self._params.patience or self.best is None:
+        if len(self._known) < self._params.patience or not self._is_noise():
             return ""
-        start = float(np.median([e.value for e in self._known[:3]]))
-        lowest = min(e.value for e in self._known if e.value is not None)
-        level = next((v for k, v in _NOISE_LEVELS.items() if k in self.metric.lower()), None)
-        if level is None or lowest < level or (lowest < 0.8 * start and lowest < 2 * level):
-            return ""
-        count = len(self._known)
-        return (
-            f"{self.metric} was {lowest:.4g} at its best in {count} evaluations, little but noise"
-        )
+        words = f"{self.metric} was {self._lowest:.4g} at its best in {len(self._known)} evaluations"
+        return f"{words}, little but noise"
 
     @property
     def metric_broken(self) -> str:
@@ -218,12 +212,21 @@ class Quality:
                 self.decline, self._good_since_decline = None, 0
         value = evaluation.value
         assert value is not None
+        self._lowest = min(self._lowest, value)
         change = self._params.plateau_change * abs(self._material_value)
         if self._material < 0 or value < self._material_value - change:
             self._material, self._material_value = place, value
 
+    def _is_noise(self) -> bool:
+        """Whether the best samples are little but noise: there is nothing to decline from."""
+        level = next((v for k, v in _NOISE_LEVELS.items() if k in self.metric.lower()), None)
+        if level is None or not self._known:
+            return False
+        start = self._known[0].value or 0.0
+        return self._lowest >= level and (self._lowest >= 0.8 * start or self._lowest >= 2 * level)
+
     def _confirm(self, rule: _Rule, run: list[Evaluation]) -> None:
-        if self.decline is not None or len(run) < rule.wanted:
+        if self.decline is not None or len(run) < rule.wanted or self._is_noise():
             return
         if rule.rising and run[-1].measures[rule.measure] <= run[0].measures[rule.measure]:
             return
@@ -236,7 +239,7 @@ class Quality:
         wanted = (
             params.patience if held else max(params.patience, params.patience_share * self._best)
         )
-        if self.decline is not None or since < wanted or self.best is None:
+        if self.decline is not None or since < wanted or self.best is None or self._is_noise():
             return
         lately = 5 if held else max(5, since // 2)
         recent = float(np.median([e.value for e in self._known[-lately:]]))

@@ -302,6 +302,19 @@ def test_a_metric_that_stays_at_the_level_of_noise_was_never_learned() -> None:
     assert fed(metric="kid", kid=[0.05] * 8).never_learned == ""
 
 
+def test_what_is_little_but_noise_has_nothing_to_decline_from() -> None:
+    worse = [297.0, 284.0, 351.0, 368.0, 387.0, 436.0, *noisy(0, 450, 14, 0.03)]
+    slow = fed(metric="fid", fid=worse)
+    assert slow.decline is None
+    assert slow.never_learned
+    assert fed(metric="fid", fid=[fid / 4 for fid in worse]).decline is not None
+    # When it does learn, what comes after may decline.
+    learned = [*worse, 200.0, 120.0, 60.0]
+    assert fed(metric="fid", fid=learned).never_learned == ""
+    assert fed(metric="fid", fid=learned).excursions == []
+    assert fed(metric="fid", fid=[*learned, 190.0, 190.0]).decline is not None
+
+
 def test_a_slow_start_is_not_never() -> None:
     assert fed(metric="fid", fid=np.geomspace(400, 150, 12).tolist()).never_learned == ""
 
