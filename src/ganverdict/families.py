@@ -66,7 +66,10 @@ def infer(medians: Mapping[str, Array]) -> Family | None:
         if 0.4 <= ratio < 0.9:
             return Family("bce_mean", "inferred")
         return None
-    return _by_constant_answers(d_loss, g_loss)
+    if "g_loss" not in medians:
+        return None
+    both = np.isfinite(medians["d_loss"]) & np.isfinite(medians["g_loss"])
+    return _by_constant_answers(medians["d_loss"][both], medians["g_loss"][both])
 
 
 def _by_constant_answers(d_loss: Array, g_loss: Array) -> Family | None:
@@ -75,7 +78,7 @@ def _by_constant_answers(d_loss: Array, g_loss: Array) -> Family | None:
     Of 31 public logs and the project's own, the windows [n] of none with another loss lie by a
     curve in more than 28 of 100; those of D at chance do in 90.
     """
-    if len(d_loss) < 8 or len(g_loss) != len(d_loss):
+    if len(d_loss) < 8:
         return None
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         answers = np.exp(-g_loss)  # of which G pays the cross-entropy

@@ -95,6 +95,15 @@ def test_a_part_of_the_windows_or_the_loss_of_d_alone_proves_nothing(name_: str)
     assert name({key: values[:7] for key, values in constant_answers(name_).items()}) is None
 
 
+def test_windows_that_lack_one_of_the_losses_are_passed_over() -> None:
+    medians = constant_answers("bce_sum")
+    medians["d_loss"][::5] = np.nan
+    medians["g_loss"][1::5] = np.inf
+    assert name(medians) == "bce_sum"
+    medians["g_loss"][:] = np.nan
+    assert name(medians) is None
+
+
 def test_a_loss_that_is_below_zero_once_proves_nothing() -> None:
     losses = np.ones(50)
     losses[7] = -0.1
