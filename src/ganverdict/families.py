@@ -60,7 +60,8 @@ def infer(medians: Mapping[str, Array]) -> Family | None:
         real, fake = medians["d_real"], medians["d_fake"]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = medians["d_loss"] / -(np.log(real) + np.log1p(-fake))
-        ratio = np.median(ratios[np.isfinite(ratios) & (ratios > 0)] if len(ratios) else [np.nan])
+        told = ratios[np.isfinite(ratios) & (ratios > 0)]
+        ratio = np.median(told) if len(told) else np.nan
         if 0.9 <= ratio < 2.5:
             return Family("bce_sum", "inferred")
         if 0.4 <= ratio < 0.9:
@@ -73,10 +74,10 @@ def infer(medians: Mapping[str, Array]) -> Family | None:
 
 
 def _by_constant_answers(d_loss: Array, g_loss: Array) -> Family | None:
-    """The family by whose curve most windows lie: D cannot tell images apart, and shows its loss.
+    """The family by whose curve most windows [n] lie: D cannot tell images apart.
 
-    Of 31 public logs and the project's own, the windows [n] of none with another loss lie by a
-    curve in more than 28 of 100; those of D at chance do in 90.
+    In the public logs at most 28 % of the windows of one with another loss lie by a curve; in the
+    project's trainings with D at chance nine in ten do.
     """
     if len(d_loss) < 8:
         return None

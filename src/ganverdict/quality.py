@@ -166,7 +166,9 @@ class Quality:
         """In words that the metric never left its start or the level of noise; else empty."""
         if len(self._known) < self._params.patience or not self._is_noise():
             return ""
-        words = f"{self.metric} was {self._lowest:.4g} at its best in {len(self._known)} evaluations"
+        words = (
+            f"{self.metric} was {self._lowest:.4g} at its best in {len(self._known)} evaluations"
+        )
         return f"{words}, little but noise"
 
     @property
