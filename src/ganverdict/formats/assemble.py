@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from ganverdict.formats.clocks import clock_of
 from ganverdict.formats.columns import halves_of_pix2pix, main_column, named, renamed
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.kinds import UNITS, kind_of
+from ganverdict.formats.kinds import HALVES_AS_OUTPUTS, UNITS, kind_of
 from ganverdict.formats.measures import measures_of, metric_of
 from ganverdict.formats.runs import Found, runs_of
 from ganverdict.formats.signals import signals_of
@@ -21,7 +21,7 @@ def assemble(
     tables = [named(table) for table in tables]
     tables = renamed(tables, rename)
     kind, loss = kind_of(tables)
-    if kind == "pix2pix":
+    if kind in HALVES_AS_OUTPUTS:
         tables = [halves_of_pix2pix(table) for table in tables]
     tables = [table for table in tables if table.columns]
     gathered = Gathered(tables, [], [])

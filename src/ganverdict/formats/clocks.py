@@ -1,5 +1,6 @@
 """When each row of a table was: the step columns of a log, made one."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,10 @@ from ganverdict.formats.names import role
 from ganverdict.formats.table import Floats, Series, Table
 
 _MANY_BATCHES = 1_000  # a fraction without a name, of fewer than these, counts epochs
+_MOSTLY = 0.5  # of the rows have another step than the one before: a clock goes on
+_HARDLY = 0.05  # of so few rows: it stands still
+_FEW = 3  # rows, fewer tell nothing of it
+_MANY_TIMES = 10  # as many values as another column has
 _OFTEN = 1.5  # rows of one quantity an epoch, from which on epochs are too coarse for steps
 
 _VALUES = ("signal", "half", "measure")
@@ -56,14 +61,42 @@ def look_up(series: Series, rows: NDArray[np.uint32], carry: bool) -> tuple[Floa
 
 
 def clock_of(table: Table, main: Series | None) -> Clock:
-    """The clock of a table; by `main` rows are counted where there is no step."""
-    found = _step_columns(table)
+    """The clock of a table; by `main` rows are counted where there is no step.
+
+    The best name counts, but a clock must go on: a progress bar that is printed once an epoch, or
+    an iteration that is always 100, is not when the rows were.
+    """
+    clocks = list(_candidates(table, main))
+    going = [_going(clock, main) for clock in clocks]
+    for clock, share in zip(clocks, going, strict=True):
+        if share > _MOSTLY and clock.unit != "row":
+            return clock
+    # Several rows a step may be the updates of D; where it stands still, better no step at all.
+    best = max(going, default=0.0)
+    first = next((c for c, share in zip(clocks, going, strict=True) if share == best), None)
+    return first if first is not None and best > _HARDLY else _numbered(table, main)
+
+
+def _going(clock: Clock, main: Series | None) -> float:
+    """The share of rows whose step is another than that of the row before."""
+    if clock.unit == "row":
+        return _HARDLY
+    if main is None or len(main) < _FEW:
+        return 1.0
+    steps, known = clock.at(main.rows)
+    changed = (np.diff(steps) != 0) & known[1:]
+    return float(np.mean(changed)) if len(changed) else 1.0
+
+
+def _candidates(table: Table, main: Series | None) -> Iterator[Clock]:
+    """Clocks by all the step columns of a table, the best name first."""
+    found = _step_columns(table, main)
     epochs = found["epoch"][0] if "epoch" in found else None
     base = _first(found.get("epoch"))
     if "fraction" in found and epochs is None:
         clock = _fraction(*found["fraction"], table)
         if clock is not None:
-            return clock
+            yield clock
     for kind in ("iteration", "fraction", "kimg", "image"):
         if kind in found:
             series, of = found[kind]
@@ -71,15 +104,15 @@ def clock_of(table: Table, main: Series | None) -> Clock:
                 kind == "iteration" and epochs and _starts_again(series, epochs, table.carry)
             )
             if within and epochs:
-                return _within(series, of, epochs, base, table)
+                yield _within(series, of, epochs, base, table)
+                continue
             per_epoch = slope(series, epochs, table.carry) if epochs else None
             unit = "iteration" if kind == "fraction" else kind
-            return Clock(unit, series, table.carry, per_epoch, epochs)
+            yield Clock(unit, series, table.carry, per_epoch, epochs)
     if "batch" in found:
-        return _batches(*found["batch"], epochs, base, table)
+        yield _batches(*found["batch"], epochs, base, table)
     if epochs is not None:
-        return _by_epoch(epochs, table, main)
-    return _numbered(table, main)
+        yield _by_epoch(epochs, table, main)
 
 
 def _batches(
@@ -96,29 +129,49 @@ def _batches(
 Column = tuple[Series, Series | None]
 
 
-def _step_columns(table: Table) -> dict[str, Column]:
+def _step_columns(table: Table, main: Series | None) -> dict[str, Column]:
     """For each kind of step the column that is called most like it, and of how many it is."""
-    best: dict[str, tuple[int, str]] = {}
+    found: dict[str, list[tuple[int, str]]] = {}
+    index: str | None = None
     for name, series in table.columns.items():
         if name in ("#fraction", "#bar"):
-            best["fraction"] = (0, name)
+            found["fraction"] = [(0, name)]
             continue
         meaning = role(name)
-        if name.endswith("/of") or meaning.kind != "step" or not len(series):
+        if meaning.kind != "step" or not len(series):
             continue
-        if meaning.weak and not _is_index(series):
+        if meaning.weak:
+            index = name if index is None and _is_index(series) else index
             continue
-        kind = meaning.name
-        if kind not in best or meaning.rank < best[kind][0]:
-            best[kind] = (meaning.rank, name)
+        found.setdefault(meaning.name, []).append((meaning.rank, name))
+    if not found and index is not None:
+        found["iteration"] = [(0, index)]
+    best = {kind: _best_name(table, ranked, main) for kind, ranked in found.items()}
     if table.layout == "TensorBoard" and "kimg" in best and "iteration" in best:
         # StyleGAN's own event files: their steps are thousands of images.
         best["kimg"] = best.pop("iteration")
     columns = table.columns
     return {
         kind: (_with_other_names(table, kind, name), columns.get(f"{name}/of"))
-        for kind, (_, name) in best.items()
+        for kind, name in best.items()
     }
+
+
+def _best_name(table: Table, ranked: list[tuple[int, str]], main: Series | None) -> str:
+    """The plainest of names that mean the same, of columns that serve.
+
+    One with far fewer values than another does not, nor one that is first printed after the rows
+    whose step it would be.
+    """
+    longest = max(len(table.columns[name]) for _, name in ranked)
+
+    def key(entry: tuple[int, str]) -> tuple[bool, bool, int, int]:
+        rank, name = entry
+        series = table.columns[name]
+        late = table.carry and main is not None and series.rows[0] > main.rows[0]
+        return _MANY_TIMES * len(series) < longest, late, rank, -len(series)
+
+    return min(ranked, key=key)[1]
 
 
 def _with_other_names(table: Table, kind: str, name: str) -> Series:
@@ -206,7 +259,9 @@ def _length(batches: Floats, epochs: Floats) -> float:
     """
     inner = np.diff(batches)[np.diff(epochs) == 0]
     inner = inner[inner > 0]
-    distance = float(np.median(inner)) if len(inner) else 1.0
+    if not len(inner):  # a row an epoch, at its end
+        return max(float(np.max(batches, initial=0.0)), 1.0)
+    distance = float(np.median(inner))
     ends = np.flatnonzero(np.diff(epochs) == 1)
     if not len(ends):
         return float(np.max(batches, initial=0.0)) + distance

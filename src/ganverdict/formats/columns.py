@@ -98,9 +98,10 @@ def _means_the_same(one: Role, other: Role, name: str, ours: str) -> bool:
 
 
 def halves_of_pix2pix(table: Table) -> Table:
-    """Its `D_real` and `D_fake` are the halves of D's loss, not D's outputs."""
-    names = {"D_real": "D_loss_real", "D_fake": "D_loss_fake"}
-    return replace(table, columns={names.get(n, n): s for n, s in table.columns.items()})
+    """In its family `D_real` and `D_fake` (SPADE: `D_Fake`) are the halves of D's loss, not D's
+    outputs, and `GAN` alone is G's."""
+    names = {"d_real": "D_loss_real", "d_fake": "D_loss_fake", "gan": "G_loss"}
+    return replace(table, columns={names.get(n.lower(), n): s for n, s in table.columns.items()})
 
 
 def main_column(table: Table) -> Series | None:
@@ -112,5 +113,8 @@ def main_column(table: Table) -> Series | None:
         losses = [s for name, s in found if role(name).name.endswith("_loss")]
         if found:
             candidates = losses or [s for _, s in found]
+            # A number within a name makes a column of one value.
+            longest = max(map(len, candidates))
+            candidates = [s for s in candidates if 10 * len(s) >= longest]
             return min(candidates, key=lambda s: int(s.rows[0]))
     return max(table.columns.values(), key=len, default=None)

@@ -54,7 +54,7 @@ def read_file(source: Source) -> list[Table]:
     if is_json_lines(lines):
         return [read_json_lines(source)]
     if is_json(lines):
-        return [read_json(source)]
+        return read_json(source)
     form = shape(lines)
     if form is not None:
         return [read_delimited(source, form)]

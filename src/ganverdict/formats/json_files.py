@@ -16,6 +16,7 @@ from ganverdict.formats.table import Builder, Table
 _MOST_BYTES = 1 << 28  # a document is read as a whole
 _DEEPEST = 6
 _SNAPSHOT = re.compile(r"snapshot-(\d+)")
+_STEPS_OF = re.compile(r"(?P<what>.+)_(?P<kind>(?:epoch|step|iter|iteration|kimg)s?)")
 _STATISTICS = frozenset(("num", "mean", "std"))
 
 
@@ -74,8 +75,11 @@ def read_json_lines(source: Source) -> Table:
     return Table(name, "JSON lines", source.stem, builder.columns(), notes=notes, sample=sample)
 
 
-def read_json(source: Source) -> Table:
-    """A JSON document: the records or columns in it, wherever they stand."""
+def read_json(source: Source) -> list[Table]:
+    """A JSON document: the records or columns in it, wherever they stand.
+
+    Series that tell their own steps beside columns of numbers are tables by themselves.
+    """
     name = shown(source.name)
     data, total = [], 0
     for chunk in chunks(source):
@@ -95,10 +99,48 @@ def read_json(source: Source) -> Table:
         if not document:
             raise ReadError(f"{name}: neither JSON nor a log that is known")
         notes.append(f"the document is cut off: the first {count(len(document), 'record')} counted")
+    sample = "Wall time Step Value" if _is_chart(document) else text[:2000]
+    own = _with_own_steps(document, 0)
     builder = Builder(name)
     _document(builder, document, 0)
-    sample = "Wall time Step Value" if _is_chart(document) else text[:2000]
-    return Table(name, "JSON", source.stem, builder.columns(), notes=notes, sample=sample)
+    tables = [Table(name, "JSON", source.stem, builder.columns(), notes=notes, sample=sample)]
+    for records in own:
+        builder = Builder(name)
+        _list(builder, records)
+        tables.append(Table(name, "JSON", source.stem, builder.columns()))
+    return tables
+
+
+def _with_own_steps(value: Any, depth: int) -> list[list[dict[str, Any]]]:
+    """Takes the series out of a document that tell their own steps; as records, one list each.
+
+    Beside columns of numbers: `"fid": [[5, 80.1], ...]`, `"fid": [{"epoch": 5, "value": 80.1},
+    ...]`, and `"fid_epochs": [5, ...]` with `"fid_scores": [80.1, ...]`.
+    """
+    if depth > _DEEPEST or not isinstance(value, dict):
+        return []
+    found = [one for v in value.values() for one in _with_own_steps(v, depth + 1)]
+    columns = {name: column for name, column in value.items() if _is_column(column)}
+    if not columns:
+        return found
+    for name, series in list(value.items()):
+        if not isinstance(series, list) or not series:
+            continue
+        if all(isinstance(p, list) and len(p) == 2 and all(map(_is_cell, p)) for p in series):
+            found.append([{"#step": at, name: cell} for at, cell in series])
+            del value[name]
+        elif all(isinstance(record, dict) for record in series):
+            keys = {"value": name, "score": name}
+            found.append([{keys.get(k, k): v for k, v in record.items()} for record in series])
+            del value[name]
+    for name, steps in columns.items():
+        match = _STEPS_OF.fullmatch(name)
+        named = [n for n in columns if match and n != name and n.startswith(match["what"])]
+        if match and len(named) == 1 and len(columns[named[0]]) == len(steps):
+            pairs = zip(steps, columns[named[0]], strict=True)
+            found.append([{match["kind"].rstrip("s"): at, named[0]: cell} for at, cell in pairs])
+            del value[name], value[named[0]]
+    return found
 
 
 class _Flat:

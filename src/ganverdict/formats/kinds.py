@@ -18,7 +18,9 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str | None], ...] = (
     ("text", ("Dis_loss", "Gen_loss", "Step"), "StudioGAN", None),
     ("text", ("Discriminator_loss", "Generator_loss", "Step"), "StudioGAN", None),
     ("text", ("D_A", "G_A", "epoch", "iters"), "CycleGAN", "lsgan_mean"),
-    ("text", ("G_GAN", "D_real", "D_fake", "epoch", "iters"), "pix2pix", "bce_mean"),
+    ("text", ("G_GAN", "G_L1", "D_real", "D_fake", "epoch", "iters"), "pix2pix", "bce_mean"),
+    ("text", ("G_GAN", "D_real", "D_fake", "epoch", "iters"), "pix2pix (another loss)", None),
+    ("text", ("GAN", "D_real", "D_Fake", "epoch", "iters"), "SPADE", None),
     ("text", ("l_g_gan", "l_d_real", "iter"), "BasicSR", None),
     ("text", ("Loss G", "Loss D", "Epoch"), "CTGAN", "wasserstein"),
     ("text", ("Gen", "Discrim"), "CTGAN", "wasserstein"),
@@ -35,7 +37,14 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str | None], ...] = (
     ("JSON lines", ("itr", "IS_mean", "FID"), "BigGAN-PyTorch", "hinge"),
 )
 # What a step counts, where the numbers do not say it.
-UNITS = {"CycleGAN": "image", "pix2pix": "image", "CTGAN": "epoch"}
+UNITS = {
+    "CycleGAN": "image",
+    "pix2pix": "image",
+    "pix2pix (another loss)": "image",
+    "SPADE": "image",
+    "CTGAN": "epoch",
+}
+HALVES_AS_OUTPUTS = ("pix2pix", "pix2pix (another loss)", "SPADE")
 _SAMPLES = (
     (re.compile(r'"log_history"'), "Hugging Face trainer"),
     (re.compile(r'"snapshot_pkl"'), "StyleGAN"),

@@ -12,7 +12,7 @@ def _set(*texts: str) -> frozenset[str]:
     return frozenset(word for text in texts for word in text.split())
 
 
-_D = _set("d dis disc discr discrim discriminator discriminators critic netd dnet disnet adversary")
+_D = _set("d dis disc discr discri discrim discriminator discriminators critic netd dnet disnet adversary")
 _G = _set("g gen gener generator generators netg gnet gennet")
 _LOSS = _set("loss losses err error cost l")
 # Words that leave a loss what it is, the more of them the less it is the plain one.
@@ -21,17 +21,18 @@ _PLAIN = _set(
     "scalar scalars log gan adv adversarial model net network main current cur item smooth",
     "smoothed metrics stats summary raw all logger data per",
 )
-_HELD_OUT = _set("val valid validation test eval evaluation dev heldout")
+HELD_OUT = _set("val valid validation test eval evaluation dev heldout")
 # Parts of a loss, or other things beside it: never the loss itself.
-_PARTS = _HELD_OUT | _set(
+_PARTS = HELD_OUT | _set(
     "gp r1 r2 path pl plr reg regularization penalty grad gradient norm lr rate time acc accuracy",
     "real fake aux cls class classification clf cycle cyc idt id ident identity l1 l2 pix pixel",
     "perceptual percep vgg feat feature features fm info kl rec recon reconstruction mse mae tv",
     "ssim lpips style content mi q cr dlr dr std var min max weight weights params",
     "lambda scale steps count num ratio updates sec it beta alpha ada p augment aug memory mem",
     "best lowest prev last delta diff target scores score logits logit sign signs prob output",
-    "x gz z pred predictions out",
+    "gz z pred predictions out",
 )
+_OUTPUT = "x"  # D(x), where nothing says that it is a loss; else a domain: `d_X_loss`, `d_Y_loss`
 _TIME = _set(
     "time timestamp runtime elapsed eta wall walltime date datetime lr learning_rate seconds sec",
     "secs duration relative created gpu gpus mem seed cpu",
@@ -155,6 +156,7 @@ _EXACT_SIGNALS = {
 }
 # How a well-known book prints D's losses on real and on generated images.
 _HALVES = {"d1": "d_real", "d2": "d_fake", "c1": "d_real", "c2": "d_fake"}
+_HALVES |= {"dr": "d_real", "df": "d_fake"}
 _GRADIENT = re.compile(r"(?:^|_)(?:grad|gradient|gradients|gnorm)(?:_|$)")
 
 
@@ -170,6 +172,8 @@ def role(name: str) -> Role:
     """What a name means by itself; see `Role`."""
     if name in SIGNALS:
         return Role("signal", name)
+    if name.endswith("/of"):  # of how many steps another column counts
+        return _UNKNOWN
     parts = words(name)
     joined = "_".join(parts)
     if not parts or re.fullmatch(r"unnamed_\d+(_level_\d+)?|index|row|rownames", joined):
@@ -259,9 +263,11 @@ def _loss(parts: tuple[str, ...]) -> Role | None:
         # G's loss on its own images is its adversarial loss.
         rest = ["adv" if p == "fake" else p for p in rest]
     label = [p for p in rest if p not in _PLAIN]
-    if set(rest) & _PARTS or (weak and not _may_be_weak(parts, label)):
+    if set(rest) & _PARTS or (weak and _OUTPUT in rest) or (weak and not _may_be_weak(parts, label)):
         return None
     rank = sum(_COST.get(p, 2) for p in rest if p in _PLAIN)
+    # `G_gen_loss` is a part of what `G_loss` is.
+    rank += 5 * (sum(p in own for p in parts) - 1)
     return Role("signal", f"{side}_loss", "_".join(label), rank, weak)
 
 
@@ -288,15 +294,22 @@ def _half(rest: list[str]) -> Role | None:
 _COST = {"total": 1, "overall": 1, "all": 1, "epoch": 3, "gan": 4, "adv": 4, "adversarial": 4}
 
 
+_JOINED_LABEL = re.compile(r"[dg][abxy]")
+
+
 def _may_be_weak(parts: tuple[str, ...], label: list[str]) -> bool:
     """`D`, `G`, `D_A`, `G_GAN`: no word for loss, but nothing else to be."""
     return len(parts) <= 3 and len(label) <= 1 and all(len(p) <= 2 for p in label)
 
 
 def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """`dloss`, `lossd`, `errg`, `closs`: two words written as one."""
+    """`dloss`, `lossd`, `errg`, `closs`, and `loss_DA`: two words written as one."""
     split: list[str] = []
+    is_loss = not _LOSS.isdisjoint(parts)
     for part in parts:
+        if is_loss and _JOINED_LABEL.fullmatch(part):
+            split += part
+            continue
         for word in ("losses", "loss", "err", "cost"):
             if part != word and part.startswith(word) and part[len(word) :] in _D | _G:
                 split += [word, part[len(word) :]]

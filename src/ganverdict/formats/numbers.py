@@ -38,6 +38,8 @@ _WRAPPED = re.compile(
 _BRACKETS = re.compile(r"\[\s*([^\[\],\s]+)\s*\]")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 DOTTED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+")
+_EMPHASIS = "*_`~"  # of Markdown
+_DEVIATION = re.compile(r"\s*(?:±|\+/-|\+-)\s*[\d.]+(?:[eE][-+]?\d+)?$")
 _LONGEST = 400
 
 
@@ -49,8 +51,8 @@ def is_missing(text: str) -> bool:
 def number(text: str, comma: bool = False) -> float | None:
     """The number that a cell holds, or None where it holds none.
 
-    `comma`: a comma separates decimals and a point thousands. Percent signs, tensors, quotes and
-    groups of digits are taken off.
+    `comma`: a comma separates decimals and a point thousands. Percent signs, tensors, quotes, bold
+    type, deviations (`7.0 ± 0.1`) and groups of digits are taken off.
     """
     text = text.strip().strip("\"'").strip()
     if comma and ("," in text or DOTTED_THOUSANDS.fullmatch(text)):
@@ -63,6 +65,8 @@ def number(text: str, comma: bool = False) -> float | None:
         return float(_NOT_FINITE[lowered])
     if text.endswith("%"):
         return number(text[:-1])
+    if (bare := _DEVIATION.sub("", text).strip(_EMPHASIS)) != text:
+        return number(bare)
     if match := _WRAPPED.fullmatch(text) or _BRACKETS.fullmatch(text):
         return number(match[1])
     if _THOUSANDS.fullmatch(text):

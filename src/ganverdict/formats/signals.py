@@ -33,8 +33,10 @@ def signals_of(gathered: Gathered) -> Pairs:
         elif meaning.kind == "half":
             key = (meaning.label, f"half {meaning.name}")
             found.setdefault(key, []).append((name, meaning))
+    strong_names = {s for (_, s), c in found.items() for _, meaning in c if not meaning.weak}
     for side in ("d_loss", "g_loss"):
-        strong = any(not m.weak for (_, s), c in found.items() if s == side for _, m in c)
+        halves = side == "d_loss" and {"half d_real", "half d_fake"} <= strong_names
+        strong = side in strong_names or halves
         for key in [k for k in found if k[1] == side and strong]:
             found[key] = [c for c in found[key] if not c[1].weak]
             if not found[key]:
@@ -96,6 +98,8 @@ def _paired(gathered: Gathered, tracks: Pairs) -> Pairs:
     known = [
         (label, {s: t for s, t in own.items() if s in SIGNALS}) for label, own in pairs.items()
     ]
+    if any("g_loss" in own and "d_loss" not in own for _, own in known):
+        gathered.notes.append("no loss of D was found: name it with --map d_loss=NAME")
     return {label: own for label, own in known if own}
 
 

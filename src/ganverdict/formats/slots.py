@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
-from ganverdict.formats.names import role, words
+from ganverdict.formats.names import HELD_OUT, role, words
 
 MOST_NUMBERS = 200
 _NUMBER = (
@@ -16,6 +17,7 @@ _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
 _STARTS = re.compile(r"^[\s>#*\[(]*$")
 _PARENTS = ("train", "training", "val", "valid", "validation", "test", "eval")
 _NAMELESS = ("#fraction", "#bar")
+_SEVERAL = re.compile(r"\s*[|/,&]\s*|\s+and\s+")
 _FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
 _IS = re.compile(r"\s(?:is|was|of)$")
 # `FID at epoch 4: 33.2`, `FID after 1000 iterations: 33.2`: the name stands before the step.
@@ -51,11 +53,17 @@ class _Cut:
     bare: Slot | None = None  # a number at the start of the line
     parent: str = ""  # a heading that names what follows: `Discriminator:`
     split: str = ""  # whether what follows is of training or of validation
+    listed: list[str] = field(default_factory=list)  # names still without a value: `D | G: 1 | 2`
     ahead: str = ""  # a name that stood before the step of its value: `FID at epoch 4: `
 
     def take(self, index: int, gap: str, of: int | None) -> bool:
         """The number `found[index]`, named by `gap`; whether the one it is `of` is taken, too."""
         start, end = self.found[index]
+        if not self.listed:
+            self.listed = self._listed(index, gap)
+        if self.listed:
+            self.slots.append(Slot(self.listed.pop(0), True, start, end))
+            return False
         name, explicit = self._name(gap, start)
         meaning = role(name) if name else None
         if meaning is None:
@@ -83,6 +91,18 @@ class _Cut:
         elif self.split and explicit and role(name).kind == "signal":
             name = f"{self.split} {name}"
         return name, explicit
+
+    def _listed(self, index: int, gap: str) -> list[str]:
+        """Names that stand before as many values, both apart by the same: `D | G loss: 1 | 2`."""
+        text = gap[-200:].rstrip()
+        names = _SEVERAL.split(text.rstrip("=: ")) if text.endswith((":", "=")) else []
+        known: list[str] = []
+        while names and role(name := _last_known(names.pop())).kind in ("signal", "half"):
+            known.insert(0, name)
+        between = self.found[index : index + len(known)]
+        gaps = [self.line[a[1] : b[0]] for a, b in pairwise(between)]
+        whole = len(known) > 1 and len(between) == len(known)
+        return known if whole and all(map(_SEVERAL.fullmatch, gaps)) else []
 
     def _of_ahead(self, name: str, explicit: bool) -> tuple[str, bool]:
         """The name for a value whose step stood before it."""
@@ -212,6 +232,10 @@ def _last_known(text: str) -> str:
     parts = text.split()
     names = [" ".join(parts[-length:]) for length in range(1, min(4, len(parts)) + 1)]
     known = [name for name in names if _has_meaning(name)]
+    # `dev disc cost`: what is held out is not the loss itself.
+    whole = role(" ".join(parts[-4:])).kind != "unknown"
+    if not whole and not HELD_OUT.isdisjoint(words(" ".join(parts[-4:]))):
+        known = [name for name in known if role(name).kind not in ("signal", "half")]
     measures = [name for name in known if role(name).kind == "measure"]
     return measures[0] if measures else known[-1] if known else ""
 

@@ -86,6 +86,9 @@ def mended(
             if int(b) + 1 not in single
         ]
     ahead = steps[order]
+    again = int(np.count_nonzero(np.diff(ahead) == 0))
+    if again:
+        notes.append(f"{again:,} of {len(steps):,} rows have the step of the next: the last counts")
     least = np.minimum.accumulate(ahead[::-1])[::-1]
     keep = np.append(ahead[:-1] < least[1:], True)
     return order[keep], notes
