@@ -57,20 +57,38 @@ def infer(medians: Mapping[str, Array]) -> Family | None:
     if len(g_loss) and np.mean(g_loss < 0) > 0.1:
         return Family("hinge", "inferred")
     if "d_real" in medians and "d_fake" in medians:
-        real, fake = medians["d_real"], medians["d_fake"]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = medians["d_loss"] / -(np.log(real) + np.log1p(-fake))
-        told = ratios[np.isfinite(ratios) & (ratios > 0)]
-        ratio = np.median(told) if len(told) else np.nan
-        if 0.9 <= ratio < 2.5:
-            return Family("bce_sum", "inferred")
-        if 0.4 <= ratio < 0.9:
-            return Family("bce_mean", "inferred")
-        return None
+        return _by_answers(medians)
     if "g_loss" not in medians:
         return None
     both = np.isfinite(medians["d_loss"]) & np.isfinite(medians["g_loss"])
     return _by_constant_answers(medians["d_loss"][both], medians["g_loss"][both])
+
+
+def _by_answers(medians: Mapping[str, Array]) -> Family | None:
+    """The family that D's answers [n] in [0, 1] tell, with both losses.
+
+    A mean of losses is at least the loss of the mean answer (Jensen): of cross-entropies D's and,
+    where it is given, G's. G's hinge loss is the mean logit of its images, but for the sign.
+    """
+    d_loss, real, fake = (medians[name] for name in ("d_loss", "d_real", "d_fake"))
+    g_loss = medians.get("g_loss", np.full(len(d_loss), np.nan))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        of_d = _median(d_loss / -(np.log(real) + np.log1p(-fake)))
+        of_g = _median(np.where(fake > 0, g_loss / -np.log(fake), np.nan))
+        logits = [np.log(answer) - np.log1p(-answer) for answer in (real, fake)]
+        hinge = np.maximum(0, 1 - logits[0]) + np.maximum(0, 1 + logits[1])
+        is_hinge = _median(np.abs(g_loss + logits[1])) < 0.2 and _median(d_loss / hinge) > 0.85
+    if of_g < 0.85:  # false for NaN
+        return Family("hinge", "inferred") if is_hinge else None
+    if 0.9 <= of_d < 2.5:
+        return Family("bce_sum", "inferred")
+    return Family("bce_mean", "inferred") if 0.4 <= of_d < 0.9 else None
+
+
+def _median(values: Array) -> float:
+    """Of those that are numbers; NaN where none is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
 def _by_constant_answers(d_loss: Array, g_loss: Array) -> Family | None:

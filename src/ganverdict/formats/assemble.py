@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from ganverdict.families import infer
 from ganverdict.formats.clocks import clock_of
 from ganverdict.formats.columns import halves_of_pix2pix, main_column, named, renamed
 from ganverdict.formats.errors import ReadError
@@ -10,8 +11,10 @@ from ganverdict.formats.measures import measures_of, metric_of
 from ganverdict.formats.runs import Found, runs_of
 from ganverdict.formats.signals import signals_of
 from ganverdict.formats.table import Table
-from ganverdict.formats.tracks import Gathered, shown_name
+from ganverdict.formats.tracks import Gathered, Track, shown_name
 from ganverdict.log import Log
+
+_TELLING = 8  # rows
 
 
 def assemble(
@@ -37,7 +40,19 @@ def assemble(
     if not any(signals.values()) and not measures:
         raise ReadError(_nothing(name, tables))
     chosen = metric_of(gathered, measures, metric, name)
+    if loss is not None and any(_contradicts(own, loss) for own in signals.values()):
+        loss = None
     return runs_of(Found(name, kind, loss, gathered, signals, measures, chosen))
+
+
+def _contradicts(signals: Mapping[str, Track], loss: str) -> bool:
+    """Whether D's answers tell of another loss than a log of this kind is known for."""
+    if not {"d_loss", "d_real", "d_fake"} <= signals.keys() or len(signals["d_loss"]) < _TELLING:
+        return False
+    length = len(signals["d_loss"])
+    values = {n: t.values for n, t in signals.items() if len(t) == length}
+    family = infer(values)
+    return family is None or family.name.partition("_")[0] != loss.partition("_")[0]
 
 
 def _nothing(name: str, tables: Sequence[Table]) -> str:

@@ -43,11 +43,13 @@ def series(seed: int = 0) -> Series:
     def positive(level: float) -> Floats:
         return np.round(level * np.exp(0.3 * rng.standard_normal(count)), 4)
 
+    d_loss, g_loss = positive(1.1), positive(0.9)
     return Series(
-        positive(1.1),
-        positive(0.9),
+        d_loss,
+        g_loss,
         np.round(rng.uniform(0.4, 0.9, count), 4),
-        np.round(rng.uniform(0.1, 0.5, count), 4),
+        # A mean of -log D(G(z)) is at least that of the mean answer.
+        np.round(np.exp(-g_loss / rng.uniform(1, 1.2, count)), 4),
         np.round(rng.normal(1, 2, count), 4),
         np.round(rng.normal(-1, 2, count), 4),
         np.round(200 * np.exp(-0.2 * np.arange(EPOCHS)) + rng.uniform(0, 5, EPOCHS), 3),
