@@ -139,9 +139,17 @@ def _evaluations(log: Log, metric: str | None) -> Columns | None:
     evaluations = dict(log.evaluations)
     if metric is not None and metric.startswith("fd") and "fd_sigma" in evaluations:
         evaluations.setdefault(f"{metric}_sigma", evaluations["fd_sigma"])
+    elif metric is not None and (deviation := _deviation_of(metric, evaluations)) is not None:
+        evaluations.setdefault(f"{metric}_sigma", evaluations[deviation])
     if log.unit == "epoch":
         evaluations.setdefault("epoch", evaluations["step"])
     return evaluations
+
+
+def _deviation_of(metric: str, evaluations: Columns) -> str | None:
+    """The column with the deviation of a metric: `kid_std` of `kid` or of `kid_mean`."""
+    stem = metric.lower().removesuffix("_mean")
+    return next((n for n in evaluations if n.lower() in (f"{stem}_std", f"{stem}_sigma")), None)
 
 
 def _first_of_repeats(evaluations: Columns) -> NDArray[np.intp]:

@@ -79,7 +79,10 @@ def _by_answers(medians: Mapping[str, Array]) -> Family | None:
         hinge = np.maximum(0, 1 - logits[0]) + np.maximum(0, 1 + logits[1])
         is_hinge = _median(np.abs(g_loss + logits[1])) < 0.2 and _median(d_loss / hinge) > 0.85
     if of_g < 0.85:  # false for NaN
-        return Family("hinge", "inferred") if is_hinge else None
+        if is_hinge:
+            return Family("hinge", "inferred")
+        if not any(0.95 < of_d / share < 1.15 for share in (0.5, 1.0)):
+            return None
     if 0.9 <= of_d < 2.5:
         return Family("bce_sum", "inferred")
     return Family("bce_mean", "inferred") if 0.4 <= of_d < 0.9 else None

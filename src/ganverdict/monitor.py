@@ -179,7 +179,8 @@ class Monitor:
         if quality.excursions:
             decline, back = quality.excursions[-1]
             reason = f"{decline.words}, from {self._place(decline.first.step)} on, and came back "
-            reason += f"to a new best at {self._place(back.step)}"
+            to = "to a new best" if quality.is_new_best(back) else "to about its best, certain"
+            reason += f"{to} at {self._place(back.step)}"
             return self._answer("excursion", reason)
         overcome = [f for f in alarms.failures.overcome if f.signal in LOSSES]
         if overcome:
@@ -424,7 +425,11 @@ class Monitor:
     def _unknown(self) -> list[str]:
         """What could not be told, and what would tell it."""
         alarms, unknown = self._alarms, []
-        if self._quality.best is None:
+        quality, count = self._quality, len(self._quality.evaluations)
+        if quality.not_numbers:
+            told = f"{quality.metric} in {quality.not_numbers} of {count} evaluations: not a number"
+            unknown.append(told)
+        elif quality.best is None:
             unknown.append("which checkpoint was best: no metric of samples was given")
         if not alarms.rows:
             unknown.append("whether it was announced: no losses were given")

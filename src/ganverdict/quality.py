@@ -7,6 +7,7 @@ been nothing better, against how long it took to get there.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -28,7 +29,16 @@ _SOME_COVERAGE = 0.1  # of less, a share says nothing
 _EVALUATIONS_TO_SEE_WAVES = 30  # what neighbours share, their differences do not show
 _ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
-_NOISE_LEVELS = {"fd": 100.0, "fid": 100.0, "kid": 0.1}  # of samples that are little but noise
+# What samples have that are little but noise, of the measures whose scale is known: those of
+# Inception's features (and the pipeline's fd). A KID over 1 has been multiplied by something.
+_NOISE_LEVELS = (
+    (re.compile(r"(?:.*[_/])?(?:fd|[a-z]*fid\d*k?)(?:[_/](?:full|score|mean|value|ema))*"), 100.0),
+    (re.compile(r"(?:.*[_/])?kid\d*k?(?:[_/](?:full|score|mean|value|ema))*"), 0.1),
+    (re.compile(r"1/(?:.*[_/])?(?:is\d*k?|inception)(?:[_/](?:score|mean|value|ema))*"), 0.8),
+)
+_NEVER_ZERO = re.compile(r"(?:^|[_/])(?:fd|f[a-z]d)\d*k?(?:[_/]|$)")  # 0 stands for "not measured"
+_ABOUT_NOTHING = re.compile(r"(?:^|[_/])(?:kid|c?mmd)\d*k?(?:[_/]|$)")
+_RECORDS = 6  # new bests among the last eight evaluations: it still learns
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,9 @@ class Quality:
 
     Attributes:
         evaluations: all of them.
-        decline: set while samples have certainly become worse and no new best has come.
-        excursions: declines that ended in a new best.
+        decline: set while samples have certainly become worse and have not come back.
+        excursions: declines that ended in a new best, or in samples that were as good for long.
+        not_numbers: evaluations of the metric that were NaN or infinite.
         broken: steps and values of the metric that it cannot have.
         noise_given: whether the metric's deviation comes with it.
     """
@@ -90,6 +101,7 @@ class Quality:
         self.excursions: list[tuple[Decline, Evaluation]] = []
         self.broken: list[tuple[float, float]] = []
         self.noise_given = False
+        self.not_numbers = 0
         self.metric = metric
         self._params = params
         self._known: list[Evaluation] = []  # those with a value
@@ -97,6 +109,7 @@ class Quality:
         self._material = -1  # the latest that was better by `plateau_change`
         self._material_value = math.inf
         self._lowest = math.inf
+        self._noise_level = next((v for k, v in _NOISE_LEVELS if k.fullmatch(metric.lower())), None)
         self._runs: dict[tuple[str, str], list[Evaluation]] = {}
         self._good_since_decline = 0
 
@@ -104,6 +117,7 @@ class Quality:
         self, step: float, epoch: float | None, measures: Mapping[str, float], held: bool
     ) -> None:
         """Take the next evaluation; `held`: whether a state holds in which D teaches nothing."""
+        self.not_numbers += not math.isfinite(measures.get(self.metric, 0.0))
         finite = {name: float(v) for name, v in measures.items() if math.isfinite(v)}
         value = self._believed(step, finite.pop(self.metric, None))
         sigma = finite.pop(f"{self.metric}_sigma", None)
@@ -126,6 +140,22 @@ class Quality:
             self._out_of_patience(held)
         if self.decline is not None and self.decline.confirmed is not evaluation:
             self._good_since_decline = 0 if bad else self._good_since_decline + 1
+            if self._healed():
+                self.excursions.append((self.decline, evaluation))
+                self.decline, self._good_since_decline = None, 0
+
+    def _healed(self) -> bool:
+        """Whether the latest evaluations are as good as the best, but for luck, for long."""
+        count = self._params.patience
+        if self._good_since_decline < count or self.best is None:
+            return False
+        recent, base = float(np.median([e.value for e in self._known[-count:]])), self._base()
+        return recent <= base + max(self._luck(held=True), self._params.plateau_change) * abs(base)
+
+    def is_new_best(self, evaluation: Evaluation) -> bool:
+        """Whether an evaluation of the metric was better than all before it."""
+        before = (e.bound for e in self._known if e.step < evaluation.step)
+        return evaluation.bound < min(before, default=math.inf)
 
     # What is kept.
 
@@ -164,7 +194,8 @@ class Quality:
     @property
     def never_learned(self) -> str:
         """In words that the metric never left its start or the level of noise; else empty."""
-        if len(self._known) < self._params.patience or not self._is_noise():
+        few = len(self._known) < self._params.patience
+        if few or not self._is_noise() or self._still_learns():
             return ""
         words = (
             f"{self.metric} was {self._lowest:.4g} at its best in {len(self._known)} evaluations"
@@ -193,7 +224,7 @@ class Quality:
 
     def _believed(self, step: float, value: float | None) -> float | None:
         """The value, unless the metric cannot have it."""
-        if value is None:
+        if value is None or (value == 0 and _NEVER_ZERO.search(self.metric.lower())):
             return None
         negative = value < 0 and "kid" not in self.metric.lower()
         others = [e.value for e in self._known[-5:] if e.value is not None and e.value > 0]
@@ -221,11 +252,28 @@ class Quality:
 
     def _is_noise(self) -> bool:
         """Whether the best samples are little but noise: there is nothing to decline from."""
-        level = next((v for k, v in _NOISE_LEVELS.items() if k in self.metric.lower()), None)
+        level = self._noise_level
         if level is None or not self._known:
             return False
         start = self._known[0].value or 0.0
-        return self._lowest >= level and (self._lowest >= 0.8 * start or self._lowest >= 2 * level)
+        if self._lowest < level or (level == _NOISE_LEVELS[1][1] and start > 1):
+            return False
+        fell = self._lowest / start if start > 0 else 1.0
+        return fell >= 0.8 or (fell >= 0.6 and self._lowest >= 2 * level)
+
+    def _still_learns(self) -> bool:
+        """Whether most of the latest evaluations were new bests, or they are clearly lower."""
+        values = [e.value or 0.0 for e in self._known]
+        latest, before = values[-4:], values[-8:-4]
+        lower = float(np.median(latest)) < (1 - max(0.05, 2 * self.wobble)) * float(
+            np.median(before or latest)
+        )
+        best = math.inf if len(values) <= 8 else min(values[:-8])
+        records = 0
+        for value in values[-8:]:
+            records += value < best
+            best = min(best, value)
+        return lower or records >= _RECORDS
 
     def _confirm(self, rule: _Rule, run: list[Evaluation]) -> None:
         if self.decline is not None or len(run) < rule.wanted or self._is_noise():
@@ -245,9 +293,8 @@ class Quality:
             return
         lately = 5 if held else max(5, since // 2)
         recent = float(np.median([e.value for e in self._known[-lately:]]))
-        # Where a state explains it, little evidence is enough.
-        excess = params.wobbles * self.wobble if held else self._luck()
-        least = max(excess, params.plateau_change)
+        # Where a state explains it, less evidence is enough, but what may be luck is none.
+        least = max(self._luck(held), params.plateau_change)
         base = self._base()
         if recent <= base + least * abs(base):
             return
@@ -265,20 +312,29 @@ class Quality:
         # A steep fall at the start may hide how much the rest wobbles.
         return max(relative_wobble(values), relative_wobble(values[-15:]))
 
+    def _scatter(self) -> float:
+        """Deviation of an estimate that is about nothing at its best, as of a KID: not relative."""
+        if not _ABOUT_NOTHING.search(self.metric.lower()) or len(self._known) < 5:
+            return 0.0
+        values = np.array([e.value or 0.0 for e in self._known[-15:]])
+        return float(1.4826 * np.median(np.abs(np.diff(values, 2))) / math.sqrt(6))
+
     def _lately(self) -> list[float]:
         """The latest values, as many as the wobble is told from."""
         return [e.value for e in self._known[-_ENOUGH:] if e.value is not None]
 
-    def _luck(self) -> float:
+    def _luck(self, held: bool = False) -> float:
         """What the latest may lie above the lowest, relatively, where nothing has changed.
 
         The lowest of n values without a trend is about sqrt(2 ln n) deviations under their level.
+        Where a state holds (`held`) nothing is asked beyond that, and no waves are looked for.
         """
         values = self._lately()
         count, wobble = max(len(self._known), 2), self.wobble
-        if count >= _EVALUATIONS_TO_SEE_WAVES:
+        if count >= _EVALUATIONS_TO_SEE_WAVES and not held:
             wobble = max(wobble, relative_wobble(values, 5))
-        lies = (self._params.wobbles + math.sqrt(2 * math.log(count))) * wobble
+        beyond = 0.5 if held else self._params.wobbles
+        lies = (beyond + math.sqrt(2 * math.log(count))) * wobble
         return math.expm1(min(lies, 700.0))  # what is beyond it has no number
 
     def _base(self) -> float:
@@ -294,7 +350,7 @@ class Quality:
         value = evaluation.value
         if value is not None and self._known:
             base, best = self._base(), self._best
-            measured = base + params.sigmas * evaluation.sigma
+            measured = base + params.sigmas * max(evaluation.sigma, self._scatter())
             wobbled = base * (1 + (0 if held else self._luck()))
             times = value / base if base > 0 else math.inf
             words = f"{self.metric} rose to {times:.3g} times its best"

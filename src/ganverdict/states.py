@@ -16,7 +16,7 @@ from ganverdict.windows import Window
 WORDS = {
     "at_chance": "D's loss stood above {chance:.3g}, what answering the same to everything costs",
     "saturated": "D was sure of everything (D(x) over {real:g}, D(G(z)) under {fake:g})",
-    "fooled": "D took everything for real (D(x) and D(G(z)) over {real:g})",
+    "fooled": "D took everything for real ({evidence})",
     "vanished": "D's loss was at nothing, so that G learns from it no more",
     "dead": "nothing moved: {signal} was the same to the last digit",
     "exploding": "{signal} grew to {times:.3g} times what it was",
@@ -44,12 +44,15 @@ class Evidence:
         self.since = math.nan
         self.windows = 0  # since then
 
-    def add(self, bad: bool, start: float) -> bool:
-        """Take a window that begins at step `start`; return whether the evidence now suffices."""
+    def add(self, bad: bool, start: float, weight: int = 1) -> bool:
+        """Take a window that begins at step `start`; return whether the evidence now suffices.
+
+        A bad one counts for `weight` of them.
+        """
         if self._value < 1:
             self.since, self.windows = start, 0
         self.windows += 1
-        grown = max(self._value, 1) * (self._gain if bad else 0.5)
+        grown = max(self._value, 1) * (self._gain**weight if bad else 0.5)
         self._value = min(grown, self._limit)
         held, self.holds = self.holds, self._value >= (1 if self.holds else self._limit)
         return self.holds and not held
@@ -129,6 +132,9 @@ class States:
         }
         self._before: Window | None = None
         self._count = 0
+        self._weight = 1  # windows that an explosion of this size counts for
+        self._begun = False  # whether D's loss has been other than 0
+        self._first: dict[str, float] = {}  # each loss's level in the first windows
 
     def add(self, window: Window, family: Family | None) -> list[State]:
         """Take the next window; return the states that it makes certain."""
@@ -139,7 +145,7 @@ class States:
             if name not in found:
                 continue
             words = found[name]
-            evidence.add(words is not None, window.start)
+            evidence.add(words is not None, window.start, self._weight if name == _HUGE else 1)
             raised += self._settle(name, evidence, window.end, words or "")
             if evidence.holds:
                 self.holding[name].windows = evidence.windows
@@ -195,10 +201,21 @@ class States:
             sure = real > params.saturated_real and fake < params.saturated_fake
             fooled = min(real, fake) > params.saturated_real
             found["saturated"] = WORDS["saturated"].format(**limits) if sure else None
-            found["fooled"] = WORDS["fooled"].format(**limits) if fooled else None
+            words = WORDS["fooled"].format(evidence=f"D(x) and D(G(z)) over {limits['real']:g}")
+            found["fooled"] = words if fooled else None
+        g = window.median("g_loss")
+        self._begun |= d != 0 and not math.isnan(d)
         if not math.isnan(d) and (family is None or family.name not in _NEVER_VANISHED):
-            level = params.vanished_share * (chance or math.log(2))
-            found["vanished"] = WORDS["vanished"] if 0 <= d < level else None
+            # Where the family is not known, the lowest level that any has.
+            level = params.vanished_share * (chance or _LOWEST_CHANCE)
+            won = 0 <= d < level and (chance is not None or not g < _LOSES * d)
+            untrained = not self._begun and not g > 1  # exactly 0 since the first: not begun
+            found["vanished"] = WORDS["vanished"] if won and not untrained else None
+            if family is None or family.name in _PAID_BY_G:
+                lost = d > (2 * chance if chance else _LOST) and 1e-6 <= g < _NOTHING
+                if lost or "fooled" not in found:
+                    words = WORDS["fooled"].format(evidence="its loss high, G's next to nothing")
+                    found["fooled"] = words if lost else None
         found["dead"] = self._dead(window, chance)
         found["exploding"] = self._exploding(window, family)
         sign = window.median("d_sign_real")
@@ -213,31 +230,48 @@ class States:
         d, g = window.median("d_loss"), window.median("g_loss")
         if abs(g) < 1e-6 and d > 2 * (chance or math.log(2)):
             return "G's loss was 0 and D's high: D calls everything real"
-        for name in LOSSES:
+        if self._before is None:
+            return None
+        still = [
+            name
+            for name in LOSSES
+            if window.constant[SIGNALS.index(name)]
+            and window.median(name) == self._before.median(name)
+        ]
+        for name in still:
             value = window.median(name)
-            if self._before is None or not window.constant[SIGNALS.index(name)]:
-                continue
-            still = value == self._before.median(name)
-            # D's loss at exactly 0 is `vanished`; few digits may be how the log was printed.
-            if still and (_digits(value) >= 4 or (value == 0 and name == "g_loss")):
+            # D's loss at exactly 0 is `vanished`; few digits of one may be how the log was printed.
+            other = len(still) == len(LOSSES) and d != 0 and _digits(value) > 1
+            if other or _digits(value) >= _MANY_DIGITS or (value == 0 and name == "g_loss"):
                 return WORDS["dead"].format(signal=TABLE[name].words)
         return None
 
     def _exploding(self, window: Window, family: Family | None) -> str | None:
         worst: tuple[float, str] | None = None
+        self._weight = 1
+        critic = family is not None and family.name == "wasserstein"
         for name, middle in self._middles.items():
             value = window.median(name)
             if math.isnan(value):
                 continue
             times = middle.ratio(value)
             factor = self._params.exploding_factor
-            if family is not None and family.name == "wasserstein" and name == "d_loss":
-                # The distance that a critic tells shrinks in a training that works.
+            few = self._count <= min(self._burn_in, _FEW_WINDOWS)
+            if critic and name in LOSSES:
+                # G's has a free offset. The distance that a critic tells shrinks in a training that
+                # works, unless it begins at nothing.
                 factor = _WASSERSTEIN_FACTOR
-            if self._count > self._burn_in and times > factor:
+                few = self._count <= self._burn_in or name == "g_loss" or abs(value) < _FAR
+            elif name in LOSSES:
+                # What rises from nothing to where it began has not exploded.
+                first = self._first.setdefault(name, abs(value))
+                few |= abs(value) < max(_LARGE, 2 * first)
+            if not few and times > factor:
                 worst = max(worst or (0.0, ""), (times, name))
         if worst is None:
             return None
+        self._weight = 1 + int(math.log10(worst[0] / self._params.exploding_factor) / 2)
+        self._weight = max(self._weight, 1)
         return WORDS["exploding"].format(signal=TABLE[worst[1]].words, times=worst[0])
 
 
@@ -250,6 +284,16 @@ _BY_HEART = 0.5
 # A critic's loss has no level; a relativistic D may be sure of every pair while G learns.
 _NEVER_VANISHED = ("wasserstein", "relativistic")
 _WASSERSTEIN_FACTOR = 3.0
+_PAID_BY_G = ("bce_mean", "bce_sum", "lsgan_mean", "lsgan_sum")  # G's loss is 0 where it fools D
+_LOWEST_CHANCE = 0.25
+_LOSES = 10  # times D's loss: what G's is at least where D has won
+_LOST = 4 * math.log(2)
+_NOTHING = 0.05
+_HUGE = "exploding"
+_FEW_WINDOWS = 12  # of a past to compare with
+_LARGE = 10.0  # a loss of less has not exploded
+_FAR = 50.0  # no distance between images that a critic tells, but for the first steps
+_MANY_DIGITS = 5
 
 
 def _answers(window: Window, family: Family | None) -> tuple[float, float]:

@@ -23,7 +23,7 @@ STATUSES: dict[Status, str] = {
     "stall": "D teaches nothing any more, and samples do not improve",
     "never_learned": "the metric never left its start or the level of noise",
     "metric_broken": "the metric has values that it cannot have",
-    "excursion": "samples declined and came back to a new best",
+    "excursion": "samples declined and came back, to a new best or about as good for long",
     "plateau": "nothing went wrong, and nothing has improved for long",
     "transient": "a signal warned, and nothing came of it",
     "stable": "nothing went wrong until the end of what was seen",
@@ -91,7 +91,7 @@ class Verdict:
         signal: what announced it, else what showed it; `alarm_step`: when it was announced.
         lead: evaluations from the alarm to the confirmation.
         states: the states that the run was in.
-        excursions: steps between which samples had declined, until a new best came.
+        excursions: steps between which samples had declined, until they came back.
         recovered: whether the latest evaluations after a decline were not bad.
         length_step, length_epoch: how long to train with another seed.
         loss, loss_source: the family of the loss, and whether given, known or inferred.

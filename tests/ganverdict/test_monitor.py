@@ -553,13 +553,15 @@ def test_the_reason_names_signal_size_step_and_what_confirmed_it() -> None:
     assert "at epoch 15" in verdict.reason
 
 
-def test_a_run_that_gets_well_again_without_a_new_best_has_recovered() -> None:
+def test_a_run_that_gets_well_again_without_a_new_best_has_declined_no_more() -> None:
     steps, epochs = jumps_and_fds(12, 14)
     assert not judged(steps, epochs).recovered
     epochs["fd"][16:] = 20.1
+    early = judged(cut(steps, 21 * EPOCH), cut(epochs, 21 * EPOCH))
+    assert (early.status, early.recovered) == ("onset", True)
     verdict = judged(steps, epochs)
-    assert (verdict.status, verdict.recovered) == ("onset", True)
-    assert verdict.best_epoch == 1
+    assert (verdict.status, verdict.went_wrong, verdict.best_epoch) == ("plateau", False, 1)
+    assert len(verdict.excursions) == 1
 
 
 # Stalls.

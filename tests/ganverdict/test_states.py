@@ -268,10 +268,48 @@ def test_a_critic_that_runs_away_explodes_and_one_that_converges_does_not() -> N
     assert not settling.all
 
 
-def test_growth_within_the_burn_in_is_no_explosion() -> None:
+def test_growth_within_the_first_windows_is_no_explosion() -> None:
     states = States(PARAMS, BURN_IN)
-    for index in range(BURN_IN):
+    for index in range(12):
         assert not states.add(window(index, {"g_loss": 10.0 ** (index / 5)}), None)
+
+
+def test_the_larger_an_explosion_the_fewer_windows_it_takes() -> None:
+    for size, needed in ((1e3, 7), (1e6, 3), (1e16, 1)):
+        states = States(PARAMS, BURN_IN)
+        assert run(states, None, 30, {"d_loss": 1.3}) is None
+        assert run(states, None, 20, {"d_loss": 1.3 * size}, start=30) == needed
+
+
+def test_a_loss_that_comes_back_from_nothing_has_not_exploded() -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(100):
+        level = 1.386 if index < 5 or index > 50 else 0.002
+        states.add(window(index, {"d_loss": level}), None)
+    assert "exploding" not in {state.name for state in states.all}
+
+
+def test_a_d_that_was_never_trained_has_not_won() -> None:
+    """Before the GAN's loss is switched on D's is exactly 0."""
+    states = States(PARAMS, BURN_IN)
+    assert run(states, None, 100, {"d_loss": 0.0, "g_loss": 0.3}) is None
+    run(states, None, 100, {"d_loss": 0.6, "g_loss": 0.9}, start=100)
+    assert run(states, None, 100, {"d_loss": 0.0, "g_loss": 9.0}, start=200) is not None
+    won = States(PARAMS, BURN_IN)
+    assert run(won, None, 100, {"d_loss": 0.0, "g_loss": 27.6}) is not None
+
+
+def test_a_small_loss_beside_one_as_small_has_not_won() -> None:
+    """Weighted losses: D's 0.0139 and G's 0.0069 are at chance, of a weight of 0.02."""
+    states = States(PARAMS, BURN_IN)
+    assert run(states, None, 100, {"d_loss": 0.0069, "g_loss": 0.0139}) is None
+    assert run(states, None, 100, {"d_loss": 0.0069, "g_loss": 4.0}, start=100) is not None
+
+
+def test_d_has_lost_where_its_loss_is_high_and_g_pays_next_to_nothing() -> None:
+    states = States(PARAMS, BURN_IN)
+    run(states, None, 60, {"d_loss": 7.0, "g_loss": 0.001})
+    assert list(states.holding) == ["fooled"]
 
 
 LEVELS = {name: level for name, level in CHANCE.items() if level}

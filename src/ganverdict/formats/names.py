@@ -12,7 +12,9 @@ def _set(*texts: str) -> frozenset[str]:
     return frozenset(word for text in texts for word in text.split())
 
 
-_D = _set("d dis disc discr discri discrim discriminator discriminators critic netd dnet disnet adversary")
+_D = _set(
+    "d dis disc discr discri discrim discriminator discriminators critic netd dnet disnet adversary"
+)
 _G = _set("g gen gener generator generators netg gnet gennet")
 _LOSS = _set("loss losses err error cost l")
 # Words that leave a loss what it is, the more of them the less it is the plain one.
@@ -263,7 +265,11 @@ def _loss(parts: tuple[str, ...]) -> Role | None:
         # G's loss on its own images is its adversarial loss.
         rest = ["adv" if p == "fake" else p for p in rest]
     label = [p for p in rest if p not in _PLAIN]
-    if set(rest) & _PARTS or (weak and _OUTPUT in rest) or (weak and not _may_be_weak(parts, label)):
+    if (
+        set(rest) & _PARTS
+        or (weak and _OUTPUT in rest)
+        or (weak and not _may_be_weak(parts, label))
+    ):
         return None
     rank = sum(_COST.get(p, 2) for p in rest if p in _PLAIN)
     # `G_gen_loss` is a part of what `G_loss` is.
