@@ -165,14 +165,16 @@ class Alarms:
             self.ahead = alarm if abs(when - self._rose) <= self._per_epoch else None
 
     def _tell_family(self, window: Window) -> None:
-        if self.family is not None or len(self._medians) > 1000:
+        told = self.family is not None and self.family.source != "inferred"
+        if told or len(self._medians) > 1000:
             return
         self._medians.append(window.medians)
         count = len(self._medians)
         if count & (count - 1) == 0:  # at every power of two
             columns = np.array(self._medians).T
             known = {n: c for n, c in zip(SIGNALS, columns, strict=True) if np.isfinite(c).any()}
-            self.family = infer(known)
+            # More windows may prove another one: a critic's loss begins above zero.
+            self.family = infer(known) or self.family
 
     def _words(self, name: str, peak: float) -> str:
         signal = TABLE[name]

@@ -155,12 +155,11 @@ def _deviation_of(metric: str, evaluations: Columns) -> str | None:
 def _first_of_repeats(evaluations: Columns) -> NDArray[np.intp]:
     """The rows [k] of evaluations that are not the row before once more.
 
-    Data frames are filled so that every row holds the latest evaluation. Of few rows, or where not
-    nearly all repeat, each counts: a G that stands still measures the same again and again.
+    Data frames are filled so that every row holds the latest evaluation, so often each. Of few
+    rows that repeat otherwise, or where not nearly all do, each counts: a G that stands still
+    measures the same again and again.
     """
     count = len(evaluations["step"])
-    if count <= _MANY:
-        return np.arange(count)
     new = np.zeros(count - 1, dtype=np.bool_)
     for name, values in evaluations.items():
         if name not in ("step", "epoch"):
@@ -168,6 +167,12 @@ def _first_of_repeats(evaluations: Columns) -> NDArray[np.intp]:
             same = (plain[1:] == plain[:-1]) | (np.isnan(plain[1:]) & np.isnan(plain[:-1]))
             new |= ~same
     first = np.flatnonzero(np.append(True, new))
+    lengths = np.diff(np.append(first, count))
+    filled = len(first) > 1 and lengths[0] > 1 and bool(np.all(lengths[:-1] == lengths[0]))
+    if filled and lengths[-1] <= lengths[0]:
+        return first
+    if count <= _MANY:
+        return np.arange(count)
     return first if 10 * len(first) < count else np.arange(count)
 
 

@@ -10,6 +10,7 @@ from ganverdict.signals import LOSSES, SIGNALS, TABLE
 Array = NDArray[np.float64]
 
 _ROWS_TO_OVERCOME = 5  # finite ones, and at least as many as were not
+_OFTEN = 3  # runs of values that are not finite, each followed by one that is
 _ROWS_TO_BELIEVE = 20  # a norm that is not finite for longer, beside losses that are, is no norm
 
 
@@ -21,6 +22,9 @@ class Failure:
     step: float
     rows: int = 1
     finite_rows: int = 0  # since
+    running: int = 1  # the latest of them
+    before: tuple[int, ...] = ()  # how many were running each time before, of this signal
+    leading: bool = False  # whether there had been no finite value yet
 
     @property
     def words(self) -> str:
@@ -28,8 +32,17 @@ class Failure:
 
     @property
     def believed(self) -> bool:
-        """Whether it is training that failed: mixed precision skips steps with infinite norms."""
+        """Whether it is training that failed: mixed precision skips steps with infinite norms, and
+        a loss that was overcome again and again (of a network that takes only every fifth step, or
+        under a scaler) may be so once more."""
+        if self.is_usual and self.running <= 2 * max(self.before):
+            return False
         return self.signal in LOSSES or self.rows <= _ROWS_TO_BELIEVE
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether the signal has often been so before, and finite again."""
+        return len(self.before) >= _OFTEN
 
 
 @dataclass
@@ -38,6 +51,8 @@ class Failures:
 
     overcome: list[Failure] = field(default_factory=list)
     _open: dict[str, Failure] = field(default_factory=dict)
+    _before: dict[str, list[int]] = field(default_factory=dict)  # lengths of runs by signal
+    _begun: set[str] = field(default_factory=set)  # signals that have been finite
 
     @property
     def lasting(self) -> Failure | None:
@@ -53,17 +68,33 @@ class Failures:
         for index in sorted(concerned):
             for row in np.flatnonzero(~missing[:, index]).tolist():
                 self._add(SIGNALS[index], float(steps[row]), bool(broken[row, index]))
+        finite = (np.isfinite(rows) & ~missing).any(axis=0)
+        self._begun |= {SIGNALS[index] for index in np.flatnonzero(finite).tolist()}
 
     def _add(self, name: str, step: float, broken: bool) -> None:
         failure = self._open.get(name)
-        if broken:
-            if failure is None:
-                self._open[name] = Failure(name, step)
-            else:
-                failure.rows += 1
-                failure.finite_rows = 0
+        before = self._before.setdefault(name, [])
+        if broken and failure is None:
+            self._open[name] = Failure(
+                name, step, before=tuple(before), leading=name not in self._begun
+            )
+        elif broken and failure is not None:
+            if failure.finite_rows:
+                before.append(failure.running)
+                failure.before, failure.running = tuple(before), 0
+            failure.rows += 1
+            failure.running += 1
+            failure.finite_rows = 0
         elif failure is not None:
             failure.finite_rows += 1
-            wanted = max(_ROWS_TO_OVERCOME, failure.rows) if name in LOSSES else 1
-            if failure.finite_rows >= wanted:
+            if failure.finite_rows >= self._wanted(failure):
+                before.append(failure.running)
                 self.overcome.append(self._open.pop(name))
+        if not broken:
+            self._begun.add(name)
+
+    def _wanted(self, failure: Failure) -> int:
+        """How many finite rows running say that training has overcome it."""
+        if failure.signal not in LOSSES or failure.is_usual:
+            return 1
+        return _ROWS_TO_OVERCOME if failure.leading else max(_ROWS_TO_OVERCOME, failure.rows)

@@ -44,8 +44,8 @@ def infer(medians: Mapping[str, Array]) -> Family | None:
     """Tell the family from windows' medians [n] by signal; None where the numbers leave it open.
 
     Only what the numbers prove: a loss of D below zero is an estimate of a distance; a loss of G
-    below zero beside one of D that is not is a score, so the hinge; D's answers give D's
-    cross-entropy, by Jensen's inequality at least -log D(x) - log(1 - D(G(z))). Losses that are
+    below zero beside one of D that is not is a score, so the hinge (or minimax); D's answers give
+    D's cross-entropy, by Jensen's inequality at least -log D(x) - log(1 - D(G(z))). Losses that are
     all positive, without answers, may be any of several, unless D's is what a constant answer
     costs, as told by G's: there each family has a curve of its own.
     """
@@ -55,13 +55,36 @@ def infer(medians: Mapping[str, Array]) -> Family | None:
     if np.mean(d_loss < 0) > 0.1:
         return Family("wasserstein", "inferred")
     if len(g_loss) and np.mean(g_loss < 0) > 0.1:
-        return Family("hinge", "inferred")
+        return _by_scores(medians)
     if "d_real" in medians and "d_fake" in medians:
         return _by_answers(medians)
     if "g_loss" not in medians:
         return None
     both = np.isfinite(medians["d_loss"]) & np.isfinite(medians["g_loss"])
     return _by_constant_answers(medians["d_loss"][both], medians["g_loss"][both])
+
+
+def _by_scores(medians: Mapping[str, Array]) -> Family | None:
+    """The family where G's loss is below zero: the hinge, or the minimax of the first GAN.
+
+    D pays at least what a constant answer costs that is G's (Jensen): of hinges 1 - g, of which
+    half counts where they are a mean. G's minimax loss is log(1 - D(G(z))).
+    """
+    both = np.isfinite(medians["d_loss"]) & np.isfinite(medians["g_loss"])
+    d_loss, g_loss = medians["d_loss"][both], medians["g_loss"][both]
+    if len(d_loss) < 3:
+        return None
+    if np.mean(g_loss < 0) > _MOST:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            answers = -np.expm1(g_loss)
+            times = d_loss / -(np.log(answers) + np.log1p(-answers))
+            unsure = (answers > _UNSURE[0]) & (answers < _UNSURE[1])
+        for name, share in (("bce_mean", 0.5), ("bce_sum", 1.0)):
+            near = unsure & (times > share * _BY_THE_CURVE[0]) & (times < share * _BY_THE_CURVE[1])
+            if np.mean(near) >= _MOST:
+                return Family(name, "inferred")
+    possible = np.median(d_loss - np.maximum(0, 1 - g_loss) / 2) > -0.05 and np.median(d_loss) < 50
+    return Family("hinge", "inferred") if possible else None
 
 
 def _by_answers(medians: Mapping[str, Array]) -> Family | None:

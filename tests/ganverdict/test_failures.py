@@ -45,8 +45,25 @@ def test_what_training_overcomes_is_told_and_not_lasting() -> None:
 
 
 def test_as_many_finite_rows_as_there_were_others_overcome_them() -> None:
-    assert fed(g_loss=[NAN] * 10 + [1.0] * 9).lasting is not None
-    assert fed(g_loss=[NAN] * 10 + [1.0] * 10).lasting is None
+    assert fed(g_loss=[1.0] + [NAN] * 10 + [1.0] * 9).lasting is not None
+    assert fed(g_loss=[1.0] + [NAN] * 10 + [1.0] * 10).lasting is None
+
+
+def test_what_was_not_there_from_the_first_has_not_failed() -> None:
+    """A loss that is switched on later is NaN until then."""
+    assert fed(d_loss=[NAN] * 200 + [1.0] * 4).lasting is not None
+    assert fed(d_loss=[NAN] * 200 + [1.0] * 5).lasting is None
+
+
+def test_what_is_not_finite_again_and_again_is_usual() -> None:
+    """A G that takes every fifth step, a scaler that skips some: but not for good."""
+    every_fifth = ([NAN] * 4 + [1.0]) * 30
+    assert fed(g_loss=every_fifth).lasting is None
+    assert fed(g_loss=[*every_fifth, *[NAN] * 8]).lasting is None
+    assert fed(g_loss=[*every_fifth, *[NAN] * 9]).lasting is not None
+    skipped = [1.0] * 20 + ([INF] + [1.0] * 30) * 3
+    assert fed(d_loss=[*skipped, INF]).lasting is None
+    assert fed(d_loss=[*skipped, INF, INF, INF]).lasting is not None
 
 
 def test_losses_that_are_finite_now_and_then_have_not_been_overcome() -> None:

@@ -67,6 +67,18 @@ def test_positive_losses_without_answers_may_be_any_of_several() -> None:
     assert name({"d_loss": 0.5 + rng.random(50), "g_loss": 1 + rng.random(50)}) is None
 
 
+def test_a_critic_whose_distance_is_logged_above_zero_is_no_hinge() -> None:
+    rng = np.random.default_rng(0)
+    assert name({"d_loss": 0.1 + 0.01 * rng.random(50), "g_loss": -5 + rng.random(50)}) is None
+    assert name({"d_loss": 5e5 + rng.random(50), "g_loss": -4e5 + rng.random(50)}) is None
+
+
+def test_minimax_at_chance_is_cross_entropy() -> None:
+    rng = np.random.default_rng(0)
+    chance = 1.388 + 0.002 * rng.random(50)
+    assert name({"d_loss": chance, "g_loss": -0.694 + 0.01 * rng.random(50)}) == "bce_sum"
+
+
 def constant_answers(name: str, halved: float = 1.0) -> dict[str, Array]:
     """Windows of a D whose one answer wanders about 1/2; what G does not know costs D 3 % more."""
     rng = np.random.default_rng(0)
