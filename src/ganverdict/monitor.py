@@ -499,10 +499,6 @@ def fed_monitor(
     return monitor
 
 
-def _step(alarm: Alarm) -> float:
-    return alarm.step
-
-
 def _whole(number: float | None) -> float | None:
     """An int where the number is one, as logs count."""
     return int(number) if number is not None and number == int(number) else number

@@ -354,16 +354,20 @@ class Quality:
             wobbled = base * (1 + (0 if held else self._luck()))
             times = value / base if base > 0 else math.inf
             words = f"{self.metric} rose to {times:.3g} times its best"
-            waits = {
-                params.collapse_factor: 2.0,
-                params.decline_factor: 3.0,
-                params.worse_factor: max(5.0, params.patience_share * best),
-            }
-            for factor, wanted in waits.items():
+            waits = (
                 # What is several times worse is no wobble.
-                least = measured if factor == params.collapse_factor else max(measured, wobbled)
+                ("collapse", params.collapse_factor, measured, 2.0),
+                ("decline", params.decline_factor, max(measured, wobbled), 3.0),
+                (
+                    "worse",
+                    params.worse_factor,
+                    max(measured, wobbled),
+                    max(5.0, params.patience_share * best),
+                ),
+            )
+            for name, factor, least, wanted in waits:
                 if value > max(factor * base, least):
-                    found[self.metric, str(factor)] = _Rule(self.metric, wanted, words)
+                    found[self.metric, name] = _Rule(self.metric, wanted, words)
         for measure, judge in _OTHERS.items():
             if measure in evaluation.measures and len(series := self._series(measure)):
                 for name, rule in judge(evaluation.measures[measure], series, params).items():

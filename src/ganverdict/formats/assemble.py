@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from ganverdict.families import infer
 from ganverdict.formats.clocks import clock_of
 from ganverdict.formats.columns import halves_of_pix2pix, main_column, named, renamed
@@ -15,6 +17,7 @@ from ganverdict.formats.tracks import Gathered, Track, shown_name
 from ganverdict.log import Log
 
 _TELLING = 8  # rows
+_BELOW = 0.1  # of the rows below zero
 
 
 def assemble(
@@ -47,6 +50,10 @@ def assemble(
 
 def _contradicts(signals: Mapping[str, Track], loss: str) -> bool:
     """Whether D's answers tell of another loss than a log of this kind is known for."""
+    for side in ("d_loss", "g_loss"):
+        below = side in signals and float(np.mean(signals[side].values < 0)) > _BELOW
+        if below and loss.startswith(("bce", "lsgan")):
+            return True  # by any discriminator: it is another loss
     if not {"d_loss", "d_real", "d_fake"} <= signals.keys() or len(signals["d_loss"]) < _TELLING:
         return False
     length = len(signals["d_loss"])

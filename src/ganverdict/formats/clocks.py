@@ -73,8 +73,9 @@ def clock_of(table: Table, main: Series | None) -> Clock:
             return clock
     # Several rows a step may be the updates of D; where it stands still, better no step at all.
     best = max(going, default=0.0)
-    first = next((c for c, share in zip(clocks, going, strict=True) if share == best), None)
-    return first if first is not None and best > _HARDLY else _numbered(table, main)
+    if best > _HARDLY:
+        return clocks[going.index(best)]
+    return next((clock for clock in clocks if clock.unit == "row"), _numbered(table, main))
 
 
 def _going(clock: Clock, main: Series | None) -> float:

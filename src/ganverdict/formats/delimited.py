@@ -44,12 +44,12 @@ def _with(body: list[str], comments: list[str], separator: str | None) -> Shape 
     """The shape with this separator, where the lines have one."""
     rows = [cells(line, separator) for line in body]
     first = rows[0]
-    if separator is None and len(first) > 1 and any(c.endswith((",", ";", ":")) for c in first):
+    if separator is None and len(first) > 1 and _are_prints(rows[:3]):
         return None
     header = _trimmed(first) if any(first) and not any(map(_numeric, first)) else None
     if header is not None:
         rows = rows[1:]
-        if separator in (None, "\t") and rows and {len(r) for r in rows} == {len(header) + 1}:
+        if separator in (None, "\t") and _have_one_more(rows, len(header)):
             header = ["", *header]  # pandas and R number the rows without a name for it
         if not all(len(name) <= 300 and not name.startswith(("{", "[{")) for name in header):
             return None
@@ -68,6 +68,16 @@ def _with(body: list[str], comments: list[str], separator: str | None) -> Shape 
     elif _texts_with_numbers(fitting):
         return None
     return Shape(separator, header, width, _has_decimal_comma(fitting, separator))
+
+
+def _are_prints(rows: list[list[str]]) -> bool:
+    """Whether words are followed by numbers, perhaps under a title: `step: 0, e_loss: 0.3`."""
+    return any(cell.endswith((",", ";", ":")) for row in rows for cell in row)
+
+
+def _have_one_more(rows: list[list[str]], width: int) -> bool:
+    """Whether each row has a cell more than `width`, which is not what a last tab leaves."""
+    return {len(row) for row in rows} == {width + 1} and any(row[-1].strip() for row in rows)
 
 
 def _table_rows(rows: list[list[str]], width: int) -> list[list[str]] | None:
@@ -317,7 +327,11 @@ def read_delimited(source: Source, form: Shape) -> Table:
             skip_header = taken is None
         reading.take(place, taken or [])
         place += len(block)
-    table = Table(name, "CSV", source.stem, _merged(reading, name), sample=last)
+    columns = _merged(reading, name)
+    if header is None and "#step" in columns and not _is_steps(columns["#step"]):
+        # Losses, and what was measured beside them: no column counts rows.
+        columns = dict(zip(["#value", "#value1", *columns], columns.values(), strict=False))
+    table = Table(name, "CSV", source.stem, columns, sample=last)
     if header is not None:
         table.sample = " ".join(header)
     table.notes += _notes(reading, lines, place - 1)
@@ -339,6 +353,12 @@ def _anonymous(columns: int) -> list[str]:
     if columns == 1:
         return ["#value"]
     return ["#step", "#value", *(f"#value{index}" for index in range(2, columns))]
+
+
+def _is_steps(series: Series) -> bool:
+    """Whether a column may count rows: it rises, but for a few starts anew."""
+    values = series.values
+    return len(values) < 3 or bool(np.mean(np.diff(values) > 0) > 0.5)
 
 
 def _long_columns(header: list[str]) -> tuple[int | None, int | None]:

@@ -98,7 +98,7 @@ def _files(folder: Path) -> list[Path]:
             path = Path(base) / name
             if name.startswith(".") or _NO_LOGS.fullmatch(path.suffix) or name == "README":
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            if path.is_symlink() and not _leads_inside(path, inside):
                 continue
             if path.is_file():
                 found.append(path)
@@ -198,3 +198,11 @@ def _grouped(folder: Path, by_folder: dict[Path, list[Table]]) -> list[Group]:
         else:
             groups[path] = list(tables)
     return [(shown(str(path)), tables) for path, tables in groups.items()]
+
+
+def _leads_inside(link: Path, folder: Path) -> bool:
+    """Whether a link ends in the folder; one in a circle ends nowhere."""
+    try:
+        return link.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):
+        return False

@@ -27,6 +27,8 @@ def is_json_lines(lines: list[str]) -> bool:
     objects = [record for record in found if isinstance(record, dict)]
     if len(body) == 1 and objects and any(_holds_many(value) for value in objects[0].values()):
         return False
+    if len(body) == 1 and objects and all(_count(key) is not None for key in objects[0]):
+        return False  # `{"0": {...}, "1": {...}}`
     return len(body) > 0 and len(objects) >= 0.5 * len(body)
 
 

@@ -204,6 +204,8 @@ def _step(parts: tuple[str, ...]) -> Role | None:
             return Role("step", known[0], rank=known[1] + 100 * (len(parts) - len(rest)))
         if len(rest) > 1 and rest[0] in ("train", "training", "trainer", "progress", "current"):
             rest = rest[1:]
+        elif len(rest) == 2 and rest[1].removesuffix("s") == rest[0]:  # `Epoch/Epochs`
+            rest = rest[:1]
         elif len(rest) > 1 and rest[-1] in ("train", "training", "number", "no", "num", "idx"):
             rest = rest[:-1]
         else:

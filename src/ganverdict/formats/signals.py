@@ -18,6 +18,8 @@ from ganverdict.formats.tracks import (
 )
 from ganverdict.signals import SIGNALS
 
+_MANY_TIMES = 5
+_TELLING = 16  # outputs of D
 _SEVERAL = "; choose one with --map {0}=NAME"
 
 Pairs = dict[str, dict[str, Track]]  # by label
@@ -58,13 +60,15 @@ def _best(gathered: Gathered, signal: str, candidates: list[tuple[str, Role]]) -
     ]
     if not ranked:
         return None
-    ranked.sort(key=lambda pair: pair[0])
+    ranked.sort(key=lambda pair: (pair[0], -len(pair[1])))
     first_rank, first = ranked[0]
     rivals = [
         track
         for rank, track in ranked[1:]
         if rank == first_rank
         and not equal(first, track)
+        # Beside a row an iteration one of an epoch's means.
+        and len(track) * _MANY_TIMES > len(first)
         # Each file may call it its own way.
         and not set(first.tables).isdisjoint(track.tables)
     ]
@@ -167,7 +171,15 @@ def _join_halves(gathered: Gathered, label: str, own: dict[str, Track]) -> None:
 
 
 def _scores_or_probabilities(gathered: Gathered, own: dict[str, Track]) -> None:
-    """Means of D's outputs outside [0, 1] are scores, not probabilities."""
+    """Means of D's outputs outside [0, 1] are scores, not probabilities; all inside, these are."""
+    scores = [own[s] for s in ("d_score_real", "d_score_fake") if s in own]
+    if len(scores) == 2 and not {"d_real", "d_fake"} & own.keys():
+        known = np.concatenate([track.values[np.isfinite(track.values)] for track in scores])
+        if len(known) >= _TELLING and np.all((known >= 0) & (known <= 1)):
+            own["d_real"], own["d_fake"] = own.pop("d_score_real"), own.pop("d_score_fake")
+            names = " and ".join(shown_name(track.name) for track in scores)
+            gathered.notes.append(f"{names} are within [0, 1]: taken for probabilities")
+            return
     outputs = [own[s] for s in ("d_real", "d_fake") if s in own]
     outside = [
         t

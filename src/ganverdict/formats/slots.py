@@ -17,6 +17,7 @@ _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
 _STARTS = re.compile(r"^[\s>#*\[(]*$")
 _PARENTS = ("train", "training", "val", "valid", "validation", "test", "eval")
 _NAMELESS = ("#fraction", "#bar")
+_BEHIND = re.compile(r"\s*\[(?P<name>[A-Za-z][\w ]*)\]")  # `1.353 [d_loss]`
 _SEVERAL = re.compile(r"\s*[|/,&]\s*|\s+and\s+")
 _FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
 _IS = re.compile(r"\s(?:is|was|of)$")
@@ -26,7 +27,7 @@ _AT = re.compile(
 )
 # The last: `[0803 11:00:00 @monitor.py:467]`, month and day before the time.
 _DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?"
+    r"(?<![\d.])\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?"
     r"|(?<=\[)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[ ]\d{2}:\d{2}:\d{2}"
 )
 
@@ -65,6 +66,8 @@ class _Cut:
             self.slots.append(Slot(self.listed.pop(0), True, start, end))
             return False
         name, explicit = self._name(gap, start)
+        if (behind := _BEHIND.match(self.line, end)) and _has_meaning(behind["name"]):
+            name, explicit = behind["name"], True
         meaning = role(name) if name else None
         if meaning is None:
             self._nameless(index, gap, of)
@@ -233,9 +236,13 @@ def _last_known(text: str) -> str:
     names = [" ".join(parts[-length:]) for length in range(1, min(4, len(parts)) + 1)]
     known = [name for name in names if _has_meaning(name)]
     # `dev disc cost`: what is held out is not the loss itself.
-    whole = role(" ".join(parts[-4:])).kind != "unknown"
-    if not whole and not HELD_OUT.isdisjoint(words(" ".join(parts[-4:]))):
-        known = [name for name in known if role(name).kind not in ("signal", "half")]
+    known = [
+        name
+        for name in known
+        if role(name).kind not in ("signal", "half")
+        or parts[: -len(name.split())][-1:] == []
+        or parts[-len(name.split()) - 1].strip("[](){}").lower() not in HELD_OUT
+    ]
     measures = [name for name in known if role(name).kind == "measure"]
     return measures[0] if measures else known[-1] if known else ""
 

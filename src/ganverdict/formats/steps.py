@@ -32,7 +32,7 @@ def restarts(steps: Floats) -> list[int]:
         first, top = float(segment[0]), float(segment.max())
         distance = float(np.median(np.diff(segment))) if len(segment) > 1 else 0.0
         limit = first + max(_START * (top - first), distance)
-        if steps[place] <= limit and len(segment) >= 1:
+        if steps[place] <= limit and len(segment) >= _FEWEST:
             places.append(int(place))
             begin = int(place)
     return places

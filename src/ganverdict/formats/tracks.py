@@ -11,6 +11,7 @@ from ganverdict.formats.names import Role
 from ganverdict.formats.table import Floats, Series, Table
 
 # Where a quantity stands in several kinds of files the first of these counts.
+_MOSTLY = 0.5  # of a column's rows
 _BEST_LAYOUT = ("JSON lines", "CSV", "parquet", "NumPy", "JSON", "MLflow", "TensorBoard", "text")
 
 
@@ -77,6 +78,11 @@ class _Times:
 
 def _times(clock: Clock, series: Series, offset: int) -> _Times:
     steps, known = clock.at(series.rows)
+    if clock.carry and clock.steps is not None:
+        # A line without a step of its own, beside those that have one, sums an epoch up.
+        own = np.isin(series.rows, clock.steps.rows)
+        if np.mean(own) > _MOSTLY:
+            known = known & own
     epochs = None
     if clock.epochs is not None:
         held, told = look_up(clock.epochs, series.rows, carry=True)

@@ -1,0 +1,210 @@
+"""What other people's trainers print, by the habit that once led to a wrong column, step or row."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganverdict.formats import read
+from ganverdict.log import Log
+
+D, G = [1.353, 1.25, 0.913, 1.1, 0.975, 1.2], [1.074, 0.815, 1.681, 0.9, 1.2, 1.4]
+ROWS = list(zip(D, G, strict=True))
+
+
+def log(tmp_path: Path, text: str, name: str = "log.txt") -> Log:
+    (tmp_path / name).write_text(text)
+    (found,) = read([tmp_path / name])
+    return found
+
+
+def check(
+    found: Log, steps: list[float], unit: str, d: list[float] = D, g: list[float] = G
+) -> None:
+    (pair,) = found.pairs.values()
+    assert found.unit == unit
+    assert pair["step"].tolist() == steps
+    assert pair["d_loss"].tolist() == d
+    assert pair["g_loss"].tolist() == g
+
+
+EVERY_BATCH = [
+    f"[Epoch {row // 3}/2] [Batch {row % 3}/3] [D loss: {d}] [G loss: {g}]"
+    for row, (d, g) in enumerate(ROWS)
+]
+STEPS = [0.0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "bars",
+    [
+        {0: "  0%|          | 0/200 [00:00<?, ?it/s]"},
+        {3: "validate: 100%|█████| 99/99 [00:33<00:00]"},
+    ],
+)
+def test_a_bar_that_stands_still_is_no_clock(bars: dict[int, str], tmp_path: Path) -> None:
+    lines = [
+        line for i, row in enumerate(EVERY_BATCH) for line in (*bars.get(i, "").splitlines(), row)
+    ]
+    check(log(tmp_path, "\n".join(lines) + "\n"), STEPS, "iteration")
+
+
+def test_an_iteration_that_is_always_the_same_is_no_clock(tmp_path: Path) -> None:
+    lines = [f"epoch: {row + 1}, iters: 100, D: {d} G: {g}" for row, (d, g) in enumerate(ROWS)]
+    check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "epoch")
+
+
+def test_a_batch_that_is_always_the_last_ends_its_epoch(tmp_path: Path) -> None:
+    lines = [f"[{row + 1}/6][738] Loss_D: {d} Loss_G: {g}" for row, (d, g) in enumerate(ROWS)]
+    found = log(tmp_path, "\n".join(lines))
+    check(found, [738.0 * (row + 1) for row in range(6)], "iteration")
+    assert found.steps_per_epoch == 738
+
+
+def test_a_step_that_is_named_once_is_not_the_steps(tmp_path: Path) -> None:
+    lines = ["INFO: Starting training from global step 0..."]
+    many = [*ROWS, *ROWS]
+    for row, (d, g) in enumerate(many):
+        lines += [f"INFO: [Global Step: {500 * (row + 1)}/100000]", f"| errD: {d}", f"| errG: {g}"]
+    check(
+        log(tmp_path, "\n".join(lines)),
+        [500.0 * (r + 1) for r in range(12)],
+        "iteration",
+        D * 2,
+        G * 2,
+    )
+
+
+def test_an_epoch_printed_behind_its_rows_is_not_theirs(tmp_path: Path) -> None:
+    lines = [
+        line
+        for row, (d, g) in enumerate(ROWS, 1)
+        for line in (
+            f"Train Epoch: {row} [9%]",
+            f"loss_disc={d}, loss_gen={g}",
+            f"====> Epoch: {row}",
+        )
+    ]
+    check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "epoch")
+
+
+def test_means_of_an_epoch_do_not_replace_its_last_iteration(tmp_path: Path) -> None:
+    lines = [
+        *EVERY_BATCH[:3],
+        "D loss: 9.9 G loss: 9.9",
+        *EVERY_BATCH[3:],
+        "D loss: 8.8 G loss: 8.8",
+    ]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
+
+
+def test_rows_that_share_a_step_are_told(tmp_path: Path) -> None:
+    lines = [f"step {row // 2} d_loss: {d} g_loss: {g}" for row, (d, g) in enumerate(ROWS)]
+    found = log(tmp_path, "\n".join(lines))
+    check(found, [0.0, 1, 2], "iteration", D[1::2], G[1::2])
+    assert any("3 of 6 rows have the step of the next" in note for note in found.notes)
+
+
+def test_an_index_beside_an_epoch_counts_nothing(tmp_path: Path) -> None:
+    lines = [",epoch,d_loss,g_loss", *(f"{r},{r + 1},{d},{g}" for r, (d, g) in enumerate(ROWS))]
+    check(log(tmp_path, "\n".join(lines), "log.csv"), [1.0, 2, 3, 4, 5, 6], "epoch")
+
+
+def test_a_tab_at_the_end_of_every_line_is_no_index(tmp_path: Path) -> None:
+    lines = ["D Loss\tG Loss\t", *(f" {d}\t {g}\t" for d, g in ROWS)]
+    check(log(tmp_path, "\n".join(lines) + "\n"), [1.0, 2, 3, 4, 5, 6], "row")
+
+
+def test_losses_without_a_header_are_no_steps(tmp_path: Path) -> None:
+    lines = [f"{d} 0.5{row}" for row, d in enumerate([0.9, 0.7, 0.8, 0.6, 0.75, 0.5])]
+    found = log(tmp_path, "\n".join(lines), "d_loss.txt")
+    assert found.pairs[""]["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert found.pairs[""]["d_loss"].tolist() == [0.9, 0.7, 0.8, 0.6, 0.75, 0.5]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Batch {row}/170 discriminator loss | generator loss : {d} | {g} - took 2.1 s.",
+        "step {row}: D/G loss: {d}/{g}",
+        "Step {row}:  {d} [d_loss]   {g} [g_loss]",
+        "Epoch/Epochs: 0/1 | Iter: {row}/5000 | D Loss: {d} | G Loss: {g}",
+        "iter {row}\ttrain disc cost\t{d}\ttrain gen cost\t{g}\tdev disc cost\t7.5",
+        "mi-test\tINFO\tstep={row} loss_disc={d}, loss_gen={g}, loss_mel=19.9",
+        "G_step [{row}/1000], D_step[{row}/1000], d_loss: {d}, g_loss: {g}",
+        "[E:0][T:{row}][{row}/202599] errD(real): {d} | errD(fake): 0.0 | errG: {g} [Trn(D):0.0%]",
+        "iter {row} loss(discri)={d} loss(gener)={g}",
+        "step {row} G_loss: {g} G_gen_loss: 0.5 D_loss: {d}",
+    ],
+)
+def test_names_and_numbers_find_each_other(line: str, tmp_path: Path) -> None:
+    text = "\n".join(line.format(row=row, d=d, g=g) for row, (d, g) in enumerate(ROWS))
+    check(log(tmp_path, text), STEPS, "iteration")
+
+
+@pytest.mark.parametrize(
+    "names", [("d_X_loss", "d_Y_loss", "g_loss"), ("Loss_DX", "Loss_DY", "G_loss")]
+)
+def test_two_discriminators_are_two_pairs(names: tuple[str, ...], tmp_path: Path) -> None:
+    rows = [f"{row},{d},{d + 1},{g}" for row, (d, g) in enumerate(ROWS)]
+    found = log(tmp_path, "\n".join([",".join(("step", *names)), *rows]), "log.csv")
+    one, other = found.pairs.values()
+    assert one["d_loss"].tolist() == D
+    np.testing.assert_allclose(other["d_loss"], np.array(D) + 1)
+    assert one["g_loss"].tolist() == other["g_loss"].tolist() == G
+
+
+FIDS = [200.5, 80.25, 60.0]
+RECORDS = {
+    "pairs": {"fid": [[2, 200.5], [4, 80.25], [6, 60.0]]},
+    "records": {"fid": [{"epoch": e, "value": v} for e, v in zip((2, 4, 6), FIDS, strict=True)]},
+    "parallel": {"fid_scores": FIDS, "fid_epochs": [2, 4, 6]},
+}
+
+
+@pytest.mark.parametrize("form", RECORDS)
+def test_measures_with_steps_of_their_own_stand_beside_lists_of_losses(
+    form: str, tmp_path: Path
+) -> None:
+    document = {"history": {"D_losses": D, "G_losses": G, **RECORDS[form]}}
+    found = log(tmp_path, json.dumps(document), "history.json")
+    check(found, [1.0, 2, 3, 4, 5, 6], "row")
+    assert found.metric is not None
+    assert found.evaluations[found.metric].tolist() == FIDS
+    assert found.evaluations["step"].tolist() == [2, 4, 6]
+
+
+def test_a_dictionary_of_epochs_is_one_run(tmp_path: Path) -> None:
+    document = {str(row): {"d_loss": d, "g_loss": g} for row, (d, g) in enumerate(ROWS)}
+    check(log(tmp_path, json.dumps(document), "metrics.json"), STEPS, "iteration")
+
+
+def test_bold_and_deviations_are_numbers(tmp_path: Path) -> None:
+    rows = [f"| {row} | {d} | {g} | **{90 - row}.5** ± 0.3 |" for row, (d, g) in enumerate(ROWS)]
+    text = "\n".join(["| Epoch | D Loss | G Loss | FID ↓ |", "|---|---|---|---|", *rows]) + "\n"
+    found = log(tmp_path, text, "README.md")
+    assert found.metric is not None
+    assert found.evaluations[found.metric].tolist() == [90.5 - row for row in range(6)]
+
+
+def test_a_log_without_a_loss_of_d_says_so(tmp_path: Path) -> None:
+    found = log(tmp_path, "\n".join(f"step {row} g_loss: {g}" for row, g in enumerate(G)))
+    assert any("no loss of D was found" in note for note in found.notes)
+
+
+def test_what_a_kind_of_log_is_known_for_must_agree_with_its_numbers(tmp_path: Path) -> None:
+    form = "Epoch: [ 0] [{row}/1000] time: 1.0, d_loss: {d:.4f}, g_loss: {g:.4f}"
+    usual = "\n".join(form.format(row=row, d=d, g=g) for row, (d, g) in enumerate(ROWS))
+    assert log(tmp_path, usual).loss == "bce_sum"
+    critic = "\n".join(form.format(row=row, d=-d, g=g) for row, (d, g) in enumerate(ROWS))
+    assert log(tmp_path, critic).loss is None
+
+
+def test_outputs_within_0_and_1_are_probabilities(tmp_path: Path) -> None:
+    form = "Epoch {row}, loss_g: 0.9, loss_d: 1.2, real_score: {real:.3f}, fake_score: {fake:.3f}"
+    rows = [(0.5 + row / 50, 0.5 - row / 50) for row in range(20)]
+    inside = "\n".join(form.format(row=r, real=a, fake=b) for r, (a, b) in enumerate(rows))
+    assert {"d_real", "d_fake"} <= set(log(tmp_path, inside).pairs[""])
+    outside = "\n".join(form.format(row=r, real=2 * a, fake=b) for r, (a, b) in enumerate(rows))
+    assert {"d_score_real", "d_score_fake"} <= set(log(tmp_path, outside).pairs[""])
