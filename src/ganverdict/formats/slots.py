@@ -17,7 +17,7 @@ _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
 _STARTS = re.compile(r"^[\s>#*\[(]*$")
 _PARENTS = ("train", "training", "val", "valid", "validation", "test", "eval")
 _NAMELESS = ("#fraction", "#bar")
-_BEHIND = re.compile(r"\s*\[(?P<name>[A-Za-z][\w ]*)\]")  # `1.353 [d_loss]`
+_BEHIND = re.compile(r"\s*\[(?P<name>[A-Za-z][\w ]*)\](?!\s*[A-Za-z:=])")  # `1.353 [d_loss]`
 _SEVERAL = re.compile(r"\s*[|/,&]\s*|\s+and\s+")
 _FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
 _IS = re.compile(r"\s(?:is|was|of)$")

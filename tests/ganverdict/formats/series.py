@@ -49,7 +49,7 @@ def series(seed: int = 0) -> Series:
         g_loss,
         np.round(rng.uniform(0.4, 0.9, count), 4),
         # A mean of -log D(G(z)) is at least that of the mean answer.
-        np.round(np.exp(-g_loss / rng.uniform(1, 1.2, count)), 4),
+        np.round(np.exp(-g_loss / rng.uniform(1, 1.2, count)), 4).astype(np.float64),
         np.round(rng.normal(1, 2, count), 4),
         np.round(rng.normal(-1, 2, count), 4),
         np.round(200 * np.exp(-0.2 * np.arange(EPOCHS)) + rng.uniform(0, 5, EPOCHS), 3),

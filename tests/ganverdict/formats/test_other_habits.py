@@ -156,7 +156,7 @@ def test_two_discriminators_are_two_pairs(names: tuple[str, ...], tmp_path: Path
 
 
 FIDS = [200.5, 80.25, 60.0]
-RECORDS = {
+RECORDS: dict[str, dict[str, object]] = {
     "pairs": {"fid": [[2, 200.5], [4, 80.25], [6, 60.0]]},
     "records": {"fid": [{"epoch": e, "value": v} for e, v in zip((2, 4, 6), FIDS, strict=True)]},
     "parallel": {"fid_scores": FIDS, "fid_epochs": [2, 4, 6]},
@@ -167,7 +167,8 @@ RECORDS = {
 def test_measures_with_steps_of_their_own_stand_beside_lists_of_losses(
     form: str, tmp_path: Path
 ) -> None:
-    document = {"history": {"D_losses": D, "G_losses": G, **RECORDS[form]}}
+    losses: dict[str, object] = {"D_losses": D, "G_losses": G}
+    document = {"history": losses | RECORDS[form]}
     found = log(tmp_path, json.dumps(document), "history.json")
     check(found, [1.0, 2, 3, 4, 5, 6], "row")
     assert found.metric is not None
