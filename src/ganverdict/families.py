@@ -83,7 +83,8 @@ def _by_scores(medians: Mapping[str, Array]) -> Family | None:
             near = unsure & (times > share * _BY_THE_CURVE[0]) & (times < share * _BY_THE_CURVE[1])
             if np.mean(near) >= _MOST:
                 return Family(name, "inferred")
-    possible = np.median(d_loss - np.maximum(0, 1 - g_loss) / 2) > -0.05 and np.median(d_loss) < 50
+    pays = d_loss >= np.maximum(0, 1 - g_loss) / 2 - 0.05
+    possible = np.mean(pays) > 0.9 and np.median(d_loss) < 50
     return Family("hinge", "inferred") if possible else None
 
 

@@ -147,7 +147,7 @@ class Monitor:
         """The verdict where a state holds and samples do not improve; else None."""
         quality, holding = self._quality, self._alarms.states.holding
         exploding = holding.get("exploding")
-        if exploding is not None and (flat := self._flat_since(exploding)):
+        if exploding is not None and (flat := self._flat_since(exploding, at_once=True)):
             reason = f"{exploding.words}, from {self._at(exploding.since)} on; {flat}"
             return self._answer("diverged", reason, "end", exploding.since, state=exploding)
         if words := quality.never_learned:
@@ -347,12 +347,15 @@ class Monitor:
             (a for a in self._alarms.raised if a.step <= until and a.waits(step, since)), None
         )
 
-    def _flat_since(self, state: State) -> str:
-        """Say how the metric has stood still since a state began; empty if it has not."""
+    def _flat_since(self, state: State, at_once: bool = False) -> str:
+        """Say how the metric has stood still since a state began; empty if it has not.
+
+        Where there is no metric the state must have held for long, or `at_once`.
+        """
         quality, params = self._quality, self._params
         if quality.best is None:
             told = "no metric was given to tell whether samples still improve"
-            return told * (state.windows >= params.stall_windows)
+            return told * (at_once or state.windows >= params.stall_windows)
         count = quality.flat_since(state.since)
         if count < params.stall_evaluations:
             return ""

@@ -242,7 +242,7 @@ class States:
             value = window.median(name)
             # D's loss at exactly 0 is `vanished`; few digits of one may be how the log was printed.
             other = len(still) == len(LOSSES) and d != 0 and _digits(value) > 1
-            if other or _digits(value) >= _MANY_DIGITS or (value == 0 and name == "g_loss"):
+            if other or _digits(value) >= _MANY_DIGITS or (value == g == 0 != d):
                 return WORDS["dead"].format(signal=TABLE[name].words)
         return None
 

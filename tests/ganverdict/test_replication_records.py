@@ -50,7 +50,8 @@ def test_what_the_other_recipes_do_is_stable(recipe: str, seed: int) -> None:
 @pytest.mark.parametrize("recipe", ["joint", "frozen", "stabilised"])
 def test_both_losses_alone_tell_of_a_d_at_chance(recipe: str, seed: int) -> None:
     """As other people's logs are: no D(x), nothing said of the loss, no metric."""
-    steps, _ = read_run(*(RECORDS / f"{recipe}-{seed}" / f"{n}.csv" for n in ("signals", "epochs")))
+    folder = RECORDS / f"{recipe}-{seed}"
+    steps, _ = read_run(folder / "signals.csv", folder / "epochs.csv")
     losses = {name: steps[name] for name in ("step", "d_loss", "g_loss")}
     found = assess(losses, None)
     assert found.loss in (None, "bce_mean")
