@@ -66,7 +66,7 @@ audit: .venv/ready  ## are there known vulnerabilities in the pinned packages? (
 	uv tool run pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 .PHONY: benchmark-verdict
-benchmark-verdict: .venv/ready  ## is the verdict right on other people's trainings? (two minutes)
+benchmark-verdict: .venv/ready  ## is the verdict right on other people's trainings? (half a minute)
 	python -m benchmarks.verdict
 
 .PHONY: held-out-verdict

@@ -1,7 +1,6 @@
 """Files that appear whole or not at all."""
 
-import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
@@ -23,14 +22,11 @@ def _write(path: Path, content: bytes) -> None:
         return
     path = path.resolve()  # through a link, which stays one
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.")
+    name = path.with_name(f".{path.name[:80]}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with name.open("xb") as file:  # with the permissions that the umask leaves
             file.write(content)
-        umask = os.umask(0o077)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
+        name.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        name.unlink(missing_ok=True)
         raise
