@@ -73,6 +73,13 @@ class Monitor:
         """Return the warnings so far, by step."""
         return tuple(self._alarms.raised)
 
+    def go_by(self, metric: str) -> None:
+        """Name the measure that counts, where it was not known at first.
+
+        Raises ValueError once there has been an evaluation of one.
+        """
+        self._quality.go_by(metric)
+
     def log(self, step: float, **signals: float) -> list[Alarm]:
         """Take one iteration, each signal a number; return the alarms it raises."""
         return self.add_steps([step], {name: [value] for name, value in signals.items()})

@@ -102,16 +102,25 @@ class Quality:
         self.broken: list[tuple[float, float]] = []
         self.noise_given = False
         self.not_numbers = 0
-        self.metric = metric
+        self.metric = ""
         self._params = params
         self._known: list[Evaluation] = []  # those with a value
         self._best = -1  # place among the known
         self._material = -1  # the latest that was better by `plateau_change`
         self._material_value = math.inf
         self._lowest = math.inf
-        self._noise_level = next((v for k, v in _NOISE_LEVELS if k.fullmatch(metric.lower())), None)
+        self._noise_level: float | None = None
         self._runs: dict[tuple[str, str], list[Evaluation]] = {}
         self._good_since_decline = 0
+
+        self.go_by(metric)
+
+    def go_by(self, metric: str) -> None:
+        """Name the measure that counts. Raises ValueError once it has had a value."""
+        if self._known:
+            raise ValueError(f"evaluations are judged by {self.metric} already")
+        self.metric = metric
+        self._noise_level = next((v for k, v in _NOISE_LEVELS if k.fullmatch(metric.lower())), None)
 
     def add(
         self, step: float, epoch: float | None, measures: Mapping[str, float], held: bool

@@ -121,6 +121,7 @@ class Recorder:
         self._unlooked = 0  # rows since the verdict was looked at
         self._ending = 0  # rows since the verdict says that training diverged
         self._file: IO[str] | None = None
+        self._is_closed = False
         self._begin(resume_from)
 
     def __call__(self, record: Mapping[str, Any]) -> Verdict:
@@ -163,6 +164,10 @@ class Recorder:
         self._tell(self._monitor.verdict())
         self._save()
         self._draw()
+        if self._file is not None:
+            self._with_file(lambda file: file.close())
+            self._is_closed = self._file is not None
+            self._file = None
 
     def __enter__(self) -> Self:
         return self
@@ -311,11 +316,11 @@ class Recorder:
         return {deviation if name == "fd_sigma" else name: v for name, v in measures.items()}
 
     def _choose_metric(self, measures: Mapping[str, float]) -> None:
-        """Settle which measure counts; the monitor begins anew under its name."""
+        """Settle which measure counts."""
         if self._counts is None and (found := self._metric_of(measures)):
             self._counts = found
             self._options["metric"] = judged_name(found)
-            self._replay()
+            self._monitor.go_by(self._options["metric"])
 
     def _metric_of(self, measures: Mapping[str, float]) -> str | None:
         """The measure that counts, of those of an evaluation."""
@@ -397,17 +402,20 @@ class Recorder:
 
     def _with_file(self, do: Callable[[IO[str]], object]) -> None:
         """Training is not ended by a full disk: the verdict goes on without its log."""
-        if self._file is None:
-            return
         try:
-            do(self._file)
+            if self._is_closed:  # a record after the end
+                self._file = (self.folder / LOG_FILE).open("a", encoding="utf-8")
+                self._is_closed = False
+            if self._file is not None:
+                do(self._file)
         except OSError as error:
             _LOGGER.warning("%s: %s; nothing more is written there", self.folder / LOG_FILE, error)
-            self._file = None
+            self._file, self._is_closed = None, False
 
     def _save(self) -> None:
         """Write the verdict as `python -m ganverdict --json` gives it."""
-        self._flush()
+        if self._file is not None:
+            self._flush()
         path = self.folder / LOG_FILE
         log = Log(
             name=str(self.folder),

@@ -368,3 +368,70 @@ def test_missing_and_infinite_measures_are_left_out() -> None:
 def test_jumps_by_hundreds_of_decades_are_no_error() -> None:
     fds = [35.0, 35.0, 1e-320, 31.0, 1e-300, 35.0, 35.0, 31.0, 35.0, 31.0, 1e-300, 30.0]
     assert fed(fd=fds).best is not None
+
+
+# Metrics of other people.
+
+
+def test_a_zero_is_no_fid_and_is_not_kept() -> None:
+    measured = [80.0, 0.0, 60.0, 0.0, 40.0, 0.0, 30.0]
+    assert fed(metric="fid", fid=measured).best is not None
+    found = fed(metric="fid", fid=measured).best
+    assert found is not None
+    assert found.value == 30
+    assert fed(metric="kid", kid=[0.2, 0.0, 0.1]).best is not None
+
+
+@pytest.mark.parametrize("metric", ["fd_dinov2", "kid", "loss_fid_free"])
+def test_no_level_of_noise_is_known_of_another_scale(metric: str) -> None:
+    falls = np.geomspace(2000, 507, 12).tolist()
+    assert fed(metric=metric, **{metric: falls}).never_learned == ""
+
+
+def test_new_bests_are_learning_however_high() -> None:
+    assert fed(metric="fid", fid=[104 - 0.3 * i for i in range(9)]).never_learned == ""
+    assert fed(metric="fid", fid=np.linspace(452, 380, 9).tolist()).never_learned == ""
+
+
+def test_an_inception_score_of_one_was_never_learned() -> None:
+    flat = [1 / score for score in (1.02, 1.05, 1.1, 1.04, 1.06, 1.03, 1.08, 1.05)]
+    name = "1/is"
+    quality = Quality(PARAMS, name)
+    for index, value in enumerate(flat):
+        quality.add(index, None, {name: value}, False)
+    assert quality.never_learned
+
+
+def test_a_kid_about_nothing_scatters_by_more_than_its_value() -> None:
+    rng = np.random.default_rng(0)
+    fall = np.geomspace(0.1, 0.001, 20)
+    noisy_kid = [*fall, *(0.0006 + 0.00035 * rng.standard_normal(40))]
+    assert fed(metric="kid", kid=[float(v) for v in noisy_kid]).decline is None
+    assert fed(metric="kid", kid=[*map(float, noisy_kid), 0.05, 0.05]).decline is not None
+
+
+def test_a_decline_is_over_when_samples_are_about_as_good_for_long() -> None:
+    jump = [*FALL, 5.0, 5.1, 5.0, 15.0, 15.0]
+    assert fed(fd=jump).decline is not None
+    healed = fed(fd=[*jump, *[5.05] * 8])
+    assert healed.decline is None
+    assert len(healed.excursions) == 1
+    assert not healed.is_new_best(healed.excursions[0][1])
+    again = fed(fd=[*jump, *[5.05] * 8, 15.0, 15.0])
+    assert again.decline is not None
+    assert again.decline.first.epoch == len(jump) + 9
+
+
+def test_luck_ends_few_flat_runs_while_a_state_holds() -> None:
+    ended = 0
+    for seed in range(40):
+        fall = 20 + 60 * np.exp(-np.arange(100) / 12)
+        wobble = np.exp(0.045 * np.random.default_rng(seed).standard_normal(100))
+        quality = fed(held=True, fd=[float(v) for v in fall * wobble])
+        ended += quality.decline is not None or bool(quality.excursions)
+    assert ended <= 8  # of 40; 34 before luck was allowed for
+
+
+def test_thresholds_that_are_equal_hide_no_rule() -> None:
+    equal = dataclasses.replace(PARAMS, collapse_factor=1.5, decline_factor=1.5)
+    assert fed(fd=[*FALL, 3.0, 3.0, 3.0, 9.0, 9.0], params=equal).decline is not None

@@ -256,3 +256,26 @@ def test_a_disk_that_is_full_ends_the_log_and_not_the_training(
     assert train(record, fids(40, 10, 0.3)) is not None
     assert record.verdict.status == "silent"
     assert any("nothing more is written" in message for message in caplog.messages)
+
+
+def test_a_full_disk_forgets_nothing_of_the_training(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "whole") as whole:
+        train(whole, fids(20, 10, 0.05))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/log.jsonl").symlink_to("/dev/full")
+    with Recorder(tmp_path / "full") as record:
+        train(record, fids(20, 10, 0.05))
+    assert record.verdict == whole.verdict
+
+
+def test_a_log_is_closed_and_goes_on_where_a_record_comes_after(tmp_path: Path) -> None:
+    record = Recorder(tmp_path)
+    record({"step": 1, "d_loss": 0.5})
+    record.close()
+    opened = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+    assert (tmp_path / "log.jsonl").resolve() not in opened
+    record({"step": 2, "d_loss": 0.6})
+    record.close()
+    record.close()
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
