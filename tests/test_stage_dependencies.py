@@ -1,9 +1,12 @@
 """No stage of dvc.yaml forgets code that it runs, or waits for code that it does not."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import grimp
+import pathspec
 import pytest
 from ruamel.yaml import YAML
 
@@ -40,3 +43,38 @@ def test_a_stage_depends_on_the_code_that_it_runs(name: str) -> None:
 def test_the_verdict_s_words_make_only_those_look_again_that_tell_them() -> None:
     depends = [name for name, stage in STAGES.items() if "src/ganverdict" in stage["deps"]]
     assert depends == ["train", "evaluate", "export"]
+
+
+def _code_of(lock: dict[str, Any]) -> dict[str, str]:
+    """The hash by path of each dependency that is code."""
+    return {
+        dep["path"]: dep["md5"]
+        for stage in lock["stages"].values()
+        for dep in stage["deps"]
+        if dep["path"].startswith(("src/", "pipeline/"))
+    }
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _hash(path: str, ignored: "pathspec.PathSpec[Any]") -> str:
+    """As DVC hashes a file, or the names and hashes of all files in a folder."""
+    if (ROOT / path).is_file():
+        return _md5((ROOT / path).read_bytes())
+    files = sorted(
+        file.relative_to(ROOT / path).as_posix()
+        for file in (ROOT / path).rglob("*")
+        if file.is_file() and not ignored.match_file(file.relative_to(ROOT))
+    )
+    listed = [{"md5": _md5((ROOT / path / file).read_bytes()), "relpath": file} for file in files]
+    return _md5(json.dumps(listed, sort_keys=True).encode()) + ".dir"
+
+
+def test_the_lock_names_the_code_that_is_here() -> None:
+    """Else `dvc repro` would train anew in every clone, whatever has been pulled."""
+    lines = (ROOT / ".dvcignore").read_text().splitlines()
+    ignored = pathspec.PathSpec.from_lines("gitwildmatch", [*lines, "*.egg-info"])
+    locked = _code_of(YAML(typ="safe", pure=True).load(ROOT / "dvc.lock"))
+    assert locked == {path: _hash(path, ignored) for path in locked}
