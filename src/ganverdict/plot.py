@@ -176,7 +176,7 @@ def _star(axis: Axes, assessment: Assessment) -> None:
 
 
 def _shade_excursions(axis: Axes, excursions: Sequence[tuple[float, float]]) -> None:
-    """Declines that ended in a new best."""
+    """Declines that samples came back from."""
     for since, until in excursions:
         axis.axvspan(since, until, color=GREEN, alpha=0.12, linewidth=0)
         axis.annotate(

@@ -133,7 +133,7 @@ class States:
         self._before: Window | None = None
         self._count = 0
         self._weight = 1  # windows that an explosion of this size counts for
-        self._begun = False  # whether D's loss has been other than 0
+        self._begun = False  # whether D's loss has been other than 0: before, it is not trained
         self._first: dict[str, float] = {}  # each loss's level in the first windows
 
     def add(self, window: Window, family: Family | None) -> list[State]:
@@ -145,7 +145,9 @@ class States:
             if name not in found:
                 continue
             words = found[name]
-            evidence.add(words is not None, window.start, self._weight if name == _HUGE else 1)
+            evidence.add(
+                words is not None, window.start, self._weight if name == "exploding" else 1
+            )
             raised += self._settle(name, evidence, window.end, words or "")
             if evidence.holds:
                 self.holding[name].windows = evidence.windows
@@ -203,19 +205,8 @@ class States:
             found["saturated"] = WORDS["saturated"].format(**limits) if sure else None
             words = WORDS["fooled"].format(evidence=f"D(x) and D(G(z)) over {limits['real']:g}")
             found["fooled"] = words if fooled else None
-        g = window.median("g_loss")
-        self._begun |= d != 0 and not math.isnan(d)
-        if not math.isnan(d) and (family is None or family.name not in _NEVER_VANISHED):
-            # Where the family is not known, the lowest level that any has.
-            level = params.vanished_share * (chance or _LOWEST_CHANCE)
-            won = 0 <= d < level and (chance is not None or not g < _LOSES * d)
-            untrained = not self._begun and not g > 1  # exactly 0 since the first: not begun
-            found["vanished"] = WORDS["vanished"] if won and not untrained else None
-            if family is None or family.name in _PAID_BY_G:
-                lost = d > (2 * chance if chance else _LOST) and 1e-6 <= g < _NOTHING
-                if lost or "fooled" not in found:
-                    words = WORDS["fooled"].format(evidence="its loss high, G's next to nothing")
-                    found["fooled"] = words if lost else None
+        if not math.isnan(d):
+            self._by_losses(found, d, window.median("g_loss"), family)
         found["dead"] = self._dead(window, chance)
         found["exploding"] = self._exploding(window, family)
         sign = window.median("d_sign_real")
@@ -226,9 +217,27 @@ class States:
             found["memorising"] = words if memorises else None
         return found
 
+    def _by_losses(
+        self, found: dict[str, str | None], d: float, g: float, family: Family | None
+    ) -> None:
+        """Tell by both losses whether D has won or lost; G's may be NaN: not given."""
+        chance = family.chance if family else None
+        self._begun |= d != 0
+        if family is None or family.name not in _NEVER_VANISHED:
+            # Where the family is not known: the lowest level that any has, and G must lose.
+            level = self._params.vanished_share * (chance or _LOWEST_CHANCE)
+            won = 0 <= d < level and (chance is not None or not g < _LOSES * d)
+            untrained = not self._begun and not g > 1
+            found["vanished"] = WORDS["vanished"] if won and not untrained else None
+        if family is None or family.name in _PAID_BY_G:
+            lost = d > (2 * chance if chance else _LOST) and _ZERO <= g < _NOTHING
+            if lost or "fooled" not in found:
+                words = WORDS["fooled"].format(evidence="its loss high, G's next to nothing")
+                found["fooled"] = words if lost else None
+
     def _dead(self, window: Window, chance: float | None) -> str | None:
         d, g = window.median("d_loss"), window.median("g_loss")
-        if abs(g) < 1e-6 and d > 2 * (chance or math.log(2)):
+        if abs(g) < _ZERO and d > 2 * (chance or math.log(2)):
             return "G's loss was 0 and D's high: D calls everything real"
         if self._before is None:
             return None
@@ -289,7 +298,7 @@ _LOWEST_CHANCE = 0.25
 _LOSES = 10  # times D's loss: what G's is at least where D has won
 _LOST = 4 * math.log(2)
 _NOTHING = 0.05
-_HUGE = "exploding"
+_ZERO = 1e-6  # a loss of G that is exactly 0 is `dead`
 _FEW_WINDOWS = 12  # of a past to compare with
 _LARGE = 10.0  # a loss of less has not exploded
 _FAR = 50.0  # no distance between images that a critic tells, but for the first steps

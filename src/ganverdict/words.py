@@ -172,7 +172,7 @@ def _states(verdict: Verdict, unit: str) -> list[str]:
 
 def _excursions(verdict: Verdict, unit: str) -> list[str]:
     return [
-        f"samples were worse from {place(unit, since)}, until a new best at {place(unit, until)}"
+        f"samples were worse from {place(unit, since)} on, and back by {place(unit, until)}"
         for since, until in verdict.excursions
     ]
 
