@@ -326,7 +326,7 @@ class Monitor:
         if status == "metric_broken":
             return "what the metric says cannot be gone by: mend it first"
         if end == "go_on":
-            return ""
+            return self._not_yet(status)
         if best is None and status == "diverged":
             return "no weights from there on are of use: start again with the remedy, or before it"
         if best is None:
@@ -335,6 +335,13 @@ class Monitor:
         if end == "roll_back":
             return f"{keep}; end here, or go on from there with the remedy"
         return f"{keep}, and nothing says that better ones will come"
+
+    def _not_yet(self, status: Status) -> str:
+        """Why to go on where samples do not improve; empty where nothing is wrong."""
+        if status != "stall":
+            return ""
+        waited, wanted = self._quality.since_best, self._params.patience
+        return f"{waited} of {wanted} evaluations without a better one: not long enough to end"
 
     def _announcement(self, decline: Decline) -> Alarm | None:
         return self._waiting(decline.first.step, decline.confirmed.step)

@@ -44,6 +44,10 @@ class Evidence:
         self.since = math.nan
         self.windows = 0  # since then
 
+    def forget(self) -> None:
+        """Begin anew, where what was bad so far speaks for nothing that comes."""
+        self._value = 0.0
+
     def add(self, bad: bool, start: float, weight: int = 1) -> bool:
         """Take a window that begins at step `start`; return whether the evidence now suffices.
 
@@ -134,6 +138,7 @@ class States:
         self._count = 0
         self._weight = 1  # windows that an explosion of this size counts for
         self._begun = False  # whether D's loss has been other than 0: before, it is not trained
+        self._still_at = math.nan  # the value of a loss that does not move
         self._first: dict[str, float] = {}  # each loss's level in the first windows
 
     def add(self, window: Window, family: Family | None) -> list[State]:
@@ -252,6 +257,10 @@ class States:
             # D's loss at exactly 0 is `vanished`; few digits of one may be how the log was printed.
             other = len(still) == len(LOSSES) and d != 0 and _digits(value) > 1
             if other or _digits(value) >= _MANY_DIGITS or (value == g == 0 != d):
+                if value != self._still_at:
+                    # Another value: a bar that is written more often than its losses are new.
+                    self._evidence["dead"].forget()
+                self._still_at = value
                 return WORDS["dead"].format(signal=TABLE[name].words)
         return None
 

@@ -236,6 +236,14 @@ def test_windows_that_are_constant_but_differ_are_not_dead() -> None:
     assert "dead" not in states.holding
 
 
+def test_values_that_are_written_again_and_again_are_not_dead() -> None:
+    """A bar shows the losses of every 200th iteration, four windows long."""
+    states = States(PARAMS, BURN_IN)
+    for index in range(400):
+        losses = {"d_loss": 1.2 + 0.00137 * (index // 4), "g_loss": 0.9 + 0.00211 * (index // 4)}
+        assert not states.add(window(index, losses, constant=True), None)
+
+
 def test_d_s_loss_at_exactly_nothing_is_vanished_and_not_dead() -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(60):
