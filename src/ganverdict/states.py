@@ -229,8 +229,9 @@ class States:
         chance = family.chance if family else None
         self._begun |= d != 0
         if family is None or family.name not in _NEVER_VANISHED:
-            # Where the family is not known: the lowest level that any has, and G must lose.
-            level = self._params.vanished_share * (chance or _LOWEST_CHANCE)
+            # Where the family is not known G must lose; to pay more than 1 it takes logits or
+            # scores, and least squares have the lowest level.
+            level = self._params.vanished_share * (chance or (math.log(2) if g > 1 else 0.25))
             won = 0 <= d < level and (chance is not None or not g < _LOSES * d)
             untrained = not self._begun and not g > 1
             found["vanished"] = WORDS["vanished"] if won and not untrained else None
@@ -303,7 +304,6 @@ _BY_HEART = 0.5
 _NEVER_VANISHED = ("wasserstein", "relativistic")
 _WASSERSTEIN_FACTOR = 3.0
 _PAID_BY_G = ("bce_mean", "bce_sum", "lsgan_mean", "lsgan_sum")  # G's loss is 0 where it fools D
-_LOWEST_CHANCE = 0.25
 _LOSES = 10  # times D's loss: what G's is at least where D has won
 _LOST = 4 * math.log(2)
 _NOTHING = 0.05
