@@ -77,12 +77,9 @@ def _by_scores(medians: Mapping[str, Array]) -> Family | None:
     if np.mean(g_loss < 0) > _MOST:
         with np.errstate(divide="ignore", invalid="ignore"):
             answers = -np.expm1(g_loss)
-            times = d_loss / -(np.log(answers) + np.log1p(-answers))
-            unsure = (answers > _UNSURE[0]) & (answers < _UNSURE[1])
-        for name, share in (("bce_mean", 0.5), ("bce_sum", 1.0)):
-            near = unsure & (times > share * _BY_THE_CURVE[0]) & (times < share * _BY_THE_CURVE[1])
-            if np.mean(near) >= _MOST:
-                return Family(name, "inferred")
+            family = _by_curve("bce", d_loss, answers, _cross_entropy(answers))
+        if family is not None:
+            return family
     pays = d_loss >= np.maximum(0, 1 - g_loss) / 2 - 0.05
     possible = np.mean(pays) > 0.9 and np.median(d_loss) < 50
     return Family("hinge", "inferred") if possible else None
@@ -128,17 +125,27 @@ def _by_constant_answers(d_loss: Array, g_loss: Array) -> Family | None:
         return None
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         answers = np.exp(-g_loss)  # of which G pays the cross-entropy
-        costs = {"bce": (answers, -np.log(answers) - np.log1p(-answers))}
-        for name, squares in (("lsgan", g_loss), ("lsgan, halved", 2 * g_loss)):
+        found = _by_curve("bce", d_loss, answers, _cross_entropy(answers))
+        for squares in (g_loss, 2 * g_loss):  # G's may be halved
             answers = 1 - np.sqrt(squares)
-            costs[name] = answers, (1 - answers) ** 2 + answers**2
-        for name, (answers, cost) in costs.items():
-            unsure = (answers > _UNSURE[0]) & (answers < _UNSURE[1])
-            for kind, share in (("mean", 0.5), ("sum", 1.0)):
-                times = d_loss / (share * cost)
-                near = unsure & (times > _BY_THE_CURVE[0]) & (times < _BY_THE_CURVE[1])
-                if np.mean(near) >= _MOST:
-                    return Family(f"{name.partition(',')[0]}_{kind}", "inferred")
+            cost = (1 - answers) ** 2 + answers**2
+            found = found or _by_curve("lsgan", d_loss, answers, cost)
+    return found
+
+
+def _cross_entropy(answers: Array) -> Array:
+    """What D pays, both halves together, that gives one of `answers` [n] to everything."""
+    return np.asarray(-np.log(answers) - np.log1p(-answers))
+
+
+def _by_curve(name: str, d_loss: Array, answers: Array, cost: Array) -> Family | None:
+    """The mean or the sum of `name`, where most of `d_loss` [n] is what unsure `answers` cost."""
+    unsure = (answers > _UNSURE[0]) & (answers < _UNSURE[1])
+    for kind, share in (("mean", 0.5), ("sum", 1.0)):
+        times = d_loss / (share * cost)
+        near = unsure & (times > _BY_THE_CURVE[0]) & (times < _BY_THE_CURVE[1])
+        if np.mean(near) >= _MOST:
+            return Family(f"{name}_{kind}", "inferred")
     return None
 
 

@@ -31,13 +31,17 @@ _ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 # What samples have that are little but noise, of the measures whose scale is known: those of
 # Inception's features (and the pipeline's fd). A KID over 1 has been multiplied by something.
-_NOISE_LEVELS = (
-    (re.compile(r"(?:.*[_/])?(?:fd|[a-z]*fid\d*k?)(?:[_/](?:full|score|mean|value|ema))*"), 100.0),
-    (re.compile(r"(?:.*[_/])?kid\d*k?(?:[_/](?:full|score|mean|value|ema))*"), 0.1),
-    (re.compile(r"1/(?:.*[_/])?(?:is\d*k?|inception)(?:[_/](?:score|mean|value|ema))*"), 0.8),
+_NOISE_LEVELS = tuple(
+    (re.compile(rf"{over}(?:.*_)?(?:{name})\d*k?(?:_(?:full|score|mean|value|ema))*"), level)
+    for over, name, level in (
+        ("", "fd|[a-z]*fid", 100.0),
+        ("", "kid", 0.1),
+        ("1/", "is|inception", 0.8),
+    )
 )
-_NEVER_ZERO = re.compile(r"(?:^|[_/])(?:fd|f[a-z]d)\d*k?(?:[_/]|$)")  # 0 stands for "not measured"
-_ABOUT_NOTHING = re.compile(r"(?:^|[_/])(?:kid|c?mmd)\d*k?(?:[_/]|$)")
+_HIGHEST_KID = 1.0
+_NEVER_ZERO = re.compile(r"(?:^|_)(?:fd|f[a-z]d|[a-z]*fid)\d*k?(?:_|$)")  # 0: "not measured"
+_ABOUT_NOTHING = re.compile(r"(?:^|_)(?:kid|c?mmd)\d*k?(?:_|$)")  # unbiased, so below it, too
 _RECORDS = 6  # new bests among the last eight evaluations: it still learns
 
 
@@ -109,10 +113,8 @@ class Quality:
         self._material = -1  # the latest that was better by `plateau_change`
         self._material_value = math.inf
         self._lowest = math.inf
-        self._noise_level: float | None = None
         self._runs: dict[tuple[str, str], list[Evaluation]] = {}
         self._good_since_decline = 0
-
         self.go_by(metric)
 
     def go_by(self, metric: str) -> None:
@@ -120,7 +122,11 @@ class Quality:
         if self._known:
             raise ValueError(f"evaluations are judged by {self.metric} already")
         self.metric = metric
-        self._noise_level = next((v for k, v in _NOISE_LEVELS if k.fullmatch(metric.lower())), None)
+        over, slash, name = metric.lower().rpartition("1/")
+        plain = over + slash + re.sub(r"[^a-z0-9]+", "_", name).strip("_")
+        self._noise_level = next((v for k, v in _NOISE_LEVELS if k.fullmatch(plain)), None)
+        self._is_never_zero = _NEVER_ZERO.search(plain) is not None
+        self._is_about_nothing = _ABOUT_NOTHING.search(plain) is not None
 
     def add(
         self, step: float, epoch: float | None, measures: Mapping[str, float], held: bool
@@ -233,9 +239,9 @@ class Quality:
 
     def _believed(self, step: float, value: float | None) -> float | None:
         """The value, unless the metric cannot have it."""
-        if value is None or (value == 0 and _NEVER_ZERO.search(self.metric.lower())):
+        if value is None or (value == 0 and self._is_never_zero):
             return None
-        negative = value < 0 and "kid" not in self.metric.lower()
+        negative = value < 0 and not self._is_about_nothing
         others = [e.value for e in self._known[-5:] if e.value is not None and e.value > 0]
         jump = bool(others) and value > 10**_DECADES * float(np.median(others))
         if negative or jump or value > 1e12:
@@ -265,7 +271,7 @@ class Quality:
         if level is None or not self._known:
             return False
         start = self._known[0].value or 0.0
-        if self._lowest < level or (level == _NOISE_LEVELS[1][1] and start > 1):
+        if self._lowest < level or (self._is_about_nothing and start > _HIGHEST_KID):
             return False
         fell = self._lowest / start if start > 0 else 1.0
         return fell >= 0.8 or (fell >= 0.6 and self._lowest >= 2 * level)
@@ -323,7 +329,7 @@ class Quality:
 
     def _scatter(self) -> float:
         """Deviation of an estimate that is about nothing at its best, as of a KID: not relative."""
-        if not _ABOUT_NOTHING.search(self.metric.lower()) or len(self._known) < 5:
+        if not self._is_about_nothing or len(self._known) < 5:
             return 0.0
         values = np.array([e.value or 0.0 for e in self._known[-15:]])
         return float(1.4826 * np.median(np.abs(np.diff(values, 2))) / math.sqrt(6))

@@ -377,9 +377,6 @@ class Recorder:
     def _replay(self) -> None:
         """Give a new monitor what the log holds."""
         self._monitor = self._new_monitor()
-        self._flush()
-        if self._file is None:
-            return
         rows: list[Row] = []
         for record, _ in _records(self.folder / LOG_FILE):
             step = self._step = record.pop(self._step_name)

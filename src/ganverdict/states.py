@@ -138,7 +138,7 @@ class States:
         self._count = 0
         self._weight = 1  # windows that an explosion of this size counts for
         self._begun = False  # whether D's loss has been other than 0: before, it is not trained
-        self._still_at = math.nan  # the value of a loss that does not move
+        self._still_at: dict[str, float] = {}  # the latest values of losses that did not move
         self._first: dict[str, float] = {}  # each loss's level in the first windows
 
     def add(self, window: Window, family: Family | None) -> list[State]:
@@ -247,23 +247,26 @@ class States:
             return "G's loss was 0 and D's high: D calls everything real"
         if self._before is None:
             return None
-        still = [
-            name
+        still = {
+            name: window.median(name)
             for name in LOSSES
             if window.constant[SIGNALS.index(name)]
             and window.median(name) == self._before.median(name)
-        ]
-        for name in still:
-            value = window.median(name)
-            # D's loss at exactly 0 is `vanished`; few digits of one may be how the log was printed.
-            other = len(still) == len(LOSSES) and d != 0 and _digits(value) > 1
-            if other or _digits(value) >= _MANY_DIGITS or (value == g == 0 != d):
-                if value != self._still_at:
-                    # Another value: a bar that is written more often than its losses are new.
-                    self._evidence["dead"].forget()
-                self._still_at = value
-                return WORDS["dead"].format(signal=TABLE[name].words)
-        return None
+        }
+        both = len(still) == len(LOSSES) and d != 0
+        # D's loss at exactly 0 is `vanished`; few digits of one may be how the log was printed.
+        dead = {
+            name: value
+            for name, value in still.items()
+            if _digits(value) >= (2 if both else _MANY_DIGITS) or value == g == 0 != d
+        }
+        if not dead:
+            return None
+        if not dead.items() & self._still_at.items():
+            # Other values: a bar that is written more often than its losses are new.
+            self._evidence["dead"].forget()
+        self._still_at = dead
+        return WORDS["dead"].format(signal=TABLE[next(iter(dead))].words)
 
     def _exploding(self, window: Window, family: Family | None) -> str | None:
         worst: tuple[float, str] | None = None
@@ -275,22 +278,22 @@ class States:
                 continue
             times = middle.ratio(value)
             factor = self._params.exploding_factor
-            few = self._count <= min(self._burn_in, _FEW_WINDOWS)
+            excused = self._count <= min(self._burn_in, _FEW_WINDOWS)
             if critic and name in LOSSES:
                 # G's has a free offset. The distance that a critic tells shrinks in a training that
                 # works, unless it begins at nothing.
                 factor = _WASSERSTEIN_FACTOR
-                few = self._count <= self._burn_in or name == "g_loss" or abs(value) < _FAR
+                excused = self._count <= self._burn_in or name == "g_loss" or abs(value) < _FAR
             elif name in LOSSES:
                 # What rises from nothing to where it began has not exploded.
                 first = self._first.setdefault(name, abs(value))
-                few |= abs(value) < max(_LARGE, 2 * first)
-            if not few and times > factor:
+                excused |= abs(value) < max(_LARGE, 2 * first)
+            if not excused and times > factor:
                 worst = max(worst or (0.0, ""), (times, name))
         if worst is None:
             return None
-        self._weight = 1 + int(math.log10(worst[0] / self._params.exploding_factor) / 2)
-        self._weight = max(self._weight, 1)
+        over = worst[0] / self._params.exploding_factor  # a critic's may be less than 1
+        self._weight = 1 + int(math.log10(max(over, 1)) / 2)
         return WORDS["exploding"].format(signal=TABLE[worst[1]].words, times=worst[0])
 
 

@@ -59,3 +59,29 @@ def test_a_measure_that_is_better_the_higher_is_judged_by_its_reciprocal(
     assert found.verdict.metric == found.log.metric == f"1/{log.metric}"
     assert np.array_equal(found.log.evaluations[found.verdict.metric], 1 / values)
     assert f"higher values of {log.metric} are better: judged by 1/{log.metric}" in found.log.notes
+
+
+def test_evaluations_that_are_filled_down_equally_often_count_once(tmp_path: Path) -> None:
+    fids = [80.0, 60.0, 50.0, 45.0, 42.0, 40.0, 39.0, 38.0, 37.0, 36.0]
+    epoch = np.arange(1, 100)
+    columns: Columns = {"epoch": epoch, "fid": np.repeat([*fids[:9], 90.0], 10)[:99]}
+    found = assessed(write(tmp_path / "log.csv", columns))
+    assert found.verdict.watched.evaluations == 10
+    assert not found.verdict.went_wrong  # by one evaluation
+    assert found.verdict.best_step == 81
+
+
+def test_the_deviation_of_a_kid_is_its_own(tmp_path: Path) -> None:
+    kid = np.geomspace(0.1, 0.01, 20)
+    columns: Columns = {"epoch": np.arange(1, 21), "KID_mean": kid, "KID_std": np.full(20, 0.004)}
+    (log,) = read([write(tmp_path / "log.csv", columns)])
+    found = assess_log(log).verdict
+    assert found.noise == "given"
+    assert found.best_interval == pytest.approx((0.01 - 1.96 * 0.004, 0.01 + 1.96 * 0.004))
+
+
+def test_a_metric_that_is_no_number_is_told(tmp_path: Path) -> None:
+    columns: Columns = {"epoch": np.arange(1, 41), "fid": np.full(40, np.nan)}
+    columns["fid"][:15] = np.geomspace(200, 30, 15)
+    found = assessed(write(tmp_path / "log.csv", columns)).verdict
+    assert "fid in 25 of 40 evaluations: not a number" in found.unknown

@@ -842,3 +842,44 @@ def test_out_of_order_and_unknown_input_is_refused() -> None:
         Monitor(steps_per_epoch=0)
     with pytest.raises(ValueError, match="unknown loss bce; there are bce_mean"):
         Monitor(loss="bce")
+
+
+def test_a_stall_that_goes_on_says_for_how_long() -> None:
+    monitor = Monitor(unit="epoch", metric="fid")
+    for epoch in range(1, 17):
+        monitor.log(epoch, d_loss=0.6 if epoch < 9 else 1e-4, g_loss=9.0 + epoch / 10)
+        monitor.evaluate(epoch, fid=max(60.0 - epoch, 51.0))
+    found = monitor.verdict()
+    assert (found.status, found.end) == ("stall", "go_on")
+    assert found.end_reason == "7 of 8 evaluations without a better one: not long enough to end"
+
+
+def test_a_state_without_a_metric_is_not_said_to_have_come_to_nothing() -> None:
+    monitor = Monitor(unit="epoch", loss="bce_sum")
+    for epoch in range(1, 60):
+        monitor.log(epoch, d_loss=1.4, g_loss=0.7 + epoch % 2 / 100)
+    found = monitor.verdict()
+    assert [state.name for state in found.states] == ["at_chance"]
+    assert "come to nothing" not in found.reason
+
+
+def test_an_explosion_is_told_at_once_where_there_is_no_metric() -> None:
+    monitor = Monitor()
+    for row in range(40):
+        monitor.log(100 * (row + 1), d_loss=1.3 * (1 + row % 2 / 100), g_loss=1.0 + row % 3 / 50)
+    for row in range(40, 44):
+        monitor.log(100 * (row + 1), d_loss=10.0 ** (row - 34), g_loss=1.0)
+    assert monitor.verdict().status == "diverged"
+
+
+def test_the_measure_may_be_named_until_it_has_a_value() -> None:
+    monitor, named = Monitor(), Monitor(metric="kid")
+    for one in (monitor, named):
+        one.log(1, d_loss=1.0)
+        one.evaluate(1, precision=0.5)
+    monitor.go_by("kid")
+    for one in (monitor, named):
+        one.evaluate(2, kid=0.2)
+    assert monitor.verdict() == named.verdict()
+    with pytest.raises(ValueError, match="judged by kid already"):
+        monitor.go_by("fid")

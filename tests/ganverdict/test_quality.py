@@ -384,8 +384,27 @@ def test_a_zero_is_no_fid_and_is_not_kept() -> None:
 
 @pytest.mark.parametrize("metric", ["fd_dinov2", "kid", "loss_fid_free"])
 def test_no_level_of_noise_is_known_of_another_scale(metric: str) -> None:
-    falls = np.geomspace(2000, 507, 12).tolist()
-    assert fed(metric=metric, **{metric: falls}).never_learned == ""
+    quality = Quality(PARAMS, metric)
+    for step, value in enumerate(np.geomspace(2000, 507, 12).tolist()):
+        quality.add(step, None, {metric: value}, False)
+    assert quality.never_learned == ""
+
+
+@pytest.mark.parametrize(
+    "metric", ["FID ↓", "Metric fid", "eval/clean-fid", "fid50k_full", "val.fid"]
+)
+def test_a_fid_is_one_however_it_is_written(metric: str) -> None:
+    quality = Quality(PARAMS, metric)
+    for step in range(8):
+        quality.add(step, None, {metric: 300.0}, False)
+    assert quality.never_learned
+    quality.add(8, None, {metric: 0.0}, False)
+    assert quality.best is not None
+    assert quality.best.value == 300
+
+
+def test_an_mmd_may_be_below_nothing() -> None:
+    assert fed(metric="mmd", mmd=[0.1, 0.01, -0.001, -0.002]).broken == []
 
 
 def test_new_bests_are_learning_however_high() -> None:

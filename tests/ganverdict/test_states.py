@@ -244,6 +244,14 @@ def test_values_that_are_written_again_and_again_are_not_dead() -> None:
         assert not states.add(window(index, losses, constant=True), None)
 
 
+def test_a_g_that_stands_still_is_dead_while_d_does_so_now_and_then() -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(40):
+        d = 0.0012 if index % 4 < 3 else 0.0013
+        states.add(window(index, {"d_loss": d, "g_loss": 16.11809}, constant=True), None)
+    assert "dead" in states.holding
+
+
 def test_d_s_loss_at_exactly_nothing_is_vanished_and_not_dead() -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(60):

@@ -8,7 +8,7 @@ from ganverdict.families import infer
 from ganverdict.formats.clocks import clock_of
 from ganverdict.formats.columns import halves_of_pix2pix, main_column, named, renamed
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.kinds import HALVES_AS_OUTPUTS, UNITS, kind_of
+from ganverdict.formats.kinds import OUTPUTS_ARE_HALVES, UNITS, kind_of
 from ganverdict.formats.measures import measures_of, metric_of
 from ganverdict.formats.runs import Found, runs_of
 from ganverdict.formats.signals import signals_of
@@ -27,7 +27,7 @@ def assemble(
     tables = [named(table) for table in tables]
     tables = renamed(tables, rename)
     kind, loss = kind_of(tables)
-    if kind in HALVES_AS_OUTPUTS:
+    if kind in OUTPUTS_ARE_HALVES:
         tables = [halves_of_pix2pix(table) for table in tables]
     tables = [table for table in tables if table.columns]
     gathered = Gathered(tables, [], [])
@@ -49,17 +49,22 @@ def assemble(
 
 
 def _contradicts(signals: Mapping[str, Track], loss: str) -> bool:
-    """Whether D's answers tell of another loss than a log of this kind is known for."""
-    for side in ("d_loss", "g_loss"):
-        below = side in signals and float(np.mean(signals[side].values < 0)) > _BELOW
-        if below and loss.startswith(("bce", "lsgan")):
-            return True  # by any discriminator: it is another loss
-    if not {"d_loss", "d_real", "d_fake"} <= signals.keys() or len(signals["d_loss"]) < _TELLING:
+    """Whether the numbers tell of another loss than a log of this kind is known for.
+
+    Cross-entropies and squares are never below zero; D's answers give its cross-entropy.
+    """
+    if not loss.startswith(("bce", "lsgan")):
+        return False
+    losses = [signals[side].values for side in ("d_loss", "g_loss") if side in signals]
+    if any(np.mean(values < 0) > _BELOW for values in losses):
+        return True
+    answers = {"d_loss", "d_real", "d_fake"} <= signals.keys()
+    if loss.startswith("lsgan") or not answers or len(signals["d_loss"]) < _TELLING:
         return False
     length = len(signals["d_loss"])
     values = {n: t.values for n, t in signals.items() if len(t) == length}
     family = infer(values)
-    return family is None or family.name.partition("_")[0] != loss.partition("_")[0]
+    return family is None or not family.name.startswith("bce")
 
 
 def _nothing(name: str, tables: Sequence[Table]) -> str:

@@ -66,22 +66,23 @@ def clock_of(table: Table, main: Series | None) -> Clock:
     The best name counts, but a clock must go on: a progress bar that is printed once an epoch, or
     an iteration that is always 100, is not when the rows were.
     """
-    clocks = list(_candidates(table, main))
-    going = [_going(clock, main) for clock in clocks]
-    for clock, share in zip(clocks, going, strict=True):
-        if share > _MOSTLY and clock.unit != "row":
-            return clock
+    best: Clock | None = None
     # Several rows a step may be the updates of D; where it stands still, better no step at all.
-    best = max(going, default=0.0)
-    if best > _HARDLY:
-        return clocks[going.index(best)]
-    return next((clock for clock in clocks if clock.unit == "row"), _numbered(table, main))
+    most, numbered = _HARDLY, None
+    for clock in _candidates(table, main):
+        if clock.unit == "row":
+            numbered = clock
+            continue
+        share = _going(clock, main)
+        if share > _MOSTLY:
+            return clock
+        if share > most:
+            best, most = clock, share
+    return best or numbered or _numbered(table, main)
 
 
 def _going(clock: Clock, main: Series | None) -> float:
     """The share of rows whose step is another than that of the row before."""
-    if clock.unit == "row":
-        return _HARDLY
     if main is None or len(main) < _FEW:
         return 1.0
     steps, known = clock.at(main.rows)

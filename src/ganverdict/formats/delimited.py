@@ -330,7 +330,8 @@ def read_delimited(source: Source, form: Shape) -> Table:
     columns = _merged(reading, name)
     if header is None and "#step" in columns and not _is_steps(columns["#step"]):
         # Losses, and what was measured beside them: no column counts rows.
-        columns = dict(zip(["#value", "#value1", *columns], columns.values(), strict=False))
+        names = ["#value", *(f"#value{index}" for index in range(1, len(columns)))]
+        columns = dict(zip(names, columns.values(), strict=True))
     table = Table(name, "CSV", source.stem, columns, sample=last)
     if header is not None:
         table.sample = " ".join(header)

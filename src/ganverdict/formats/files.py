@@ -65,7 +65,8 @@ def is_binary(head: bytes) -> bool:
     """Whether bytes are no text of any encoding."""
     if encoding(head) != "utf-8":
         return False
-    if b"\0" in head[:4096]:
-        return True
-    control = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in head[:4096])
-    return control > 0.1 * len(head[:4096])
+    head = head[:4096]
+    control = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in head)
+    # A tenth of random bytes are control characters; more than that are no UTF-8.
+    invalid = head.decode("utf-8", errors="replace").count("\ufffd")
+    return control > 0.1 * len(head) or min(5 * control, invalid) > 0.1 * len(head)

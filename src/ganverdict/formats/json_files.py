@@ -5,6 +5,7 @@ import math
 import re
 from array import array
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from ganverdict.formats.delimited import count
@@ -137,12 +138,20 @@ def _with_own_steps(value: Any, depth: int) -> list[list[dict[str, Any]]]:
             del value[name]
     for name, steps in columns.items():
         match = _STEPS_OF.fullmatch(name)
-        named = [n for n in columns if match and n != name and n.startswith(match["what"])]
-        if match and len(named) == 1 and len(columns[named[0]]) == len(steps):
-            pairs = zip(steps, columns[named[0]], strict=True)
-            found.append([{match["kind"].rstrip("s"): at, named[0]: cell} for at, cell in pairs])
-            del value[name], value[named[0]]
+        if match is None or not _rise(steps):
+            continue  # Lightning's `d_loss_epoch` is a loss
+        of = [n for n in columns if n.startswith(match["what"]) and not _STEPS_OF.fullmatch(n)]
+        if len(of) == 1 and len(columns[of[0]]) == len(steps) and of[0] in value:
+            pairs = zip(steps, columns[of[0]], strict=True)
+            found.append([{match["kind"].rstrip("s"): at, of[0]: cell} for at, cell in pairs])
+            del value[name], value[of[0]]
     return found
+
+
+def _rise(steps: Any) -> bool:
+    """Whether a column is whole numbers, each higher than the one before."""
+    whole = isinstance(steps, list) and all(isinstance(at, int) for at in steps)
+    return whole and all(a < b for a, b in pairwise(steps))
 
 
 class _Flat:

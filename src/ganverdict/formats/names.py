@@ -157,8 +157,10 @@ _EXACT_SIGNALS = {
     "d_x_fake": "d_fake",
 }
 # How a well-known book prints D's losses on real and on generated images.
-_HALVES = {"d1": "d_real", "d2": "d_fake", "c1": "d_real", "c2": "d_fake"}
-_HALVES |= {"dr": "d_real", "df": "d_fake"}
+_HALVES = {
+    **dict.fromkeys(("d1", "c1", "dr"), "d_real"),
+    **dict.fromkeys(("d2", "c2", "df"), "d_fake"),
+}
 _GRADIENT = re.compile(r"(?:^|_)(?:grad|gradient|gradients|gnorm)(?:_|$)")
 
 
@@ -267,11 +269,9 @@ def _loss(parts: tuple[str, ...]) -> Role | None:
         # G's loss on its own images is its adversarial loss.
         rest = ["adv" if p == "fake" else p for p in rest]
     label = [p for p in rest if p not in _PLAIN]
-    if (
-        set(rest) & _PARTS
-        or (weak and _OUTPUT in rest)
-        or (weak and not _may_be_weak(parts, label))
-    ):
+    if set(rest) & _PARTS:
+        return None
+    if weak and (_OUTPUT in rest or not _may_be_weak(parts, label)):
         return None
     rank = sum(_COST.get(p, 2) for p in rest if p in _PLAIN)
     # `G_gen_loss` is a part of what `G_loss` is.

@@ -55,6 +55,7 @@ class _Cut:
     parent: str = ""  # a heading that names what follows: `Discriminator:`
     split: str = ""  # whether what follows is of training or of validation
     listed: list[str] = field(default_factory=list)  # names still without a value: `D | G: 1 | 2`
+    names_are_behind: bool = False  # `1.353 [d_loss]   1.074 [g_loss]`, to the line's end
     ahead: str = ""  # a name that stood before the step of its value: `FID at epoch 4: `
 
     def take(self, index: int, gap: str, of: int | None) -> bool:
@@ -66,7 +67,7 @@ class _Cut:
             self.slots.append(Slot(self.listed.pop(0), True, start, end))
             return False
         name, explicit = self._name(gap, start)
-        if (behind := _BEHIND.match(self.line, end)) and _has_meaning(behind["name"]):
+        if self.names_are_behind and (behind := _BEHIND.match(self.line, end)):
             name, explicit = behind["name"], True
         meaning = role(name) if name else None
         if meaning is None:
@@ -100,7 +101,7 @@ class _Cut:
         text = gap[-200:].rstrip()
         names = _SEVERAL.split(text.rstrip("=: ")) if text.endswith((":", "=")) else []
         known: list[str] = []
-        while names and role(name := _last_known(names.pop())).kind in ("signal", "half"):
+        while names and _is_signal(name := _last_known(names.pop())):
             known.insert(0, name)
         between = self.found[index : index + len(known)]
         gaps = [self.line[a[1] : b[0]] for a, b in pairwise(between)]
@@ -145,7 +146,8 @@ def slots_of(line: str) -> list[Slot]:
     """The named numbers of a line, in order."""
     found = numbers_of(line)
     dates = [m.span() for m in _DATE.finditer(line)] if ":" in line or "-" in line else []
-    cut = _Cut(line, found)
+    last = _BEHIND.match(line, found[-1][1]) if found else None
+    cut = _Cut(line, found, names_are_behind=last is not None and _is_signal(last["name"]))
     position = index = 0
     while index < len(found):
         start, end = found[index]
@@ -234,17 +236,20 @@ def _last_known(text: str) -> str:
     """The end of a text that is a name with a meaning: the longest, of a measure the shortest."""
     parts = text.split()
     names = [" ".join(parts[-length:]) for length in range(1, min(4, len(parts)) + 1)]
-    known = [name for name in names if _has_meaning(name)]
-    # `dev disc cost`: what is held out is not the loss itself.
+    # What stands before: `dev disc cost` is held out, and not D's loss itself.
+    before = [*reversed(parts[:-1]), ""]
     known = [
         name
-        for name in known
-        if role(name).kind not in ("signal", "half")
-        or parts[: -len(name.split())][-1:] == []
-        or parts[-len(name.split()) - 1].strip("[](){}").lower() not in HELD_OUT
+        for name, word in zip(names, before, strict=False)
+        if _has_meaning(name)
+        and not (_is_signal(name) and word.strip("[](){}").lower() in HELD_OUT)
     ]
     measures = [name for name in known if role(name).kind == "measure"]
     return measures[0] if measures else known[-1] if known else ""
+
+
+def _is_signal(name: str) -> bool:
+    return role(name).kind in ("signal", "half")
 
 
 def _has_meaning(name: str) -> bool:

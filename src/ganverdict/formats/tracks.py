@@ -10,8 +10,8 @@ from ganverdict.formats.delimited import count
 from ganverdict.formats.names import Role
 from ganverdict.formats.table import Floats, Series, Table
 
-# Where a quantity stands in several kinds of files the first of these counts.
 _MOSTLY = 0.5  # of a column's rows
+# Where a quantity stands in several kinds of files the first of these counts.
 _BEST_LAYOUT = ("JSON lines", "CSV", "parquet", "NumPy", "JSON", "MLflow", "TensorBoard", "text")
 
 

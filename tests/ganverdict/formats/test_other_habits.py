@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ganverdict.formats import read
+from ganverdict.formats.errors import ReadError
 from ganverdict.log import Log
 
 D, G = [1.353, 1.25, 0.913, 1.1, 0.975, 1.2], [1.074, 0.815, 1.681, 0.9, 1.2, 1.4]
@@ -116,6 +117,13 @@ def test_a_tab_at_the_end_of_every_line_is_no_index(tmp_path: Path) -> None:
     check(log(tmp_path, "\n".join(lines) + "\n"), [1.0, 2, 3, 4, 5, 6], "row")
 
 
+def test_losses_of_three_columns_without_a_header_are_no_steps(tmp_path: Path) -> None:
+    rows = zip([0.9, 0.7, 0.8, 0.6, 0.75, 0.5], range(6), range(10, 16), strict=True)
+    found = log(tmp_path, "\n".join(f"{d} 0.5{a} {b}" for d, a, b in rows), "d_loss.txt")
+    assert found.pairs[""]["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert found.pairs[""]["d_loss"].tolist() == [0.9, 0.7, 0.8, 0.6, 0.75, 0.5]
+
+
 def test_losses_without_a_header_are_no_steps(tmp_path: Path) -> None:
     lines = [f"{d} 0.5{row}" for row, d in enumerate([0.9, 0.7, 0.8, 0.6, 0.75, 0.5])]
     found = log(tmp_path, "\n".join(lines), "d_loss.txt")
@@ -129,6 +137,7 @@ def test_losses_without_a_header_are_no_steps(tmp_path: Path) -> None:
         "Batch {row}/170 discriminator loss | generator loss : {d} | {g} - took 2.1 s.",
         "step {row}: D/G loss: {d}/{g}",
         "Step {row}:  {d} [d_loss]   {g} [g_loss]",
+        "{row} [D loss] {d} [G loss] {g}",
         "Epoch/Epochs: 0/1 | Iter: {row}/5000 | D Loss: {d} | G Loss: {g}",
         "iter {row}\ttrain disc cost\t{d}\ttrain gen cost\t{g}\tdev disc cost\t7.5",
         "mi-test\tINFO\tstep={row} loss_disc={d}, loss_gen={g}, loss_mel=19.9",
@@ -176,6 +185,17 @@ def test_measures_with_steps_of_their_own_stand_beside_lists_of_losses(
     assert found.evaluations["step"].tolist() == [2, 4, 6]
 
 
+def test_means_by_epoch_are_losses_and_no_steps(tmp_path: Path) -> None:
+    """As Lightning calls them."""
+    document = {"d_loss": D, "g_loss": G, "d_loss_epoch": [0.5] * 6}
+    check(log(tmp_path, json.dumps(document), "metrics.json"), [1.0, 2, 3, 4, 5, 6], "row")
+
+
+def test_two_lists_of_steps_alone_are_no_measure(tmp_path: Path) -> None:
+    document = {"D_losses": D, "G_losses": G, "x_epochs": [1, 2], "x_steps": [10, 20]}
+    check(log(tmp_path, json.dumps(document), "metrics.json"), [1.0, 2, 3, 4, 5, 6], "row")
+
+
 def test_a_dictionary_of_epochs_is_one_run(tmp_path: Path) -> None:
     document = {str(row): {"d_loss": d, "g_loss": g} for row, (d, g) in enumerate(ROWS)}
     check(log(tmp_path, json.dumps(document), "metrics.json"), STEPS, "iteration")
@@ -209,3 +229,36 @@ def test_outputs_within_0_and_1_are_probabilities(tmp_path: Path) -> None:
     assert {"d_real", "d_fake"} <= set(log(tmp_path, inside).pairs[""])
     outside = "\n".join(form.format(row=r, real=2 * a, fake=b) for r, (a, b) in enumerate(rows))
     assert {"d_score_real", "d_score_fake"} <= set(log(tmp_path, outside).pairs[""])
+
+
+def test_logits_within_0_and_1_are_logits(tmp_path: Path) -> None:
+    rows = [
+        f"step {row} d_loss: 1.3 real_logits: 0.{row + 10} fake_logits: 0.1" for row in range(20)
+    ]
+    assert "d_score_real" in log(tmp_path, "\n".join(rows)).pairs[""]
+
+
+def test_a_row_before_the_run_is_no_run(tmp_path: Path) -> None:
+    rows = ["step,d_loss,g_loss", "100,1.0,1.0", *(f"{row},1.2,0.9" for row in range(1, 300))]
+    found = log(tmp_path, "\n".join(rows), "log.csv")
+    assert found.pairs[""]["step"].tolist() == list(range(1, 300))
+
+
+def test_random_bytes_are_no_log(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(60):
+        path = tmp_path / f"{seed}.log"
+        path.write_bytes(rng.bytes(3000))
+        with pytest.raises(ReadError):
+            read([path])
+
+
+def test_a_log_with_zeros_of_a_crash_is_read(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_bytes("\n".join(EVERY_BATCH).encode() + b"\n" + bytes(20))
+    check(read([tmp_path / "log.txt"])[0], STEPS, "iteration")
+
+
+def test_a_link_in_a_circle_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "loop.log").symlink_to("loop.log")
+    check(log(tmp_path, "\n".join(EVERY_BATCH)), STEPS, "iteration")
+    check(read([tmp_path])[0], STEPS, "iteration")
