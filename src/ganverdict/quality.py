@@ -328,11 +328,15 @@ class Quality:
         return max(relative_wobble(values), relative_wobble(values[-15:]))
 
     def _scatter(self) -> float:
-        """Deviation of an estimate that is about nothing at its best, as of a KID: not relative."""
+        """What an estimate that is about nothing at its best, as a KID, may lie above the lowest.
+
+        Its deviation is not relative; the lowest is lucky, as `_luck` says.
+        """
         if not self._is_about_nothing or len(self._known) < 5:
             return 0.0
         values = np.array([e.value or 0.0 for e in self._known[-15:]])
-        return float(1.4826 * np.median(np.abs(np.diff(values, 2))) / math.sqrt(6))
+        deviation = float(1.4826 * np.median(np.abs(np.diff(values, 2))) / math.sqrt(6))
+        return (self._params.sigmas + math.sqrt(2 * math.log(len(self._known)))) * deviation
 
     def _lately(self) -> list[float]:
         """The latest values, as many as the wobble is told from."""
@@ -365,7 +369,7 @@ class Quality:
         value = evaluation.value
         if value is not None and self._known:
             base, best = self._base(), self._best
-            measured = base + params.sigmas * max(evaluation.sigma, self._scatter())
+            measured = base + max(params.sigmas * evaluation.sigma, self._scatter())
             wobbled = base * (1 + (0 if held else self._luck()))
             times = value / base if base > 0 else math.inf
             words = f"{self.metric} rose to {times:.3g} times its best"

@@ -77,6 +77,14 @@ def test_a_step_that_is_named_once_is_not_the_steps(tmp_path: Path) -> None:
     )
 
 
+def test_a_plainer_name_that_is_said_once_is_not_the_steps_either(tmp_path: Path) -> None:
+    rows = [
+        f"iter {500 * row}\nd_loss: {d} g_loss: {g}" for row, (d, g) in enumerate([*ROWS, *ROWS])
+    ]
+    found = log(tmp_path, "\n".join(["from global step 0", *rows]))
+    check(found, [500.0 * row for row in range(12)], "iteration", D * 2, G * 2)
+
+
 def test_an_epoch_printed_behind_its_rows_is_not_theirs(tmp_path: Path) -> None:
     lines = [
         line
@@ -187,7 +195,7 @@ def test_measures_with_steps_of_their_own_stand_beside_lists_of_losses(
 
 def test_means_by_epoch_are_losses_and_no_steps(tmp_path: Path) -> None:
     """As Lightning calls them."""
-    document = {"d_loss": D, "g_loss": G, "d_loss_epoch": [0.5] * 6}
+    document = {"d_loss": D, "g_loss": G, "d_loss_epoch": [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]}
     check(log(tmp_path, json.dumps(document), "metrics.json"), [1.0, 2, 3, 4, 5, 6], "row")
 
 
