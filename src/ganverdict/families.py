@@ -77,7 +77,7 @@ def _by_scores(medians: Mapping[str, Array]) -> Family | None:
     if len(d_loss) < 3:
         return None
     if np.mean(g_loss < 0) > _MOST:
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             answers = -np.expm1(g_loss)
             family = _by_curve("bce", d_loss, answers, _cross_entropy(answers))
         if family is not None:
