@@ -21,13 +21,14 @@ from tests.project import REPOSITORY
 FILE = Path("params.yaml")
 TEXT = (REPOSITORY / FILE).read_text()
 VALUES = read_yaml(REPOSITORY / FILE)
+FOLDERS = (("data", "path"), ("runtime", "checkpoints"))  # may be called almost anything
 KEYS = [
     (section, key)
     for section, values in VALUES.items()
     for key, value in values.items()
-    if not isinstance(value, dict) and (section, key) != ("data", "path")
+    if not isinstance(value, dict) and (section, key) not in FOLDERS
 ]
-# As they may stand in the file. None is right for any key.
+# As they may stand in the file. None is right for any key but a folder's name.
 WRONG = [
     ".nan", "-.inf", "1e999", "-1", "99999999999999999999999", "0x" + "f" * 5000, "1e-400-", "''",
     "[1, 2]", "[]", "{a: 1}", "{}", "2026-01-01", "!!python/object/apply:os.system [id]",
@@ -48,6 +49,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(max_examples=times(60, 600), suppress_health_check=QUIET)
 @given(st.sampled_from(KEYS), st.sampled_from(WRONG), st.sampled_from(STAGES))
 def test_a_wrong_value_of_any_key_is_one_line_in_every_command(
+    capsys: pytest.CaptureFixture[str], where: tuple[str, str], wrong: str, stage: Any
+) -> None:
+    refuses(capsys, where, wrong, stage)
+
+
+@pytest.mark.parametrize("wrong", ["[1, 2]", "{a: 1}", "-1", ".nan", "~", "2026-01-01"])
+def test_what_is_no_name_of_a_folder_for_checkpoints_is_one_line(
+    capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    refuses(capsys, ("runtime", "checkpoints"), wrong, train)
+
+
+def refuses(
     capsys: pytest.CaptureFixture[str], where: tuple[str, str], wrong: str, stage: Any
 ) -> None:
     section, key = where
