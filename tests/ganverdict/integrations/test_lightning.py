@@ -91,7 +91,8 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    data = DataLoader(TensorDataset(torch.randn(BATCHES * 4, 4)), batch_size=4)
+    # Far enough from what G draws that D has something to tell them apart by.
+    data = DataLoader(TensorDataset(torch.randn(BATCHES * 4, 4) + 3), batch_size=4)
     trainer.fit(model, data, data, **options)
     return trainer
 
