@@ -3,11 +3,12 @@
     make held-out-verdict         (or: python -m benchmarks.held_out --help)
 
 benchmarks/held_out.yaml registers what is trained, by which seeds, what is asked, and of which
-verdict. Every training leaves a record in reports/held_out/<group>-<seed>/, which grows with each
-epoch. Ended by Ctrl-C, SIGTERM or a kill, the same command continues every training where it was,
-bit for bit, and repeats none. Records that were made under another registration are refused. Prints
-a JSON line for each group, and for each endpoint by kind of training and by group: share, mean or
-median over runs, its 90 % interval, what was wanted, and whether it is met, once all runs are in.
+verdict; --plan names another such file. Every training leaves a record in
+reports/<plan>/<group>-<seed>/, which grows with each epoch. Ended by Ctrl-C, SIGTERM or a kill, the
+same command continues every training where it was, bit for bit, and repeats none. Records that were
+made under another registration are refused. Prints a JSON line for each group, and for each
+endpoint by kind of training and by group: share, mean or median over runs, its 90 % interval, what
+was wanted, and whether it is met, once all runs are in.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from benchmarks.registered.registration import (
     register,
     verdict_digest,
 )
-from benchmarks.registered.runs import RECORDS, Run, refuse_other_records, runs
+from benchmarks.registered.runs import Run, refuse_other_records, runs
 from benchmarks.registered.worker import Job, work
 from dcgan.runtime import configure
 from dcgan.training import GanState, fit
@@ -56,20 +57,22 @@ def main() -> None:
         "--register", action="store_true", help="write down the present verdict; before any run"
     )
     parser.add_argument(
-        "--folder", type=Path, default=RECORDS, help=f"of the records (default {RECORDS})"
+        "--plan", metavar="FILE", type=Path, default=FILE, help=f"what is registered ({FILE})"
     )
+    parser.add_argument("--folder", type=Path, help="of the records (default reports/<plan>)")
     arguments = parser.parse_args()
     if arguments.workers < 1:
         raise UserError(f"--workers {arguments.workers}: must be at least 1", 2)
-    params, registration = load_params(), read_registration()
-    every = runs(registration, arguments.folder)
-    wanted = runs(registration, arguments.folder, arguments.only)
+    params, registration = load_params(), read_registration(arguments.plan)
+    folder = arguments.folder or Path("reports") / arguments.plan.stem
+    every = runs(registration, folder)
+    wanted = runs(registration, folder, arguments.only)
     begun = next((one.folder for one in every if one.folder.exists()), None)
     refuse_other_records(wanted, registration)
     if arguments.register:
         if begun is not None:
             raise UserError(f"{begun}: a run has begun, so nothing can be registered anew")
-        print(f"{FILE}: verdict {register(FILE, params.stability)}")
+        print(f"{arguments.plan}: verdict {register(arguments.plan, params.stability)}")
         return
     if arguments.dry_run:
         _print_plan(wanted, registration, params, arguments.workers)
@@ -83,8 +86,8 @@ def main() -> None:
 def _refuse_other_verdict(registration: Registration, params: Params) -> None:
     if verdict_digest(params.stability) != registration.verdict:
         raise UserError(
-            f"{FILE}: registers another verdict (thresholds, or code) than the present one; "
-            "`python -m benchmarks.held_out --register` writes this one down"
+            f"{registration.path}: registers another verdict (thresholds, or code) than the "
+            "present one; --register writes this one down"
         )
 
 
@@ -94,7 +97,7 @@ def _train(wanted: Sequence[Run], registration: Registration, params: Params, wo
     if not left:
         return
     if params.measure != registration.measure:
-        raise UserError(f"params.yaml: measure differs from what {FILE} registers")
+        raise UserError(f"params.yaml: measure differs from what {registration.path} registers")
     load_data()  # what is missing is told once, before any worker starts
     load_meter(params.measure, torch.device("cpu"))
     with Interrupt() as interrupt, _Trainings(left, registration, params) as tasks:

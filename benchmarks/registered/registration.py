@@ -72,7 +72,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Registration:
-    """All of the file.
+    """All of the file at `path`.
 
     Attributes:
         fresh_seed: of a noise bank beside that of `measure`.
@@ -81,6 +81,7 @@ class Registration:
         digest: 16 hex digits of all but `verdict`; a record is made under it.
     """
 
+    path: Path
     runtime: RuntimeParams
     measure: MeasureParams
     fresh_seed: int
@@ -101,16 +102,17 @@ def read_registration(path: Path = FILE) -> Registration:
     """Read the file. Raises UserError with one line if it is not a registration."""
     values = read_yaml(path)
     try:
-        return _registration(values)
+        return _registration(path, values)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a registration: {error!r} is missing or wrong", 2) from None
     except ValueError as error:
         raise UserError(f"{path}: {error}", 2) from None
 
 
-def _registration(values: Any) -> Registration:
+def _registration(path: Path, values: Any) -> Registration:
     registered = {name: part for name, part in values.items() if name != "verdict"}
     return Registration(
+        path=path,
         runtime=build(RuntimeParams, values["runtime"], "runtime"),
         measure=build(MeasureParams, values["measure"], "measure"),
         fresh_seed=int(values["fresh_seed"]),

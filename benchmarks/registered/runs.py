@@ -1,4 +1,4 @@
-"""Which trainings there are, and the record of each: reports/held_out/<group>-<seed>/."""
+"""Which trainings there are, and the record of each: reports/<plan>/<group>-<seed>/."""
 
 import dataclasses
 import hashlib
@@ -12,8 +12,6 @@ from pipeline.base.cli import UserError
 from pipeline.base.params import Params
 from pipeline.base.paths import JUDGE
 from pipeline.replication.records import epochs_done, is_whole, read_facts
-
-RECORDS = Path("reports/held_out")
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,6 @@ def refuse_other_records(wanted: Sequence[Run], registration: Registration) -> N
         facts = read_facts(run.folder)
         if facts is not None and facts.get("registration") != registration.digest:
             raise UserError(
-                f"{run.folder}: made under another registration than benchmarks/held_out.yaml; it "
+                f"{run.folder}: made under another registration than {registration.path}; it "
                 f"stays as it is, and --folder {run.root}-2 makes the trainings anew beside it"
             )

@@ -172,7 +172,7 @@ class States:
             return []
         gap, edge = test - train, chance - train
         self._held_out.add(gap > _LUCK * chance and gap > _BY_HEART * edge > 0, step)
-        evidence = "on held-out ones more than half of what it gains on these was lost"
+        evidence = "on held-out ones more than a fifth of what it gains on these was lost"
         words = WORDS["memorising"].format(evidence=evidence)
         return self._settle("memorising", self._held_out, step, words)
 
@@ -300,9 +300,10 @@ class States:
 # The part of chance by which two means over 1,000 images each may differ where nothing does: a D
 # near chance answers nearly the same to everything, so that such a mean is off by a fifth of this.
 _LUCK = 0.01
-# D knows more by heart than not: of chance less its loss on training images, what held-out ones
-# do not share.
-_BY_HEART = 0.5
+# What D knows by heart: of chance less its loss on training images, what held-out ones do not
+# share. By epoch 20 all of six trainings with 500 and 3,000 digits were over it for good, and
+# none of 24 others ever was; 0.15 and 0.25 say the same (reports/held_out).
+_BY_HEART = 0.2
 # A critic's loss has no level; a relativistic D may be sure of every pair while G learns.
 _NEVER_VANISHED = ("wasserstein", "relativistic")
 _WASSERSTEIN_FACTOR = 3.0

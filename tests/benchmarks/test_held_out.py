@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks import held_out
 from benchmarks.registered.registration import FILE, read_registration
-from benchmarks.registered.runs import RECORDS
 from pipeline import fetch, judge
 from pipeline.base.cli import UserError
 from tests.commands import enter, refusal, run_stages
@@ -73,6 +72,7 @@ def test_no_workers_are_one_line(workers: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 EPOCHS, STEPS = 2, 30
+RECORDS = Path("reports/held_out")
 TINY = """
 runtime: {device: cpu, threads: 1, precision: fp32}
 measure: {seed: 0, num_samples: 200, num_training_samples: 200, num_neighbour_samples: 100}

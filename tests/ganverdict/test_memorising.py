@@ -19,7 +19,7 @@ def run(memorises_from: int | None, until: int = 99) -> tuple[Columns, Columns]:
     fd = np.where(epoch <= TURN, 24 - epoch, 8 * 1.01 ** (epoch - TURN))
     fd *= np.exp(0.003 * rng.standard_normal(EPOCHS))
     first = memorises_from or 999
-    test = np.where((epoch >= first) & (epoch < until), 0.65, 0.6)
+    test = np.where((epoch >= first) & (epoch < until), 0.65, 0.57)
     measures = {"fd": fd, "d_loss_train": np.full(EPOCHS, 0.55), "d_loss_test": test}
     return {"step": step, **losses}, {"step": epoch * EPOCH, "epoch": epoch, **measures}
 

@@ -337,18 +337,18 @@ def held_out(
     """Evaluate D at steps `start` and on; return those at which a state was raised.
 
     At each place its loss on training images is below chance, by a fifth; on held-out ones by less
-    than half of that, if true.
+    than four fifths of that, if true.
     """
     level, raised = LEVELS[name], []
     for step, above in enumerate(places, start):
-        test = (0.91 if above else 0.89) * level
+        test = (0.85 if above else 0.83) * level
         if states.add_held_out(step, 0.8 * level, test, Family(name, "given")):
             raised.append(step)
     return raised
 
 
 @pytest.mark.parametrize("name", LEVELS)
-def test_d_memorises_where_half_of_its_edge_is_lost_at_three_running(name: str) -> None:
+def test_d_memorises_where_a_fifth_of_its_edge_is_lost_at_three_running(name: str) -> None:
     states = States(PARAMS, BURN_IN)
     assert held_out(states, [True, True, False, True, True, False], 1, name) == []
     assert held_out(states, [True] * 5, 7, name) == [9]
@@ -369,7 +369,7 @@ def test_d_memorises_where_half_of_its_edge_is_lost_at_three_running(name: str) 
     ("train", "test"),
     [
         (0.70, 0.80),  # D is at chance on its own images, too: that is another state
-        (0.60, 0.645),  # most of what it knows is true of others, too
+        (0.60, 0.615),  # what it knows is true of others, too
         (0.692, 0.697),  # a thousand images tell no more
         (0.60, 0.55),
         (math.nan, 0.80),

@@ -104,7 +104,8 @@ def test_regret_is_against_what_the_old_rule_keeps_on_noise_that_neither_saw() -
 
 def registered(*endpoints: Endpoint) -> Registration:
     groups = (GROUP, OTHER, FINE)
-    return Registration(FP32, MEASURE, 0, 6, groups, endpoints, "none", "digest")
+    plan = Path("plan.yaml")
+    return Registration(plan, FP32, MEASURE, 0, 6, groups, endpoints, "none", "digest")
 
 
 def rows(known: list[Outcome], *endpoints: Endpoint) -> list[dict[str, Any]]:

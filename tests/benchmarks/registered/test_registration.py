@@ -58,6 +58,19 @@ def test_every_run_has_a_seed_of_its_own_that_no_other_record_of_the_repository_
     assert min(seeds) > max(used | {SHIPPED.train.seed, 100})
 
 
+def test_the_second_plan_trains_the_same_recipes_by_seeds_that_the_first_has_not() -> None:
+    second = read_registration(REPOSITORY / "benchmarks/held_out_2.yaml")
+    seeds = [seed for group in second.groups for seed in group.seeds]
+    before = [seed for group in REGISTRATION.groups for seed in group.seeds]
+    assert len({*seeds, *before}) == len(seeds) + len(before)
+    for group in second.groups:
+        first = GROUPS[group.name]
+        train = dataclasses.replace(group.train, seed=first.train.seed)
+        assert dataclasses.replace(group, seeds=first.seeds, train=train) == first
+    assert second.endpoints == REGISTRATION.endpoints
+    assert (second.measure, second.runtime) == (REGISTRATION.measure, REGISTRATION.runtime)
+
+
 def test_the_runs_are_narrow_of_whole_epochs_and_trained_to_their_end() -> None:
     for train in TRAINS.values():
         assert (train["width"], train["steps_per_epoch"], train["stop"]) == (4, 468, "never")

@@ -28,7 +28,8 @@ DATA = digits(train=200, test=120)
 EPOCHS, LENGTH = 3, 60
 ALL = Group("all", "healthy", (11, 12), None, train_params(epochs=EPOCHS, steps_per_epoch=LENGTH))
 FEW = dataclasses.replace(ALL, name="few", kind="few", seeds=(21,), digits=12)
-REGISTRATION = Registration(FP32, MEASURE, 99, 1, (ALL, FEW), (), "none", "digest")
+PLAN = Path("plan.yaml")
+REGISTRATION = Registration(PLAN, FP32, MEASURE, 99, 1, (ALL, FEW), (), "none", "digest")
 
 
 @pytest.fixture
