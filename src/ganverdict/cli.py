@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import NoReturn
@@ -35,8 +36,8 @@ from ganverdict.words import answer, table
 _DESCRIPTION = """\
 Say when a GAN's training was at its best and when it went wrong, from the logs that it left.
 
-Any usual log will do: CSV, JSON lines, printed lines, TensorBoard, MLflow, W&B; losses, or a
-metric of samples such as FID, or both. Losses alone raise alarms; only a metric tells which
+Any usual log will do: CSV, JSON lines, printed lines, notebooks, TensorBoard, MLflow, W&B; losses,
+or a metric of samples such as FID, or both. Losses alone raise alarms; only a metric tells which
 weights to keep."""
 _EPILOG = """\
 exit status: 0 nothing went wrong, 1 something did, 2 the log cannot be read or the call is bad"""
@@ -52,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parser = _parser()
         found = parser.parse_args(arguments)
+        if found.version:
+            show(f"ganverdict {version('ganverdict')}")
+            return 0
         if found.help or found.schema:
             show((schema() if found.schema else parser.format_help()).rstrip())
             return 0
@@ -153,6 +157,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "input, or mlflow:RUN_ID",
     )
     add("-h", "--help", action="store_true", help="show this")
+    add("--version", action="store_true", help="show which this is")
     add("--json", action="store_true", help="print one JSON object a run; --schema describes it")
     add("--schema", action="store_true", help="print the JSON schema")
     add("--plot", type=Path, metavar="OUT.png|svg|pdf", help="draw curves and verdict")

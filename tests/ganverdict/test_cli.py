@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,10 @@ def test_of_several_pairs_the_worst_is_named(command: Command, tmp_path: Path) -
 
 
 # The call.
+
+
+def test_the_version_is_the_package_s(command: Command) -> None:
+    assert command("--version") == (0, f"ganverdict {version('ganverdict')}\n", "")
 
 
 def test_help_names_every_option(command: Command) -> None:

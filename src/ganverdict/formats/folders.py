@@ -121,6 +121,11 @@ def _is_log(table: Table, folder: Path) -> bool:
     """Whether a file of a folder has losses or measures over time."""
     if table.layout == "TensorBoard" and _is_line(folder, table):
         return role(folder.name).kind in ("signal", "half", "measure")
+    return is_log(table)
+
+
+def is_log(table: Table) -> bool:
+    """Whether a table has losses or measures over time."""
     return any(
         _meaning(name, table) and (len(series) > 1 or _has_step(table))
         for name, series in table.columns.items()

@@ -10,6 +10,7 @@ from ganverdict.formats.errors import ReadError
 from ganverdict.formats.files import read_file
 from ganverdict.formats.folders import read_folder
 from ganverdict.formats.mlflow_stores import PREFIX, is_database, read_database, read_tracked_run
+from ganverdict.formats.notebooks import is_notebook, read_notebook
 from ganverdict.formats.sources import from_file, from_standard_input, shown
 from ganverdict.formats.table import Table
 from ganverdict.log import Log
@@ -83,4 +84,6 @@ def _groups(name: str) -> list[tuple[str, list[Table]]]:
     source = from_file(path)
     if is_database(source.head()):
         return [(title, [table]) for title, table in read_database(path, name)]
+    if is_notebook(source):
+        return read_notebook(source)
     return [(shown(name), read_file(source))]
