@@ -58,6 +58,15 @@ class History:
         """The metrics of the epoch that ended with `step`."""
         return next(row for row in self.epochs if row["step"] == step)
 
+    def past(self, step: float) -> list[dict[str, float]]:
+        """The rows of the epochs that led to `step`, over the returns before it."""
+        rows: list[dict[str, float]] = []
+        for begun in [*reversed(self.branches), {"step": 0.0, "best_step": 0.0}]:
+            if begun["step"] < step:
+                own = [row for row in self.epochs if begun["step"] < row["step"] <= step]
+                rows, step = own + rows, begun["best_step"]
+        return rows
+
     def add(self, report: Report, metrics: dict[str, float], time_ms: int, seconds: float) -> None:
         """Append a report and the metrics of its epoch, if it ends one.
 

@@ -176,10 +176,15 @@ class TrainingRun:
         self._assess_from(begun)
 
     def _assess_from(self, begun: Branch) -> None:
-        """Assess anew from a return on, with the evaluation that it went back to as the first."""
+        """Assess anew from a return on, after the samples that led to where it went back.
+
+        How long a better one may take depends on how long the best took; states and signals are
+        of a training that goes on in another way, and begin anew.
+        """
         self.monitor = monitor_for(self.params)
-        best = self.history.row(begun["best_step"])
-        self.verdict = self.monitor.add_evaluation(best["step"], _measures(best), best["epoch"])
+        for row in self.history.past(begun["best_step"]):
+            samples = {name: row[name] for name in MEASURES}
+            self.verdict = self.monitor.add_evaluation(row["step"], samples, row["epoch"])
 
     @property
     def _may_roll_back(self) -> bool:

@@ -207,6 +207,29 @@ def test_the_best_epoch_of_all_branches_is_kept(
     assert [row["best_step"] for row in better.history.branches] == [BEST, 5 * LENGTH]
 
 
+def test_patience_after_a_return_goes_by_all_epochs_that_led_to_the_best(
+    monkeypatch: pytest.MonkeyPatch, fds: list[float]
+) -> None:
+    """Epochs 1 to 3 and 6 led to the best, the latter after a first return."""
+    fds[:] = [9.0, 5.0, 4.0, 5.0, 5.0, 3.0, 3.3, 3.3, 3.2]
+    told: list[list[tuple[float, float | None]]] = []
+    plain = Monitor.verdict
+
+    def verdict(self: Monitor) -> Verdict:
+        seen = [(e.step / LENGTH, e.value) for e in self._quality.evaluations]
+        told.append(seen)
+        onset = {"status": "onset", "end": "roll_back", "onset_step": 1}
+        found = bool(seen) and seen[-1][0] in (5, 8)
+        return dataclasses.replace(plain(self), **(onset if found else {}))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Monitor, "verdict", verdict)
+    run = trained(rollbacks=2, epochs=9, stop="rollback")
+    assert [row["best_step"] for row in run.history.branches] == [3 * LENGTH, 6 * LENGTH]
+    path = [(1.0, 9.0), (2.0, 5.0), (3.0, 4.0), (6.0, 3.0)]
+    assert path in told
+    assert [*path, (9.0, fds[-1])] == told[-1]
+
+
 # Failed steps.
 
 
