@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ganverdict.families import CHANCE
 from ganverdict.formats.names import judged_name
 from ganverdict.log import Columns, Log
+from ganverdict.metrics import reciprocal
 from ganverdict.monitor import assess
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import STATUSES, Status, Verdict
@@ -120,8 +121,9 @@ def judged_log(log: Log) -> Log:
     the higher it is."""
     if log.metric is None or (name := judged_name(log.metric)) == log.metric:
         return log
-    with np.errstate(divide="ignore"):
-        evaluations = log.evaluations | {name: 1.0 / log.evaluations[log.metric]}
+    values = log.evaluations[log.metric]
+    judged = np.ma.array([reciprocal(float(v)) for v in values.data], mask=values.mask)
+    evaluations = log.evaluations | {name: judged}
     note = f"higher values of {log.metric} are better: judged by {name}"
     return replace(log, evaluations=evaluations, metric=name, notes=(*log.notes, note))
 

@@ -27,8 +27,9 @@ from ganverdict.command import (
 )
 from ganverdict.following import follow
 from ganverdict.formats import ReadError, read
-from ganverdict.formats.names import role, words
+from ganverdict.formats.names import role
 from ganverdict.log import Log
+from ganverdict.naming import name_words
 from ganverdict.signals import SIGNALS
 from ganverdict.verdict import STATUSES, WENT_WRONG
 from ganverdict.words import answer, table
@@ -232,7 +233,11 @@ def _renamed(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         ours, equals, theirs = pair.partition("=")
         # A column without a word for a name is an index; nobody calls one of ours so.
-        if not equals or not words(ours) or role(ours).kind not in ("step", "signal", "measure"):
+        if (
+            not equals
+            or not name_words(ours)
+            or role(ours).kind not in ("step", "signal", "measure")
+        ):
             raise CallError(
                 f"--map {pair}: must be OURS=THEIRS, where OURS is one of {', '.join(_MAPPED)}"
             )

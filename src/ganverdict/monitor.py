@@ -95,11 +95,9 @@ class Monitor:
         `ganverdict.signals.SIGNALS` to [n], any subset; masked elements are missing, NaN and
         infinity are values. Raises ValueError for anything else.
         """
-        numbers, evaluations = np.asarray(steps), self._quality.evaluations
-        if evaluations and numbers.size and numbers.flat[0] <= evaluations[-1].step:
-            raise ValueError(
-                f"{numbers.flat[0]:g} came after the evaluation of step {evaluations[-1].step:g}"
-            )
+        numbers, evaluated = np.asarray(steps), self._quality.last_step
+        if numbers.size and numbers.flat[0] <= evaluated:
+            raise ValueError(f"{numbers.flat[0]:g} came after the evaluation of step {evaluated:g}")
         return self._alarms.add(numbers, signals)
 
     def add_evaluation(
@@ -117,8 +115,7 @@ class Monitor:
     def _take_evaluation(
         self, step: float, measures: Mapping[str, float], epoch: float | None
     ) -> None:
-        previous = self._quality.evaluations[-1:]
-        if not math.isfinite(step) or (previous and step <= previous[0].step):
+        if not math.isfinite(step) or step <= self._quality.last_step:
             raise ValueError(f"steps of evaluations must increase, and {step:g} does not")
         if step < self._alarms.last_step:
             raise ValueError(f"the evaluation of step {step:g} came after later steps")
@@ -134,8 +131,6 @@ class Monitor:
     def verdict(self) -> Verdict:
         """Return the verdict on what was seen so far."""
         quality, failure = self._quality, self._alarms.failures.lasting
-        if words := quality.metric_broken:
-            return self._answer("metric_broken", words, onset=quality.broken[0][0])
         if self._declined_by is not None:
             decline = self._declined_by[0]
             if failure is None or decline.confirmed.step < failure.step:
@@ -148,6 +143,8 @@ class Monitor:
             return self._answer(
                 "diverged", reason, end, failure.step, signal=failure.signal, alarm=alarm
             )
+        if words := quality.metric_broken:
+            return self._answer("metric_broken", words, onset=quality.broken[0][0])
         return self._by_states() or self._otherwise()
 
     def _by_states(self) -> Verdict | None:
@@ -285,7 +282,7 @@ class Monitor:
             best_step=_whole(best.step) if best else None,
             best_value=value,
             best_interval=None if value is None else (value - reach, value + reach),
-            noise=None if value is None else "given" if quality.noise_given else "assumed 1 %",
+            noise=None if value is None else "given" if best and best.is_given else "assumed 1 %",
             end=end,
             end_reason=self._end_reason(status, end),
             onset_step=_whole(onset),
@@ -442,12 +439,16 @@ class Monitor:
     def _unknown(self) -> list[str]:
         """What could not be told, and what would tell it."""
         alarms, unknown = self._alarms, []
-        quality, count = self._quality, len(self._quality.evaluations)
+        quality = self._quality
         if quality.not_numbers:
+            known = sum(e.value is not None for e in quality.evaluations)
+            count = quality.not_numbers + known + len(quality.broken)
             told = f"{quality.metric} in {quality.not_numbers} of {count} evaluations: not a number"
             unknown.append(told)
         elif quality.best is None:
             unknown.append("which checkpoint was best: no metric of samples was given")
+        if quality.broken and not quality.metric_broken:
+            unknown.append(f"{quality.first_broken}: left out")
         if not alarms.rows:
             unknown.append("whether it was announced: no losses were given")
         elif alarms.charted_from is None:

@@ -7,13 +7,15 @@ been nothing better, against how long it took to get there.
 """
 
 import math
-import re
+import statistics
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganverdict.metrics import metric_named
 from ganverdict.thresholds import Thresholds
 
 Array = NDArray[np.float64]
@@ -29,19 +31,8 @@ _SOME_COVERAGE = 0.1  # of less, a share says nothing
 _EVALUATIONS_TO_SEE_WAVES = 30  # what neighbours share, their differences do not show
 _ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
-# What samples have that are little but noise, of the measures whose scale is known: those of
-# Inception's features (and the pipeline's fd). A KID over 1 has been multiplied by something.
-_NOISE_LEVELS = tuple(
-    (re.compile(rf"{over}(?:.*_)?(?:{name})\d*k?(?:_(?:full|score|mean|value|ema))*"), level)
-    for over, name, level in (
-        ("", "fd|[a-z]*fid", 100.0),
-        ("", "kid", 0.1),
-        ("1/", "is|inception", 0.8),
-    )
-)
 _HIGHEST_KID = 1.0
-_NEVER_ZERO = re.compile(r"(?:^|_)(?:fd|f[a-z]d|[a-z]*fid)\d*k?(?:_|$)")  # 0: "not measured"
-_ABOUT_NOTHING = re.compile(r"(?:^|_)(?:kid|c?mmd)\d*k?(?:_|$)")  # unbiased, so below it, too
+_LATELY = 10  # values of the metric; of so many, two that it cannot have are too many
 _RECORDS = 6  # new bests among the last eight evaluations: it still learns
 
 
@@ -51,7 +42,8 @@ class Evaluation:
 
     Attributes:
         value: of the metric; None where it was not measured, or cannot be what it says.
-        sigma: its standard deviation, given or assumed.
+        sigma: its standard deviation.
+        is_given: whether that came with it; else it is assumed.
         measures: the others.
     """
 
@@ -59,6 +51,7 @@ class Evaluation:
     epoch: float | None
     value: float | None
     sigma: float
+    is_given: bool
     measures: Mapping[str, float]
 
     @property
@@ -87,24 +80,40 @@ class _Rule:
     rising: bool = False
 
 
+class _Typical:
+    """The lowest and the highest median of three values running: no lucky one can set these."""
+
+    def __init__(self) -> None:
+        self.lowest = self.highest = math.nan
+        self._latest: list[float] = []
+
+    def add(self, value: float) -> None:
+        """Take the next value; of fewer than three the median is all that there is."""
+        first = len(self._latest) < 3
+        self._latest = [*self._latest[-2:], value]
+        median = statistics.median(self._latest)
+        self.lowest = median if first else min(self.lowest, median)
+        self.highest = median if first else max(self.highest, median)
+
+
 class Quality:
     """Takes evaluations as they come.
 
     Attributes:
-        evaluations: all of them.
+        evaluations: those with the metric, or another measure that can confirm a decline.
+        last_step: of what was given last, whatever it held.
         decline: set while samples have certainly become worse and have not come back.
         excursions: declines that ended in a new best, or in samples that were as good for long.
         not_numbers: evaluations of the metric that were NaN or infinite.
         broken: steps and values of the metric that it cannot have.
-        noise_given: whether the metric's deviation comes with it.
     """
 
     def __init__(self, params: Thresholds, metric: str) -> None:
         self.evaluations: list[Evaluation] = []
+        self.last_step = -math.inf
         self.decline: Decline | None = None
         self.excursions: list[tuple[Decline, Evaluation]] = []
         self.broken: list[tuple[float, float]] = []
-        self.noise_given = False
         self.not_numbers = 0
         self.metric = ""
         self._params = params
@@ -115,35 +124,30 @@ class Quality:
         self._lowest = math.inf
         self._runs: dict[tuple[str, str], list[Evaluation]] = {}
         self._good_since_decline = 0
+        self._typical: dict[str, _Typical] = {}
+        self._lately_broken: deque[bool] = deque(maxlen=_LATELY)
         self.go_by(metric)
 
     def go_by(self, metric: str) -> None:
         """Name the measure that counts. Raises ValueError once it has had a value."""
         if self._known:
             raise ValueError(f"evaluations are judged by {self.metric} already")
-        self.metric = metric
-        over, slash, name = metric.lower().rpartition("1/")
-        plain = over + slash + re.sub(r"[^a-z0-9]+", "_", name).strip("_")
-        self._noise_level = next((v for k, v in _NOISE_LEVELS if k.fullmatch(plain)), None)
-        self._is_never_zero = _NEVER_ZERO.search(plain) is not None
-        self._is_about_nothing = _ABOUT_NOTHING.search(plain) is not None
+        self.metric, self._known_of_it = metric, metric_named(metric)
 
     def add(
         self, step: float, epoch: float | None, measures: Mapping[str, float], held: bool
     ) -> None:
-        """Take the next evaluation; `held`: whether a state holds in which D teaches nothing."""
-        self.not_numbers += not math.isfinite(measures.get(self.metric, 0.0))
-        finite = {name: float(v) for name, v in measures.items() if math.isfinite(v)}
-        value = self._believed(step, finite.pop(self.metric, None))
-        sigma = finite.pop(f"{self.metric}_sigma", None)
-        self.noise_given |= sigma is not None
-        if sigma is None:
-            sigma = ASSUMED_NOISE * abs(value or 0.0)
-        evaluation = Evaluation(step, epoch, value, max(sigma, 0.0), finite)
+        """Take the next evaluation; `held`: whether any state holds."""
+        evaluation = self._read(step, epoch, measures)
+        if evaluation is None:
+            return
+        value = evaluation.value
         bad = self._bad(evaluation, held)
         self.evaluations.append(evaluation)
+        for measure in _OTHERS.keys() & evaluation.measures.keys():
+            self._typical.setdefault(measure, _Typical()).add(evaluation.measures[measure])
         if value is not None:
-            self._rank(evaluation)
+            self._rank(evaluation, {rule.measure for rule in bad.values()})
         for key in [key for key in self._runs if key not in bad and self._tells(evaluation, key)]:
             del self._runs[key]
         for key, rule in bad.items():
@@ -158,6 +162,22 @@ class Quality:
             if self._healed():
                 self.excursions.append((self.decline, evaluation))
                 self.decline, self._good_since_decline = None, 0
+
+    def _read(
+        self, step: float, epoch: float | None, measures: Mapping[str, float]
+    ) -> Evaluation | None:
+        """What was measured; None where nothing of it tells how good samples are."""
+        self.last_step = step
+        self.not_numbers += not math.isfinite(measures.get(self.metric, 0.0))
+        finite = {name: float(v) for name, v in measures.items() if math.isfinite(v)}
+        value = self._believed(step, finite.pop(self.metric, None))
+        sigma = finite.pop(f"{self.metric}_sigma", None)
+        if value is None and _OTHERS.keys().isdisjoint(finite):
+            return None
+        is_given = sigma is not None
+        if sigma is None:
+            sigma = ASSUMED_NOISE * abs(value or 0.0)
+        return Evaluation(step, epoch, value, max(sigma, 0.0), is_given, finite)
 
     def _healed(self) -> bool:
         """Whether the latest evaluations are as good as the best, but for luck, for long."""
@@ -219,8 +239,16 @@ class Quality:
 
     @property
     def metric_broken(self) -> str:
-        """In words that the metric has values that it cannot have; else empty."""
-        if len(self.broken) < 2 and 5 * len(self.broken) <= len(self._known):
+        """In words that the metric has of late had values that it cannot have; else empty."""
+        lately = sum(self._lately_broken)
+        if lately < 2 and 5 * lately <= len(self._lately_broken) - lately:
+            return ""
+        return self.first_broken
+
+    @property
+    def first_broken(self) -> str:
+        """In words the first value that the metric cannot have; empty where there is none."""
+        if not self.broken:
             return ""
         step, value = self.broken[0]
         return f"{self.metric} is {value:.3g} at step {step:,.10g}, which it cannot be"
@@ -232,30 +260,35 @@ class Quality:
             return 0
         before = [e.value for e in self._known[: place + 1] if e.value is not None]
         after = [e.value for e in self._known[place + 1 :] if e.value is not None]
-        flat = bool(after) and min(after) > (1 - self._params.flat_change) * min(before)
+        lowest = min(before)
+        flat = bool(after) and min(after) > lowest - self._params.flat_change * abs(lowest)
         return len(after) if flat else 0
 
     # How it is told.
 
     def _believed(self, step: float, value: float | None) -> float | None:
         """The value, unless the metric cannot have it."""
-        if value is None or (value == 0 and self._is_never_zero):
+        if value is None or (value == 0 and self._known_of_it.never_zero):
             return None
-        negative = value < 0 and not self._is_about_nothing
+        negative = value < 0 and not self._known_of_it.about_nothing
         others = [e.value for e in self._known[-5:] if e.value is not None and e.value > 0]
+        # An estimate that is about nothing at its best has no decades to jump over.
         jump = bool(others) and value > 10**_DECADES * float(np.median(others))
-        if negative or jump or value > 1e12:
+        jump &= not self._known_of_it.about_nothing
+        broken = negative or jump or value > 1e12
+        self._lately_broken.append(broken)
+        if broken:
             self.broken.append((step, value))
-            return None
-        return value
+        return None if broken else value
 
-    def _rank(self, evaluation: Evaluation) -> None:
-        """Place an evaluation of the metric; a new best ends a decline."""
+    def _rank(self, evaluation: Evaluation, bad: set[str]) -> None:
+        """Place an evaluation of the metric; a new best ends a decline, unless what told of that
+        is still among the `bad` measures."""
         self._known.append(evaluation)
         place = len(self._known) - 1
         if self._best < 0 or evaluation.bound < self._known[self._best].bound:
             self._best = place
-            if self.decline is not None:
+            if self.decline is not None and self.decline.measure not in bad:
                 self.excursions.append((self.decline, evaluation))
                 self.decline, self._good_since_decline = None, 0
         value = evaluation.value
@@ -267,11 +300,11 @@ class Quality:
 
     def _is_noise(self) -> bool:
         """Whether the best samples are little but noise: there is nothing to decline from."""
-        level = self._noise_level
+        level = self._known_of_it.noise_level
         if level is None or not self._known:
             return False
         start = self._known[0].value or 0.0
-        if self._lowest < level or (self._is_about_nothing and start > _HIGHEST_KID):
+        if self._lowest < level or (self._known_of_it.about_nothing and start > _HIGHEST_KID):
             return False
         fell = self._lowest / start if start > 0 else 1.0
         return fell >= 0.8 or (fell >= 0.6 and self._lowest >= 2 * level)
@@ -332,7 +365,7 @@ class Quality:
 
         Its deviation is not relative; the lowest is lucky, as `_luck` says.
         """
-        if not self._is_about_nothing or len(self._known) < 5:
+        if not self._known_of_it.about_nothing or len(self._known) < 5:
             return 0.0
         values = np.array([e.value or 0.0 for e in self._known[-15:]])
         deviation = float(1.4826 * np.median(np.abs(np.diff(values, 2))) / math.sqrt(6))
@@ -388,8 +421,10 @@ class Quality:
                 if value > max(factor * base, least):
                     found[self.metric, name] = _Rule(self.metric, wanted, words)
         for measure, judge in _OTHERS.items():
-            if measure in evaluation.measures and len(series := self._series(measure)):
-                for name, rule in judge(evaluation.measures[measure], series, params).items():
+            value = evaluation.measures.get(measure)
+            before = self._typical.get(measure)
+            if value is not None and before is not None:
+                for name, rule in judge(value, before, params).items():
                     found[measure, name] = rule
         return found
 
@@ -399,13 +434,9 @@ class Quality:
             return evaluation.value is not None
         return key[0] in evaluation.measures
 
-    def _series(self, measure: str) -> Array:
-        values = [e.measures[measure] for e in self.evaluations if measure in e.measures]
-        return np.array(values, dtype=np.float64)
 
-
-def _class_kl(value: float, before: Array, params: Thresholds) -> dict[str, _Rule]:
-    best = float(_trailing_median(before).min())
+def _class_kl(value: float, before: _Typical, params: Thresholds) -> dict[str, _Rule]:
+    best = before.lowest
     found = {}
     if value > max(params.class_kl, params.class_kl_factor * best):
         words = f"class_kl rose to {value:.2g}"
@@ -415,33 +446,26 @@ def _class_kl(value: float, before: Array, params: Thresholds) -> dict[str, _Rul
     return found
 
 
-def _coverage(value: float, before: Array, params: Thresholds) -> dict[str, _Rule]:
-    best = float(_trailing_median(before).max())
+def _coverage(value: float, before: _Typical, params: Thresholds) -> dict[str, _Rule]:
+    best = before.highest
     if best < _SOME_COVERAGE or value >= params.coverage_factor * best:
         return {}
     return {"": _Rule("coverage", 2, f"coverage fell to {value / best:.0%} of its best")}
 
 
-def _min_share(value: float, before: Array, params: Thresholds) -> dict[str, _Rule]:
-    best = float(_trailing_median(before).max())
+def _min_share(value: float, before: _Typical, params: Thresholds) -> dict[str, _Rule]:
+    best = before.highest
     # A digit that was never drawn has not been lost: twice the limit is "was drawn".
     if value >= params.min_share or best < 2 * params.min_share:
         return {}
     return {"": _Rule("min_share", 2, f"the rarest digit fell to {value:.0%} of its true share")}
 
 
-_OTHERS: dict[str, Callable[[float, Array, Thresholds], dict[str, _Rule]]] = {
+_OTHERS: dict[str, Callable[[float, _Typical, Thresholds], dict[str, _Rule]]] = {
     "class_kl": _class_kl,
     "coverage": _coverage,
     "min_share": _min_share,
 }
-
-
-def _trailing_median(values: Array) -> Array:
-    """Median of each value and the two before it: a best that a single lucky value cannot set."""
-    if len(values) < 3:
-        return np.array([np.median(values)])
-    return np.asarray(np.median([values[:-2], values[1:-1], values[2:]], axis=0))
 
 
 def relative_wobble(values: list[float] | Array, apart: int = 1) -> float:

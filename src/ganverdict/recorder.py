@@ -25,6 +25,7 @@ from ganverdict.assessment import Assessment, judged_log
 from ganverdict.formats import ReadError, read
 from ganverdict.formats.names import Role, judged_name, metric_rank, role
 from ganverdict.log import Log
+from ganverdict.metrics import reciprocal
 from ganverdict.monitor import Monitor
 from ganverdict.output import write_whole
 from ganverdict.signals import LOSSES, SIGNALS
@@ -309,7 +310,7 @@ class Recorder:
             return dict(measures)
         judged, value = judged_name(self._counts), measures.get(self._counts)
         if judged != self._counts and value is not None:
-            return dict(measures) | {judged: 1 / value if value else math.inf}
+            return dict(measures) | {judged: reciprocal(value)}
         if not self._counts.startswith("fd"):
             return dict(measures)
         deviation = f"{self._counts}_sigma"

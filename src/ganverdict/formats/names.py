@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from ganverdict.metrics import ONE_OVER
+from ganverdict.naming import name_words
 from ganverdict.signals import SIGNALS
 
 
@@ -64,7 +66,7 @@ for _kind, _names in {
         _STEP_NAMES[_name] = (_kind, _rank)
 
 _MEASURE = re.compile(
-    r"(?:^|_)(?:[a-z]?fids?|[a-z]?kids?|fd|fvd|fad|fcd|cmmd|frechet|is|inception|precision|recall|density"
+    r"(?:^|_)(?:[a-z]?fids?|[a-z]?kids?|fd|fvd|fad|fcd|cmmd|frechet|inception|precision|recall|density"
     r"|coverage|ppl|lpips|swd|fdd|fd_dino\w*|fid\d+\w*|kid\d+\w*|is\d+\w*|pr\d+\w*|ppl\w*|prdc"
     r"|eqt\d+\w*|eqr\d+\w*|psnr|ms_ssim|ssim|jsd|mmd|nna|class_kl|min_share|fjd|sfid\w*|cfid"
     r"|vfid|ifid|ndb|fd\d+\w*|f_?beta\w*|f_8|f_1_8|emd|wasserstein_distance|fid_\w+)(?:_|$)"
@@ -77,11 +79,11 @@ _INCEPTION_SCORE = re.compile(
     r"(?:(?:eval|evaluation|val|valid|validation|test|metrics?|ema|gan)_)*"
     r"(?:is(\d+k?)?|inception)(?:_(?:score|mean|avg|average|value|full|ema))*"
 )
+_DEVIATION = re.compile(r"_(?:std|sigma|stddev)$")
 _BETTER_HIGHER = re.compile(
     r"(?:^|_)(?:precision|recall|density|coverage|psnr|ssim|min_share|eq[tr]\d+\w*|f_8|f_1_8"
     r"|f_?beta\w*)(?:_|$)"
 )
-_ONE_OVER = "1/"
 _NOT_METRIC = _set(
     "best min lowest std sigma se time sec secs duration var stddev num n ci low high upper lower",
     "per intra precision recall samples images count ref patience",
@@ -164,13 +166,6 @@ _HALVES = {
 _GRADIENT = re.compile(r"(?:^|_)(?:grad|gradient|gradients|gnorm)(?:_|$)")
 
 
-def words(name: str) -> tuple[str, ...]:
-    """A name in lower-case words: `train/lossD` is train, loss, d; `fid50k_full` fid50k, full."""
-    text = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
-    text = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1 \2", text)
-    return tuple(re.findall(r"[a-z0-9²]+", text.lower()))
-
-
 @lru_cache(maxsize=8192)
 def role(name: str) -> Role:
     """What a name means by itself; see `Role`."""
@@ -178,7 +173,7 @@ def role(name: str) -> Role:
         return Role("signal", name)
     if name.endswith("/of"):  # of how many steps another column counts
         return _UNKNOWN
-    parts = words(name)
+    parts = name_words(name)
     joined = "_".join(parts)
     if not parts or re.fullmatch(r"unnamed_\d+(_level_\d+)?|index|row|rownames", joined):
         return Role("step", "iteration", rank=1000, weak=True)
@@ -248,7 +243,7 @@ def _scores(parts: tuple[str, ...], joined: str) -> Role | None:
 
 
 def _measure(joined: str) -> Role | None:
-    if _MEASURE.search(joined):
+    if _MEASURE.search(joined) or _INCEPTION_SCORE.fullmatch(re.sub(_DEVIATION, "", joined)):
         plain = re.sub(r"^(?:eval|evaluation|metrics?)_", "", joined)
         return Role("measure", _EVALUATION_NAMES.get(plain, ""))
     return None
@@ -337,7 +332,7 @@ def metric_rank(name: str) -> tuple[int, int, int] | None:
     Inception Score; averaged weights before others, more samples before fewer, the plain name
     before the longer one.
     """
-    parts = words(name)
+    parts = name_words(name)
     if set(parts) & _NOT_METRIC:
         return None
     averaged = 0 if "ema" in parts else 1
@@ -354,12 +349,12 @@ def metric_rank(name: str) -> tuple[int, int, int] | None:
 def judged_name(name: str) -> str:
     """The measure by which `name` is judged: itself, or `1/NAME` where higher values are better,
     as of the Inception Score or of recall."""
-    parts = words(name)
-    if name.startswith(_ONE_OVER) or any(_METRIC.match(part) for part in parts):
+    parts = name_words(name)
+    if name.startswith(ONE_OVER) or any(_METRIC.match(part) for part in parts):
         return name
     joined = "_".join(parts)
     higher = _INCEPTION_SCORE.fullmatch(joined) or _BETTER_HIGHER.search(joined)
-    return _ONE_OVER + name if higher else name
+    return ONE_OVER + name if higher else name
 
 
 def _samples(size: str | None) -> int:

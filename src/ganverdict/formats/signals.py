@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import Role, role, words
+from ganverdict.formats.names import Role, role
 from ganverdict.formats.tracks import (
     Gathered,
     Track,
@@ -16,6 +16,7 @@ from ganverdict.formats.tracks import (
     shown_name,
     track_of,
 )
+from ganverdict.naming import name_words
 from ganverdict.signals import SIGNALS
 
 _MANY_TIMES = 5
@@ -175,7 +176,7 @@ def _scores_or_probabilities(gathered: Gathered, own: dict[str, Track]) -> None:
     scores = [own[s] for s in ("d_score_real", "d_score_fake") if s in own]
     if len(scores) == 2 and not {"d_real", "d_fake"} & own.keys():
         known = np.concatenate([track.values[np.isfinite(track.values)] for track in scores])
-        named = any({"logit", "logits", "loss"} & {*words(track.name)} for track in scores)
+        named = any({"logit", "logits", "loss"} & {*name_words(track.name)} for track in scores)
         if not named and len(known) >= _TELLING and np.all((known >= 0) & (known <= 1)):
             own["d_real"], own["d_fake"] = own.pop("d_score_real"), own.pop("d_score_fake")
             names = " and ".join(shown_name(track.name) for track in scores)

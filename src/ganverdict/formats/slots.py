@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from ganverdict.formats.names import HELD_OUT, role, words
+from ganverdict.formats.names import HELD_OUT, role
+from ganverdict.naming import name_words
 
 MOST_NUMBERS = 200
 _NUMBER = (
@@ -89,7 +90,7 @@ class _Cut:
             before = _name(_before_parenthesis(self.line, start) + ":")[0]
             name = before if _has_meaning(before) else name
         self.parent = above or ("" if ";" in gap or "]" in gap else self.parent)
-        self.split = next((w for w in words(above) if w in _PARENTS), self.split)
+        self.split = next((w for w in name_words(above) if w in _PARENTS), self.split)
         if explicit and not _has_meaning(name) and _has_meaning(f"{self.parent} {name}"):
             name = f"{self.parent} {name}"
         elif self.split and explicit and role(name).kind == "signal":
@@ -111,7 +112,7 @@ class _Cut:
     def _of_ahead(self, name: str, explicit: bool) -> tuple[str, bool]:
         """The name for a value whose step stood before it."""
         ahead, self.ahead = self.ahead, ""
-        if role(name).kind == "step" and words(name) and self.slots[-1].name == "step":
+        if role(name).kind == "step" and name_words(name) and self.slots[-1].name == "step":
             # `after 1000 iterations: `: the word after the number says what it counted.
             self.slots[-1] = replace(self.slots[-1], name=name)
             return ahead, True
@@ -253,13 +254,13 @@ def _is_signal(name: str) -> bool:
 
 
 def _has_meaning(name: str) -> bool:
-    return role(name).kind not in ("unknown", "time") and bool(words(name))
+    return role(name).kind not in ("unknown", "time") and bool(name_words(name))
 
 
 def _with_steps(cut: _Cut) -> list[Slot]:
     """Fractions without a name are the epoch, then the batch; a bare number at the start a step."""
     bare, fractions = cut.bare, cut.fractions
-    kinds = {role(s.name).name for s in cut.slots if words(s.name) and _is_step(s.name)}
+    kinds = {role(s.name).name for s in cut.slots if name_words(s.name) and _is_step(s.name)}
     order: list[str] = []
     if "epoch" in kinds:
         order = [] if "batch" in kinds else ["batch"]
