@@ -41,11 +41,12 @@ class Alarm:
         """Whether it is of a state of the burn-in, where D is often far ahead for a while."""
         return self.state is not None and self.state.early and self.state.until is not None
 
-    def waits(self, step: float, since: float) -> bool:
-        """Whether it still waits at `step`: a state while it holds, a change from `since` on."""
+    def waits(self, since: float) -> bool:
+        """Whether it still waits for samples: a change that came, or a state that held, from
+        `since` on."""
         if self.state is None:
             return self.step >= since
-        return self.state.until is None or self.state.until >= min(step, since)
+        return self.state.until is None or self.state.until >= since
 
 
 class Alarms:
@@ -140,6 +141,7 @@ class Alarms:
         for name, chart in self._charts.items():
             value = window.median(name)
             if math.isnan(value):
+                chart.leans = False
                 continue
             peak = chart.add(value)
             charted |= chart.compares

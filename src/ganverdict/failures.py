@@ -11,7 +11,9 @@ Array = NDArray[np.float64]
 
 _ROWS_TO_OVERCOME = 5  # finite ones, and at least as many as were not
 _OFTEN = 3  # runs of values that are not finite, each followed by one that is
-_ROWS_TO_BELIEVE = 20  # a norm that is not finite for longer, beside losses that are, is no norm
+# Of a norm beside losses that are finite: of fewer rows it may be steps that a scaler skipped, and
+# what is so for longer is no norm.
+_NORM_ROWS = range(5, 21)
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Failure:
         under a scaler) may be so once more."""
         if self.is_usual and self.running <= 2 * max(self.before):
             return False
-        return self.signal in LOSSES or self.rows <= _ROWS_TO_BELIEVE
+        return self.signal in LOSSES or self.rows in _NORM_ROWS
 
     @property
     def is_usual(self) -> bool:
@@ -47,18 +49,33 @@ class Failure:
 
 @dataclass
 class Failures:
-    """Takes rows as they come. `overcome` are the runs after which training went on, by step."""
+    """Takes rows as they come."""
 
-    overcome: list[Failure] = field(default_factory=list)
+    _overcome: list[Failure] = field(default_factory=list)
     _open: dict[str, Failure] = field(default_factory=dict)
     _before: dict[str, list[int]] = field(default_factory=dict)  # lengths of runs by signal
     _begun: set[str] = field(default_factory=set)  # signals that have been finite
 
     @property
     def lasting(self) -> Failure | None:
-        """The earliest run that training has not overcome."""
-        believed = [failure for failure in self._open.values() if failure.believed]
+        """The earliest run that training has not overcome.
+
+        A norm is part of the failure where a loss fails, too.
+        """
+        failing = self._open.values()
+        fails = any(failure.believed and failure.signal in LOSSES for failure in failing)
+        believed = [
+            failure
+            for failure in failing
+            if failure.believed
+            or (fails and failure.signal not in LOSSES and failure.rows < _NORM_ROWS.stop)
+        ]
         return min(believed, key=lambda failure: failure.step, default=None)
+
+    @property
+    def overcome(self) -> list[Failure]:
+        """The runs after which training went on, by step."""
+        return sorted(self._overcome, key=lambda failure: failure.step)
 
     def add(self, steps: Array, rows: Array, missing: NDArray[np.bool_]) -> None:
         """Take rows [n, len(SIGNALS)] at `steps` [n]; what is missing is neither."""
@@ -89,7 +106,7 @@ class Failures:
             failure.finite_rows += 1
             if failure.finite_rows >= self._wanted(failure):
                 before.append(failure.running)
-                self.overcome.append(self._open.pop(name))
+                self._overcome.append(self._open.pop(name))
         if not broken:
             self._begun.add(name)
 

@@ -346,17 +346,15 @@ class Monitor:
     def _waiting(self, step: float, until: float) -> Alarm | None:
         """Return the first alarm that still waits at `step`, or is raised from there `until`.
 
-        A change waits for `confirm_evaluations`, and where there are none for as many epochs; a
-        state waits as long as it holds.
+        Both a change and a state that has passed wait for `confirm_evaluations`, and where there
+        are none for as many epochs.
         """
         earlier = [e.step for e in self._quality.evaluations if e.step < step]
         waits = self._params.confirm_evaluations
         since = earlier[-waits - 1] if len(earlier) > waits else -math.inf
         if not earlier and self._steps_per_epoch:
             since = step - waits * self._steps_per_epoch
-        return next(
-            (a for a in self._alarms.raised if a.step <= until and a.waits(step, since)), None
-        )
+        return next((a for a in self._alarms.raised if a.step <= until and a.waits(since)), None)
 
     def _flat_since(self, state: State, at_once: bool = False) -> str:
         """Say how the metric has stood still since a state began; empty if it has not.

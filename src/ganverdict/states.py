@@ -46,7 +46,7 @@ class Evidence:
 
     def forget(self) -> None:
         """Begin anew, where what was bad so far speaks for nothing that comes."""
-        self._value = 0.0
+        self._value, self.holds = 0.0, False
 
     def add(self, bad: bool, start: float, weight: int = 1) -> bool:
         """Take a window that begins at step `start`; return whether the evidence now suffices.
@@ -118,7 +118,7 @@ class _Middle:
         if 2 * len(self.half) < len(self.values):
             bisect.insort(self.half, self.values[len(self.half)])
         middle = self.half[len(self.half) // 2]
-        return abs(value) / middle if middle > 0 else 0.0
+        return min(abs(value) / middle, _MOST_TIMES) if middle > 0 else 0.0
 
 
 class States:
@@ -134,7 +134,7 @@ class States:
         self._middles = {
             name: _Middle() for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm")
         }
-        self._before: Window | None = None
+        self._before: dict[str, float] = {}  # the latest level of each loss
         self._count = 0
         self._weight = 1  # windows that an explosion of this size counts for
         self._begun = False  # whether D's loss has been other than 0: before, it is not trained
@@ -146,8 +146,13 @@ class States:
         self._count += 1
         found = self._found(window, family)
         raised = []
+        has_loss = math.isfinite(window.median("d_loss"))
         for name, evidence in self._evidence.items():
             if name not in found:
+                if name in _BY_FAMILY and has_loss and evidence.holds:
+                    # The family, known by now, has no such state.
+                    evidence.forget()
+                    self._settle(name, evidence, window.end, "")
                 continue
             words = found[name]
             evidence.add(
@@ -156,7 +161,9 @@ class States:
             raised += self._settle(name, evidence, window.end, words or "")
             if evidence.holds:
                 self.holding[name].windows = evidence.windows
-        self._before = window
+        for name in LOSSES:
+            if math.isfinite(level := window.median(name)):
+                self._before[name] = level
         train, test = (window.median(name) for name in HELD_OUT)
         return raised + self.add_held_out(window.end, train, test, family)
 
@@ -212,7 +219,8 @@ class States:
             found["fooled"] = words if fooled else None
         if not math.isnan(d):
             self._by_losses(found, d, window.median("g_loss"), family)
-        found["dead"] = self._dead(window, chance)
+        if any(math.isfinite(window.median(name)) for name in LOSSES):
+            found["dead"] = self._dead(window, chance)
         found["exploding"] = self._exploding(window, family)
         sign = window.median("d_sign_real")
         if not math.isnan(sign):
@@ -245,13 +253,11 @@ class States:
         d, g = window.median("d_loss"), window.median("g_loss")
         if abs(g) < _ZERO and d > 2 * (chance or math.log(2)):
             return "G's loss was 0 and D's high: D calls everything real"
-        if self._before is None:
-            return None
         still = {
             name: window.median(name)
             for name in LOSSES
             if window.constant[SIGNALS.index(name)]
-            and window.median(name) == self._before.median(name)
+            and window.median(name) == self._before.get(name)
         }
         both = len(still) == len(LOSSES) and d != 0
         # D's loss at exactly 0 is `vanished`; few digits of one may be how the log was printed.
@@ -304,6 +310,8 @@ _LUCK = 0.01
 # share. By epoch 20 all of six trainings with 500 and 3,000 digits were over it for good, and
 # none of 24 others ever was; 0.15 and 0.25 say the same (reports/held_out).
 _BY_HEART = 0.2
+_BY_FAMILY = ("at_chance", "vanished", "fooled")  # by levels of D's loss
+_MOST_TIMES = 1e300
 # A critic's loss has no level; a relativistic D may be sure of every pair while G learns.
 _NEVER_VANISHED = ("wasserstein", "relativistic")
 _WASSERSTEIN_FACTOR = 3.0
