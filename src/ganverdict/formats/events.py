@@ -9,7 +9,7 @@ TensorProto {dtype = 1, tensor_content = 4, float_val = 5, double_val = 6, int_v
 import struct
 from collections.abc import Iterator
 
-from ganverdict.formats.sources import Source, shown
+from ganverdict.formats.sources import Source, chunks, shown
 from ganverdict.formats.table import Builder, Table
 
 _MOST_RECORD = 1 << 26  # pictures and graphs; longer records are a broken file
@@ -67,32 +67,41 @@ def read_events(source: Source) -> Table:
     return table
 
 
+class _Bytes:
+    """The bytes of a source, so many at a time: fewer at its end, or where it is cut off."""
+
+    def __init__(self, source: Source) -> None:
+        self._chunks = chunks(source)
+        self._held = bytearray()
+
+    def take(self, count: int) -> bytes:
+        while len(self._held) < count and (chunk := next(self._chunks, b"")):
+            self._held += chunk
+        taken = bytes(self._held[:count])
+        del self._held[:count]
+        return taken
+
+
 def _records(source: Source, notes: list[str]) -> Iterator[bytes]:
     """The data of each record whose checksums hold; a broken or cut one is the last."""
-    with source.open() as file:
-        while True:
-            try:
-                head = file.read(12)
-            except (OSError, EOFError):
-                return
-            if not head:
-                return
-            if len(head) < 12 or not is_event_file(head):
-                notes.append("the last record is cut off or broken: skipped")
-                return
-            (length,) = struct.unpack("<Q", head[:8])
-            if length > _MOST_RECORD:
-                notes.append("a record is too long: what follows was not read")
-                return
-            data = file.read(length + 4)
-            if len(data) < length + 4:
-                notes.append("the last record is cut off: skipped")
-                return
-            # Pictures are not read, so their checksums, which take long here, are not either.
-            if length < 4096 and masked_crc(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
-                notes.append("a record is broken: what follows was not read")
-                return
-            yield data[:-4]
+    file = _Bytes(source)
+    while head := file.take(12):
+        if len(head) < 12 or not is_event_file(head):
+            notes.append("the last record is cut off or broken: skipped")
+            return
+        (length,) = struct.unpack("<Q", head[:8])
+        if length > _MOST_RECORD:
+            notes.append("a record is too long: what follows was not read")
+            return
+        data = file.take(length + 4)
+        if len(data) < length + 4:
+            notes.append("the last record is cut off: skipped")
+            return
+        # Pictures are not read, so their checksums, which take long here, are not either.
+        if length < 4096 and masked_crc(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+            notes.append("a record is broken: what follows was not read")
+            return
+        yield data[:-4]
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int, int | bytes]]:

@@ -196,6 +196,16 @@ def test_a_packed_file_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
     assert 50 < len(only(path).pairs[""]["step"]) < 100
 
 
+def test_a_packed_event_file_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
+    scalars = [("d_loss", step, 1 / step) for step in range(1, 2000)]
+    packed = gzip.compress(write_events(tmp_path / "events.out.tfevents.1", scalars).read_bytes())
+    path = tmp_path / "cut/events.out.tfevents.1.gz"
+    path.parent.mkdir()
+    for cut in range(len(packed) // 2, len(packed) // 2 + 20):
+        path.write_bytes(packed[:cut])
+        assert 500 < len(only(path).pairs[""]["step"]) < 1500
+
+
 def test_rows_are_numbered_where_there_is_no_step(tmp_path: Path) -> None:
     log = only(lines(tmp_path / "a.csv", [row.partition(",")[2] for row in CSV]))
     assert is_plain(log)
