@@ -1,6 +1,6 @@
 """From a log to its verdict: each pair of D and G assessed, the worst of them named."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -139,19 +139,19 @@ def _evaluations(log: Log, metric: str | None) -> Columns | None:
     if not log.evaluations:
         return None
     evaluations = dict(log.evaluations)
-    if metric is not None and metric.startswith("fd") and "fd_sigma" in evaluations:
-        evaluations.setdefault(f"{metric}_sigma", evaluations["fd_sigma"])
-    elif metric is not None and (deviation := _deviation_of(metric, evaluations)) is not None:
+    if metric is not None and (deviation := deviation_of(metric, evaluations)) is not None:
         evaluations.setdefault(f"{metric}_sigma", evaluations[deviation])
     if log.unit == "epoch":
         evaluations.setdefault("epoch", evaluations["step"])
     return evaluations
 
 
-def _deviation_of(metric: str, evaluations: Columns) -> str | None:
-    """The column with the deviation of a metric: `kid_std` of `kid` or of `kid_mean`."""
+def deviation_of(metric: str, measures: Collection[str]) -> str | None:
+    """The measure that is a metric's deviation: `kid_std` of `kid` or of `kid_mean`."""
+    if metric.startswith("fd") and "fd_sigma" in measures:
+        return "fd_sigma"
     stem = metric.lower().removesuffix("_mean")
-    return next((n for n in evaluations if n.lower() in (f"{stem}_std", f"{stem}_sigma")), None)
+    return next((n for n in measures if n.lower() in (f"{stem}_std", f"{stem}_sigma")), None)
 
 
 def _first_of_repeats(evaluations: Columns) -> NDArray[np.intp]:

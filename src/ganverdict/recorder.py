@@ -14,21 +14,24 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
 from ganverdict.alarms import Alarm
-from ganverdict.assessment import Assessment, judged_log
+from ganverdict.assessment import Assessment, deviation_of, judged_log
 from ganverdict.formats import ReadError, read
-from ganverdict.formats.names import Role, judged_name, metric_rank, role
+from ganverdict.formats.names import judged_name, metric_rank
+from ganverdict.formats.recorded import KEY, Settings
 from ganverdict.log import Log
 from ganverdict.metrics import reciprocal
 from ganverdict.monitor import Monitor
 from ganverdict.output import write_whole
-from ganverdict.signals import LOSSES, SIGNALS
+from ganverdict.records import Names, Said
+from ganverdict.signals import LOSSES, TABLE
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import Verdict
 
@@ -42,18 +45,10 @@ _LOGGER = logging.getLogger("ganverdict")
 _NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _STEPS = {"iteration": "step", "kimg": "kimg", "image": "image", "epoch": "epoch"}
 """What a step may count, and how the log calls it; the first that a record has is its step."""
+_SCORES = ("d_score_real", "d_score_fake")
 _ROWS_AT_ONCE = 16  # of iterations: the monitor takes many at little more cost than one
 _ROWS_TO_LOOK = 512  # after which the verdict is looked at, though nothing happened
 _ROWS_TO_END = 48  # of iterations, with a value that is not finite: training may overcome it
-
-
-class _Read(NamedTuple):
-    """A record, by our names."""
-
-    step: float | None
-    epoch: float | None
-    signals: dict[str, float]
-    measures: dict[str, float]
 
 
 class Recorder:
@@ -61,8 +56,9 @@ class Recorder:
 
     A record is a dictionary of names and numbers (or tensors of one element). Names are understood
     as those of logs are: `errD`, `train/loss_G`, `FID`; what means nothing to it is left out. The
-    signals of a step may come in several records, before its evaluation or with it. Records
-    without a step are counted.
+    signals of a step may come in several records, before its evaluation or with it; measures that
+    can neither count nor confirm (`psnr`) are no evaluation, but go with them. Records without a
+    step are counted.
 
     `folder` gets `log.jsonl` as training goes on, `verdict.json` at every evaluation and at the
     end, and at the end `verdict.png` where matplotlib is installed. Alarms, and a verdict that
@@ -71,6 +67,7 @@ class Recorder:
     Args:
         folder: of this run; a log that an earlier run left there is replaced.
         names: ours -> the loop's, where a name does not tell what it means: {"d_loss": "foo"}.
+            What else means the same is left out.
         metric: the measure that counts, by the loop's name; one that is better the higher it is,
             as the Inception Score, is judged by its reciprocal. None: of those that the first
             evaluation has, an FD, an FID, a KID or an Inception Score.
@@ -85,8 +82,8 @@ class Recorder:
         is_best: whether the latest record was an evaluation, and its weights are those to keep.
         should_end: whether training should end, because it went wrong.
 
-    Raises ValueError for a unit, a loss or a number of steps that there cannot be; OSError for a
-    folder that cannot be written to.
+    Raises ValueError for a unit, a loss or a number of steps that there cannot be, and for a log to
+    go on with that counts by another unit; OSError for a folder that cannot be written to.
     """
 
     def __init__(
@@ -106,15 +103,15 @@ class Recorder:
         self.folder = Path(folder)
         self.is_best = False
         self.should_end = False
-        self._names = dict(names)
-        self._metric = metric
+        self._names = Names(names, metric)
         self._unit = unit
         self._thresholds = thresholds
         self._options: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "loss": loss}
+        self._counts = self._names.metric  # the measure that counts
+        if self._counts is not None:
+            self._options["metric"] = judged_name(self._counts)
         self._monitor = self._new_monitor()
         self.verdict = self._monitor.verdict()
-        self._counts: str | None = None  # the measure that counts
-        self._are_scores = False  # what was given as D's probabilities
         self._step: float | None = None  # the latest
         self._evaluated = -math.inf  # the latest step that was
         self._row: dict[str, float] = {}  # of the latest step, which may get more
@@ -123,6 +120,9 @@ class Recorder:
         self._ending = 0  # rows since the verdict says that training diverged
         self._file: IO[str] | None = None
         self._is_closed = False
+        length = None if steps_per_epoch is None else float(steps_per_epoch)
+        self._settings = asdict(Settings(length, loss, self._counts))
+        self._has_told = False  # the log, of these
         self._begin(resume_from)
 
     def __call__(self, record: Mapping[str, Any]) -> Verdict:
@@ -132,19 +132,22 @@ class Recorder:
         their step, for names of which it cannot be told which counts, and for what is no number.
         """
         self.is_best = False
-        given = self._understood(record)
-        if not given.signals and not given.measures:
+        given = self._names.said(record)
+        if not given.row and not given.measures:
             return self.verdict
+        if self._unit is None:
+            self._unit = next((unit for unit in _STEPS if unit in given.steps), "iteration")
+            self._monitor = self._new_monitor()
         step = self._placed(given)
-        if given.signals:
-            if step <= self._evaluated:
+        if given.row:
+            if step <= self._evaluated and _signals(given.row):
                 raise ValueError(
                     f"signals of {self._step_name} {step:g} came after its evaluation; give them "
                     "before it, or in one record with it"
                 )
             if step != self._step:
                 self._end_row()
-            self._row |= given.signals
+            self._row |= given.row
         if given.measures and step <= self._evaluated:
             raise ValueError(
                 f"{self._step_name} {step:g} was evaluated already; give all its measures in one "
@@ -155,7 +158,7 @@ class Recorder:
             self._end_row()
             self._give()
             self._choose_metric(given.measures)
-            self._evaluate(step, given.epoch, given.measures)
+            self._evaluate(step, given.steps.get("epoch"), given.measures)
         return self.verdict
 
     def close(self) -> None:
@@ -181,94 +184,26 @@ class Recorder:
     ) -> None:
         self.close()
 
-    # What a record says.
+    # What is done with it.
 
-    def _understood(self, record: Mapping[str, Any]) -> _Read:
-        steps: dict[str, float] = {}
-        chosen: dict[str, tuple[int, str]] = {}
-        measures: dict[str, float] = {}
-        for name, value in record.items():
-            meaning = self._role(name)
-            if value is None:
-                continue
-            if meaning.kind == "step":
-                steps.setdefault(meaning.name, _number(name, value))
-            elif meaning.kind == "measure":
-                measures[meaning.name or name] = _number(name, value)
-            elif meaning.kind in ("signal", "half"):
-                self._choose(chosen, meaning, name)
-        signals = {ours: _number(name, record[name]) for ours, (_, name) in chosen.items()}
-        real, fake = signals.pop("half d_real", None), signals.pop("half d_fake", None)
-        if real is not None and fake is not None:
-            signals.setdefault("d_loss", real + fake)
-        if self._unit is None and (signals or measures):
-            self._unit = next((unit for unit in _STEPS if unit in steps), "iteration")
-            self._monitor = self._new_monitor()
-        step = steps.get(self._unit or "iteration")
-        return _Read(step, steps.get("epoch"), self._scored(signals), measures)
-
-    def _role(self, name: str) -> Role:
-        for ours, theirs in self._names.items():
-            if theirs == name:
-                return role(ours)
-        if name == self._metric:
-            return Role("measure")
-        meaning = role(name)
-        return Role("unknown") if meaning.name in self._names else meaning
-
-    def _choose(self, chosen: dict[str, tuple[int, str]], meaning: Role, name: str) -> None:
-        """Take the plainest of the names that mean one signal."""
-        ours = meaning.name if meaning.kind == "signal" else f"half {meaning.name}"
-        if meaning.label and self._names:
-            return
-        if meaning.label:
-            raise ValueError(
-                f"{name!r} belongs to one of several pairs of D and G; say which to watch: "
-                f"names={{'d_loss': 'loss_D_A', 'g_loss': 'loss_G_A'}}, say"
-            )
-        rank = meaning.rank + 1000 * meaning.weak
-        if ours in chosen and chosen[ours][0] == rank:
-            raise ValueError(
-                f"{chosen[ours][1]!r} and {name!r} may each be {ours}; say which: "
-                f"names={{{ours!r}: {name!r}}}"
-            )
-        if ours not in chosen or rank < chosen[ours][0]:
-            chosen[ours] = rank, name
-
-    def _scored(self, signals: dict[str, float]) -> dict[str, float]:
-        """D's answers, which are scores from where on one of them is no probability."""
-        for side in ("real", "fake"):
-            value = signals.get(f"d_{side}", 0.0)
-            self._are_scores |= value < 0 or value > 1
-        for side in ("real", "fake"):
-            if self._are_scores and f"d_{side}" in signals:
-                signals[f"d_score_{side}"] = signals.pop(f"d_{side}")
-        return signals
-
-    def _placed(self, given: _Read) -> float:
+    def _placed(self, given: Said) -> float:
         """The step of a record: as it says, or counted."""
-        latest = self._step
-        if given.step is None:
+        latest, step = self._step, given.steps.get(self._unit or "iteration")
+        repeats = bool(given.row.keys() & self._row.keys())
+        if step is None:
             if latest is None:
                 return 1.0
-            repeats = bool(given.signals.keys() & self._row.keys())
             return latest + (repeats or latest <= self._evaluated)
-        if not math.isfinite(given.step):
-            raise ValueError(f"{self._step_name} {given.step}: must be a finite number")
-        if latest is not None and given.step < latest:
+        if not math.isfinite(step):
+            raise ValueError(f"{self._step_name} {step}: must be a finite number")
+        if latest is not None and step < latest:
             raise ValueError(
-                f"{self._step_name} {given.step:g} came after {latest:g}; where a run goes on that "
+                f"{self._step_name} {step:g} came after {latest:g}; where a run goes on that "
                 "was interrupted, say from where: resume_from="
             )
-        if (
-            self._unit == "epoch"
-            and given.step == latest
-            and given.signals.keys() & self._row.keys()
-        ):
+        if self._unit == "epoch" and step == latest and repeats:
             raise ValueError(f"epoch {latest:g} came twice; give a step where there are several")
-        return given.step
-
-    # What is done with it.
+        return step
 
     def _new_monitor(self) -> Monitor:
         return Monitor(self._thresholds, **self._options, unit=self._unit or "iteration")
@@ -277,7 +212,8 @@ class Recorder:
         """The latest step is over."""
         if self._row and self._step is not None:
             self._write({self._step_name: self._step} | self._row)
-            self._rows.append((self._step, self._row))
+            if signals := _signals(self._row):
+                self._rows.append((self._step, signals))
             self._row = {}
             if self._unit != "iteration" or len(self._rows) >= _ROWS_AT_ONCE:
                 self._give()
@@ -311,10 +247,10 @@ class Recorder:
         judged, value = judged_name(self._counts), measures.get(self._counts)
         if judged != self._counts and value is not None:
             return dict(measures) | {judged: reciprocal(value)}
-        if not self._counts.startswith("fd"):
+        deviation = deviation_of(self._counts, measures)
+        if deviation is None:
             return dict(measures)
-        deviation = f"{self._counts}_sigma"
-        return {deviation if name == "fd_sigma" else name: v for name, v in measures.items()}
+        return {f"{self._counts}_sigma": measures[deviation]} | dict(measures)
 
     def _choose_metric(self, measures: Mapping[str, float]) -> None:
         """Settle which measure counts."""
@@ -325,9 +261,6 @@ class Recorder:
 
     def _metric_of(self, measures: Mapping[str, float]) -> str | None:
         """The measure that counts, of those of an evaluation."""
-        if self._metric is not None:
-            names = (self._metric, role(self._metric).name)
-            return next((name for name in names if name in measures), None)
         ranks = sorted((rank, name) for name in measures if (rank := metric_rank(name)) is not None)
         found = [name for rank, name in ranks if rank == ranks[0][0]]
         if len(found) > 1:
@@ -359,17 +292,21 @@ class Recorder:
         if resume_from is None or not path.is_file():
             self._file = path.open("w", encoding="utf-8")
             return
+        first = next((record for record, _ in _records(path)), {})
+        if self._unit is None:
+            self._unit = next((unit for unit, key in _STEPS.items() if key in first), None)
+        if first and self._step_name not in first:
+            raise ValueError(f"{path}: its steps are not called {self._step_name}; see unit=")
         end = 0
         for record, offset in _records(path):
-            if self._unit is None:
-                self._unit = next((unit for unit, key in _STEPS.items() if key in record), None)
             if record.get(self._step_name, math.inf) > resume_from:
                 break
             end = offset
         os.truncate(path, end)
+        self._has_told = end > 0
         self._file = path.open("a", encoding="utf-8")
-        evaluations = (record for record, _ in _records(path) if not record.keys() & {*SIGNALS})
-        self._counts = next(filter(None, map(self._metric_of, evaluations)), None)
+        evaluations = (record for record, _ in _records(path) if self._is_evaluation(record))
+        self._counts = self._counts or next(filter(None, map(self._metric_of, evaluations)), None)
         if self._counts is not None:
             self._options["metric"] = judged_name(self._counts)
         self._replay()
@@ -382,18 +319,27 @@ class Recorder:
         for record, _ in _records(self.folder / LOG_FILE):
             step = self._step = record.pop(self._step_name)
             epoch = step if self._unit == "epoch" else record.pop("epoch", None)
-            if record.keys() & {*SIGNALS}:
-                rows.append((step, record))
-            if len(rows) == _ROWS_TO_LOOK or not record.keys() & {*SIGNALS}:
+            if signals := _signals(record):
+                self._names.are_scores |= not signals.keys().isdisjoint(_SCORES)
+                rows.append((step, signals))
+            evaluated = self._is_evaluation(record)
+            if len(rows) == _ROWS_TO_LOOK or evaluated:
                 _add(self._monitor, rows)
                 rows = []
-            if not record.keys() & {*SIGNALS}:
+            if evaluated:
                 self._evaluated = step
                 self._monitor.add_evaluation(step, self._named(record), epoch)
         _add(self._monitor, rows)
 
+    def _is_evaluation(self, record: Mapping[str, float]) -> bool:
+        return not _signals(record) and any(map(self._names.tells, record))
+
     def _write(self, record: Mapping[str, float]) -> None:
-        self._with_file(lambda file: file.write(json.dumps(record) + "\n"))
+        line: dict[str, Any] = dict(record)
+        if not self._has_told:
+            line[KEY] = self._settings
+            self._has_told = True
+        self._with_file(lambda file: file.write(json.dumps(line) + "\n"))
 
     def _flush(self) -> None:
         self._with_file(lambda file: file.flush())
@@ -436,7 +382,7 @@ class Recorder:
         except ImportError:
             return  # matplotlib is an extra
         try:
-            (log,) = read([self.folder / LOG_FILE], metric=self._counts)
+            (log,) = read([self.folder / LOG_FILE], metric=self.verdict.metric and self._counts)
             found = Assessment(judged_log(log), "", self.verdict, {"": self.verdict})
             self._write_file(PLOT_FILE, draw(found, "png"))
         except (ReadError, ValueError) as error:
@@ -447,6 +393,10 @@ class Recorder:
             write_whole(self.folder / name, content)
         except OSError as error:
             _LOGGER.warning("%s: %s", self.folder / name, error)
+
+
+def _signals(row: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if name in TABLE}
 
 
 def _add(monitor: Monitor, rows: Sequence[Row]) -> list[Alarm]:
@@ -472,13 +422,7 @@ def _records(path: Path) -> Iterator[tuple[dict[str, float], int]]:
                 return
             if not isinstance(record, dict) or not line.endswith(b"\n"):
                 return
+            record.pop(KEY, None)
             if not all(isinstance(value, float) for value in record.values()):
                 return
             yield record, end
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{name}: {type(value).__name__} is not one number") from None

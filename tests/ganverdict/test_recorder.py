@@ -13,6 +13,7 @@ from ganverdict.assessment import assess_log
 from ganverdict.formats import read
 from ganverdict.monitor import assess
 from ganverdict.recorder import Recorder
+from ganverdict.verdict import Verdict
 
 EVERY = 100  # steps between two evaluations
 
@@ -279,3 +280,118 @@ def test_a_log_is_closed_and_goes_on_where_a_record_comes_after(tmp_path: Path) 
     record.close()
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2]
+
+
+@pytest.mark.parametrize("other", ["g_loss_ema", "d_loss_hinge", "D_loss_patch", "D_real_loss_b"])
+def test_a_further_loss_beside_the_plain_ones_is_left_out(tmp_path: Path, other: str) -> None:
+    with Recorder(tmp_path) as record:
+        for _ in range(9):
+            record({other: 9.0})
+            record({"d_loss": 0.5, "g_loss": 1.0, other: 9.0})
+    (log,) = read([tmp_path / "log.jsonl"])
+    assert log.pairs[""]["d_loss"][-1] == 0.5
+    assert log.pairs[""]["g_loss"][-1] == 1.0
+
+
+def test_the_only_pair_may_have_a_label_but_stays_the_one(tmp_path: Path) -> None:
+    record = Recorder(tmp_path)
+    record({"step": 1, "loss_D_A": 0.5, "loss_G_A": 1.0})
+    with pytest.raises(ValueError, match="one of several pairs"):
+        record({"step": 1, "loss_D_B": 7.0})
+    record.close()
+    assert read([tmp_path / "log.jsonl"])[0].pairs[""]["d_loss"].tolist() == [0.5]
+
+
+def test_a_measure_has_the_name_that_it_is_given(tmp_path: Path) -> None:
+    for metric in (None, "quality", "fid"):
+        with Recorder(tmp_path, names={"fid": "quality"}, metric=metric) as record:
+            for step in range(1, 4):
+                record({"step": step, "d_loss": 0.5, "quality": 10.0 - step, "fid": 1.0})
+        assert record.verdict.metric == "fid"
+        assert record.verdict.best_value == 7.0
+
+
+def test_the_metric_that_was_asked_for_counts_though_others_come_first(tmp_path: Path) -> None:
+    record = Recorder(tmp_path, metric="kid")
+    record({"step": 1, "fd": 30.0})
+    assert not record.is_best
+    record({"step": 2, "fd": 29.0, "kid": 0.1})
+    assert record.is_best
+    assert (record.verdict.metric, record.verdict.best_step) == ("kid", 2)
+
+
+@pytest.mark.parametrize("measure", ["wasserstein_distance", "psnr"])
+def test_a_measure_that_cannot_count_goes_with_the_losses(tmp_path: Path, measure: str) -> None:
+    record = Recorder(tmp_path)
+    for step in range(1, 101):
+        record({"step": step, "d_loss": 0.5, "g_loss": 1.0, measure: 0.25})
+    assert not (tmp_path / "verdict.json").exists()
+    record({"step": 100, "fid": 50.0})
+    assert record.is_best
+    record({"step": 100, measure: 0.5})
+    record.close()
+    assert record.verdict.watched.rows == 100
+    (log,) = read([tmp_path / "log.jsonl"])
+    assert log.evaluations[measure][0] == 0.25
+    again = Recorder(tmp_path, resume_from=100)
+    assert again.verdict == record.verdict
+    asked = Recorder(tmp_path / "asked", metric=measure)
+    asked({"step": 1, "d_loss": 0.5, measure: 0.25})
+    assert asked.verdict.metric is not None
+
+
+def judged_again(folder: Path) -> Verdict:
+    (log,) = read([folder / "log.jsonl"])
+    return assess_log(log).verdict
+
+
+def test_the_halves_of_the_book_are_a_mean_as_the_reader_has_it(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as record:
+        record({"step": 1, "d1": 0.5, "d2": 1.0, "g_loss": 1.0})
+    assert json.loads((tmp_path / "log.jsonl").read_text())["d_loss"] == 0.75
+
+
+def test_the_deviation_of_the_metric_counts(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as record:
+        for step in range(1, 20):
+            record({"step": 100 * step, "kid": 0.05 * 0.8**step + 0.01, "kid_std": 0.002})
+    assert record.verdict.noise == "given"
+    assert judged_again(tmp_path) == record.verdict
+
+
+@pytest.mark.parametrize("length", [None, 400])
+@pytest.mark.parametrize("every", [1, 10])
+def test_the_command_says_of_the_log_what_stands_beside_it(
+    tmp_path: Path, length: float | None, every: int
+) -> None:
+    for metric in (None, "distance to the sea"):
+        rows, rng = losses(), np.random.default_rng(1)
+        with Recorder(tmp_path, steps_per_epoch=length, metric=metric) as record:
+            for row in range(1, 401):
+                step, factor = row * every, 1 if row < 250 else rng.choice([1, 3])
+                now = next(rows)
+                record({"step": step, **now, "g_loss": factor * now["g_loss"]})
+                if row % 20 == 0:
+                    fid = 20 + 60 * np.exp(-row / 90) + 30 * (factor > 1)
+                    sea = {} if metric is None else {metric: 1 + fid}
+                    record({"step": step, "epoch": row // 20 - 1, "fid": fid, **sea})
+        assert judged_again(tmp_path) == record.verdict
+        assert record.verdict.metric == (metric or "fid")
+
+
+def test_scores_stay_scores_where_a_run_goes_on(tmp_path: Path) -> None:
+    for first, last in ((1, 20), (21, 40)):
+        with Recorder(tmp_path, resume_from=first - 1 or None) as record:
+            for step in range(first, last + 1):
+                record({"step": step, "d_loss": 1.0, "d_real": 3.0 if step == 2 else 0.995})
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
+    assert ["d_score_real" in row for row in rows] == [False] + [True] * 39
+
+
+def test_a_log_is_not_thrown_away_for_steps_of_another_name(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as record:
+        record({"step": 1, "d_loss": 1.0})
+    kept = (tmp_path / "log.jsonl").read_bytes()
+    with pytest.raises(ValueError, match="its steps are not called epoch"):
+        Recorder(tmp_path, unit="epoch", resume_from=1)
+    assert (tmp_path / "log.jsonl").read_bytes() == kept

@@ -10,6 +10,7 @@ from ganverdict.formats.columns import halves_of_pix2pix, main_column, named, re
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.kinds import OUTPUTS_ARE_HALVES, UNITS, kind_of
 from ganverdict.formats.measures import measures_of, metric_of
+from ganverdict.formats.recorded import settings_of, without_settings
 from ganverdict.formats.runs import Found, runs_of
 from ganverdict.formats.signals import signals_of
 from ganverdict.formats.table import Table
@@ -24,7 +25,8 @@ def assemble(
     name: str, tables: Sequence[Table], metric: str | None, rename: Mapping[str, str]
 ) -> list[Log]:
     """The runs in `tables`, which belong together."""
-    tables = [named(table) for table in tables]
+    told = next(filter(None, map(settings_of, tables)), None)
+    tables = [named(table) for table in without_settings(tables)]
     tables = renamed(tables, rename)
     kind, loss = kind_of(tables)
     if kind in OUTPUTS_ARE_HALVES:
@@ -38,6 +40,10 @@ def assemble(
         gathered.clocks.append(clock)
         gathered.offsets.append(offset)
         offset += 1 + max(int(series.rows[-1]) for series in table.columns.values() if len(series))
+    if told is not None:
+        for clock in gathered.clocks:
+            clock.per_epoch = told.steps_per_epoch
+        metric = metric or told.metric
     signals = signals_of(gathered)
     measures = measures_of(gathered, metric)
     if not any(signals.values()) and not measures:
@@ -45,6 +51,7 @@ def assemble(
     chosen = metric_of(gathered, measures, metric, name)
     if loss is not None and any(_contradicts(own, loss) for own in signals.values()):
         loss = None
+    loss = loss if told is None else told.loss
     return runs_of(Found(name, kind, loss, gathered, signals, measures, chosen))
 
 

@@ -79,7 +79,7 @@ def renamed(tables: list[Table], rename: Mapping[str, str]) -> list[Table]:
                 continue
             meant = role(ours)
             for name in list(columns):
-                if name != theirs and _means_the_same(role(name), meant, name, ours):
+                if name != theirs and means_the_same(role(name), meant, name, ours):
                     del columns[name]
             columns[ours] = columns.pop(theirs)
             if f"{theirs}/of" in columns:
@@ -88,7 +88,8 @@ def renamed(tables: list[Table], rename: Mapping[str, str]) -> list[Table]:
     return result
 
 
-def _means_the_same(one: Role, other: Role, name: str, ours: str) -> bool:
+def means_the_same(one: Role, other: Role, name: str, ours: str) -> bool:
+    """Whether `name`, of the role `one`, means what is called `ours`, of the role `other`."""
     if other.kind == "step":
         return one.kind == "step" and one.name == other.name
     if other.kind == "signal":

@@ -1,6 +1,7 @@
 """The losses and outputs of D and G among the columns, pair by pair."""
 
 import re
+from collections.abc import Container
 from dataclasses import replace
 
 import numpy as np
@@ -154,8 +155,7 @@ def _join_halves(gathered: Gathered, label: str, own: dict[str, Track]) -> None:
         return
     if len(real.steps) == len(fake.steps) and np.array_equal(real.steps, fake.steps):
         at_real = at_fake = np.arange(len(real.steps))
-    # pix2pix and the book that prints d1 and d2 take the mean; others update D by the sum.
-    mean = real.name in ("d1", "c1") or any("G_GAN" in t.columns for t in gathered.tables)
+    mean = takes_the_mean(real.name, {name for t in gathered.tables for name in t.columns})
     total = real.values[at_real] + fake.values[at_fake]
     order = np.argsort(at_real)
     track = real.cut(np.isin(np.arange(len(real.steps)), at_real))
@@ -169,6 +169,14 @@ def _join_halves(gathered: Gathered, label: str, own: dict[str, Track]) -> None:
     gathered.notes.append(
         f"D's loss is the {how} of {shown_name(real.name)} and {shown_name(fake.name)}"
     )
+
+
+def takes_the_mean(real: str, names: Container[str]) -> bool:
+    """Whether D's loss is the mean of its halves, of which `real` is one, among other `names`.
+
+    pix2pix and the book that prints d1 and d2 take the mean; others update D by the sum.
+    """
+    return real in ("d1", "c1") or "G_GAN" in names
 
 
 def _scores_or_probabilities(gathered: Gathered, own: dict[str, Track]) -> None:
