@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from ganverdict.formats.names import role
 from ganverdict.recorder import Recorder
+from ganverdict.records import Names
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import Verdict
 
@@ -53,6 +53,7 @@ class GanVerdict(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has n
             "loss": loss,
             "thresholds": thresholds,
         }
+        self._names = Names(names, metric)
         self._end_training = end_training
         self._recorder: Recorder | None = None  # while it trains
         self._verdict: Verdict | None = None
@@ -62,6 +63,9 @@ class GanVerdict(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has n
     def verdict(self) -> Verdict | None:
         """The latest; None before training."""
         return self._recorder.verdict if self._recorder is not None else self._verdict
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        self.on_train_end()  # where it was interrupted, the one before has not ended
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         if self._recorder is not None:
@@ -82,12 +86,14 @@ class GanVerdict(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has n
         logs: Mapping[str, Any] | None = None,
     ) -> None:
         self._batches += 1
-        signals = {name: value for name, value in (logs or {}).items() if self._is_signal(name)}
+        signals = {
+            name: value for name, value in (logs or {}).items() if self._names.is_signal(name)
+        }
         self._take(signals)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         # Losses of an epoch are means of what was taken; its measures are new.
-        others = {n: value for n, value in (logs or {}).items() if not self._is_signal(n)}
+        others = {n: v for n, v in (logs or {}).items() if not self._names.is_signal(n)}
         self._take({"epoch": epoch, **others})
 
     def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
@@ -95,10 +101,6 @@ class GanVerdict(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has n
             self._recorder.close()
             self._verdict = self._recorder.verdict
             self._recorder = None
-
-    def _is_signal(self, name: str) -> bool:
-        names = self._options["names"].values()
-        return name in names or role(name).kind in ("signal", "half")
 
     def _take(self, record: Mapping[str, Any]) -> None:
         assert self._recorder is not None

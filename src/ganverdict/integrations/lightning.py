@@ -12,8 +12,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from ganverdict.formats.names import role
 from ganverdict.recorder import Recorder
+from ganverdict.records import Names
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import Verdict
 
@@ -51,11 +51,20 @@ class GanVerdict(Callback):
         end_training: bool = True,
     ) -> None:
         self._folder = None if folder is None else Path(folder)
-        self._names = dict(names)
-        self._options: dict[str, Any] = {"metric": metric, "loss": loss, "thresholds": thresholds}
+        self._names = Names(names, metric)
+        self._options: dict[str, Any] = {
+            "names": names,
+            "metric": metric,
+            "loss": loss,
+            "thresholds": thresholds,
+        }
         self._end_training = end_training
         self._recorder: Recorder | None = None  # of the first process, while it trains
         self._verdict: Verdict | None = None
+        self._goes_on = False  # from a checkpoint
+        self._reset()
+
+    def _reset(self) -> None:
         self._batches = self._epoch = 0
         self._ended_at = self._evaluated_at = 0  # batches
         self._is_late = False  # whether the module logs measures after this callback's turn
@@ -72,18 +81,23 @@ class GanVerdict(Callback):
         return {"batches": self._batches, "epoch": self._epoch, "by_epoch": self._by_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._reset()
+        self._goes_on = True
         self._batches = self._ended_at = state_dict["batches"]
         self._epoch = state_dict["epoch"]
         self._by_epoch = state_dict["by_epoch"]
 
     def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        # A trainer whose epochs do not start again goes on without a checkpoint.
+        if not self._goes_on and trainer.current_epoch == 0:
+            self._reset()
+        self._goes_on = False
         if not trainer.is_global_zero:
             return
         resume_from = self._epoch if self._by_epoch else self._batches
         length = trainer.num_training_batches
         self._recorder = Recorder(
             self._path(trainer),
-            names=self._names,
             steps_per_epoch=length if not self._by_epoch and 1 <= length < float("inf") else None,
             resume_from=resume_from if self._batches else None,
             **self._options,
@@ -93,7 +107,7 @@ class GanVerdict(Callback):
         self._batches += 1
         self._epoch = trainer.current_epoch
         logged = trainer.callback_metrics
-        if self._by_epoch is None and any(map(self._is_signal, logged)):
+        if self._by_epoch is None and any(map(self._names.is_signal, logged)):
             self._by_epoch = False
         if self._by_epoch is False:
             self._take(self._new(logged))
@@ -111,12 +125,15 @@ class GanVerdict(Callback):
     def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
         if not self._is_late and self._batches != self._ended_at:
             self._end_epoch(trainer)
+        self._act(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         self._look_again(trainer)
+        self._act(trainer)
 
     def on_train_end(self, trainer: Trainer, *_: Any) -> None:
         self._look_again(trainer)
+        self._act(trainer)
         self._close()
 
     def on_exception(self, *_: Any) -> None:
@@ -130,7 +147,7 @@ class GanVerdict(Callback):
         if self._is_late:
             if self._batches != self._ended_at:
                 self._end_epoch(trainer)
-        elif any(map(self._is_measure, self._new(trainer.callback_metrics))):
+        elif any(map(self._names.is_evaluated, self._new(trainer.callback_metrics))):
             self._is_late = True
             # A step has one evaluation; a second belongs to the step that comes next.
             if self._batches != self._evaluated_at:
@@ -144,28 +161,21 @@ class GanVerdict(Callback):
             self._take(self._new(trainer.callback_metrics))
         else:
             self._take_measures(trainer)
-        self._act(trainer)
 
     def _take_measures(self, trainer: Trainer) -> None:
         """Take what is new but losses: those of an epoch are means of what was taken."""
         new = self._new(trainer.callback_metrics)
         self._taken |= new
-        self._take({name: value for name, value in new.items() if not self._is_signal(name)})
+        self._take({name: value for name, value in new.items() if not self._names.is_signal(name)})
 
     def _take(self, new: Mapping[str, Any]) -> None:
         self._taken |= new
-        if any(map(self._is_measure, new)):
+        if any(map(self._names.is_evaluated, new)):
             self._evaluated_at = self._batches
         if new and self._recorder is not None:
             step = {} if self._by_epoch else {"step": self._batches}
             self._recorder({**step, "epoch": self._epoch, **new})
             self._new_best |= self._recorder.is_best
-
-    def _is_signal(self, name: str) -> bool:
-        return name in self._names.values() or role(name).kind in ("signal", "half")
-
-    def _is_measure(self, name: str) -> bool:
-        return name == self._options["metric"] or role(name).kind == "measure"
 
     def _new(self, logged: Mapping[str, Any]) -> dict[str, Any]:
         """What was logged since it was last taken: Lightning keeps showing the rest.
@@ -179,7 +189,10 @@ class GanVerdict(Callback):
         }
 
     def _act(self, trainer: Trainer) -> None:
-        """Keep the best and end training, in all processes alike."""
+        """Keep the best and end training, in all processes alike.
+
+        For the hooks that all of them reach as often, whatever was logged in which.
+        """
         ends = self._recorder is not None and self._recorder.should_end
         best, ends = self._new_best, ends and self._end_training
         if trainer.world_size > 1:

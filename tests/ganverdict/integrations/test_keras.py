@@ -153,3 +153,38 @@ def test_a_training_that_goes_on_goes_on_with_its_log(tmp_path: Path) -> None:
     (log,) = read([tmp_path])
     assert log.evaluations["epoch"].tolist() == list(range(11))
     assert len(log.pairs[""]["step"]) == 11 * BATCHES
+
+
+@backend
+def test_a_measure_may_have_any_name(tmp_path: Path) -> None:
+    class Qualities(Fids):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            logs["quality"] = self.fids[epoch]
+
+    callback = GanVerdict(tmp_path, names={"fid": "quality"})
+    model = Gan()
+    model.compile()
+    data = np.random.default_rng(0).normal(size=(BATCHES * 4, 4)).astype("float32")
+    callbacks = [Qualities(FALLS_THEN_GROWS), callback]
+    model.fit(data, batch_size=4, epochs=4, verbose=0, callbacks=callbacks)
+    assert callback.verdict is not None
+    assert callback.verdict.best_value == 40
+
+
+@backend
+def test_a_training_after_one_that_was_interrupted_begins_anew(tmp_path: Path) -> None:
+    class Interrupts(Fids):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    callback = GanVerdict(tmp_path)
+    model = Gan()
+    model.compile()
+    data = np.random.default_rng(0).normal(size=(BATCHES * 4, 4)).astype("float32")
+    callbacks = [Interrupts(FALLS_THEN_GROWS), callback]
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(data, batch_size=4, epochs=3, verbose=0, callbacks=callbacks)
+    fit(callback, FALLS_THEN_GROWS, epochs=3)
+    (log,) = read([tmp_path])
+    assert log.pairs[""]["step"].tolist() == [*range(1, 3 * BATCHES + 1)]

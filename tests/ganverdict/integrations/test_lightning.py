@@ -2,6 +2,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -213,3 +214,66 @@ def test_an_exception_leaves_a_report(tmp_path: Path) -> None:
         fit(Breaks(FALLS_THEN_GROWS), GanVerdict(), tmp_path)
     written: dict[str, Any] = json.loads((tmp_path / "ganverdict/verdict.json").read_text())
     assert written["best_epoch"] == 2
+
+
+def test_a_measure_may_have_any_name_and_others_go_with_the_losses(tmp_path: Path) -> None:
+    class Named(Gan):
+        def training_step(self, batch: Any, batch_idx: int) -> None:
+            super().training_step(batch, batch_idx)
+            self.log("psnr", torch.tensor(0.5))
+
+        def on_validation_epoch_end(self) -> None:
+            self.log("quality", self.fid())
+
+    callback = GanVerdict(names={"fid": "quality"})
+    fit(Named(FALLS_THEN_GROWS), callback, tmp_path, epochs=4)
+    assert callback.verdict is not None
+    assert callback.verdict.best_value == 40
+    assert callback.verdict.watched.evaluations == 4
+
+
+def test_a_second_training_has_a_log_of_its_own(tmp_path: Path) -> None:
+    callback = GanVerdict()
+    for epochs in (3, 2):
+        fit(Gan(FALLS_THEN_GROWS), callback, tmp_path, epochs=epochs)
+        (log,) = read([tmp_path / "ganverdict"])
+        assert len(log.pairs[""]["step"]) == epochs * BATCHES
+        assert log.evaluations["epoch"].tolist() == [*range(epochs)]
+
+
+def test_processes_agree_as_often_whatever_each_logs(tmp_path: Path) -> None:
+    def agreements(rank: int) -> list[int]:
+        """How often a process had met the others, epoch by epoch; the first alone logs an FID."""
+        met: list[Any] = []
+
+        def broadcast(told: Any) -> Any:
+            met.append(told)
+            return told
+
+        trainer: Any = SimpleNamespace(
+            is_global_zero=rank == 0,
+            world_size=2,
+            num_training_batches=3,
+            default_root_dir=tmp_path / str(rank),
+            callback_metrics={},
+            strategy=SimpleNamespace(broadcast=broadcast),
+            save_checkpoint=lambda *_, **__: None,
+        )
+        callback, counts = GanVerdict(), []
+        for epoch in range(4):
+            trainer.current_epoch = epoch
+            if epoch == 0:
+                callback.on_train_start(trainer)
+            callback.on_train_epoch_start(trainer)
+            for _ in range(3):
+                losses = {"d_loss": torch.tensor(0.5), "g_loss": torch.tensor(1.0)}
+                trainer.callback_metrics |= losses
+                callback.on_train_batch_end(trainer)
+            callback.on_train_epoch_end(trainer)
+            if rank == 0:
+                trainer.callback_metrics["fid"] = torch.tensor(9.0 - epoch)
+            counts.append(len(met))
+        callback.on_train_end(trainer)
+        return [*counts, len(met)]
+
+    assert agreements(0) == agreements(1)
