@@ -18,6 +18,7 @@ _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
 _STARTS = re.compile(r"^[\s>#*\[(]*$")
 _PARENTS = ("train", "training", "val", "valid", "validation", "test", "eval")
 _NAMELESS = ("#fraction", "#bar")
+_VALUES = ("signal", "half", "measure")
 _BEHIND = re.compile(r"\s*\[(?P<name>[A-Za-z][\w ]*)\](?!\s*[A-Za-z:=])")  # `1.353 [d_loss]`
 _SEVERAL = re.compile(r"\s*[|/,&]\s*|\s+and\s+")
 _FRACTION = re.compile(r"\s*(?:/|of|out of)\s*[\[(]?\s*")
@@ -26,6 +27,14 @@ _IS = re.compile(r"\s(?:is|was|of)$")
 _AT = re.compile(
     r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$"
 )
+# A number that only tells of how many a value is: `FID (5000): 33.2`, `FID of 5000 images is 33.2`.
+_COUNTED = re.compile(r"\s+(?:[A-Za-z]+\s+)?(?:samples|images|imgs)\b(?!\s*[/\d])")
+_CLOSED = re.compile(r"\s*(?:[A-Za-z]+\s*)?[)\]](?=\s*[:=]\s*[-+.\dnNiI])")
+_OF = re.compile(r"[\s(\[]+(?:(?:with|of|on|over|using|from|for)\s*)?$")
+# A value that was once reached, and its step: `FID: 90.1, best FID 24.3 (epoch 105)`.
+_REACHED = frozenset(("best", "lowest", "min", "minimum", "highest", "max", "top", "previous"))
+_BEST = re.compile(r"\b(?:best|lowest)\b[^.!;|*\]]*$", re.IGNORECASE)
+_NO_LONGER_BEST = re.compile(r"[.!;|*\]]")
 # The last: `[0803 11:00:00 @monitor.py:467]`, month and day before the time.
 _DATE = re.compile(
     r"(?<![\d.])\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?"
@@ -42,6 +51,7 @@ class Slot:
     start: int
     end: int
     of: int | None = None  # the index of the number after the slash
+    behind_best: bool = False  # whether it may tell of the best until now, and not of this row
 
 
 @dataclass
@@ -58,6 +68,9 @@ class _Cut:
     listed: list[str] = field(default_factory=list)  # names still without a value: `D | G: 1 | 2`
     names_are_behind: bool = False  # `1.353 [d_loss]   1.074 [g_loss]`, to the line's end
     ahead: str = ""  # a name that stood before the step of its value: `FID at epoch 4: `
+    read_to: int = 0  # where the text begins that may name the next number
+    behind_best: bool = False  # whether what follows tells of the best until now
+    best_is_next: bool = False  # whether that is still without its value
 
     def take(self, index: int, gap: str, of: int | None) -> bool:
         """The number `found[index]`, named by `gap`; whether the one it is `of` is taken, too."""
@@ -67,26 +80,54 @@ class _Cut:
         if self.listed:
             self.slots.append(Slot(self.listed.pop(0), True, start, end))
             return False
-        name, explicit = self._name(gap, start)
+        if name := self._qualified(gap, start, end):
+            self.ahead = name
+            return False
+        name, explicit = self._of_best(gap, *self._name(gap, start))
         if self.names_are_behind and (behind := _BEHIND.match(self.line, end)):
             name, explicit = behind["name"], True
         meaning = role(name) if name else None
         if meaning is None:
             self._nameless(index, gap, of)
         elif explicit or meaning.kind not in ("unknown", "time"):
-            self.slots.append(Slot(name, explicit, start, end, of))
+            self.slots.append(Slot(name, explicit, start, end, of, self.behind_best))
         return of is not None and (meaning is None or meaning.kind != "signal")
+
+    def _of_best(self, gap: str, name: str, explicit: bool) -> tuple[str, bool]:
+        """The name, with "best" where that stood before: `Saved the best model (FID 24.3)`."""
+        if _BEST.search(gap):
+            self.behind_best = self.best_is_next = True
+        elif _NO_LONGER_BEST.search(gap):
+            self.behind_best = self.best_is_next = False
+        words = name_words(name)
+        if self.best_is_next and role(words[-1] if words else "value").kind != "step":
+            self.best_is_next = False
+            if role(name).kind == "measure" and _REACHED.isdisjoint(words):
+                return f"best {name}", explicit
+        return name, explicit
+
+    def _qualified(self, gap: str, start: int, end: int) -> str:
+        """The name of a value that is still to come, where a number only says of how many it is."""
+        match = _COUNTED.match(self.line, end) or _CLOSED.match(self.line, end)
+        if not match or not self.line[start:end].replace(",", "").isdigit():
+            return ""
+        named, explicit, _ = _name(_OF.sub("", gap[-200:]))
+        name = self.ahead or named
+        if explicit or not name or role(name).kind not in _VALUES:
+            return ""
+        self.read_to = match.end()
+        return name
 
     def _name(self, gap: str, start: int) -> tuple[str, bool]:
         name, explicit, above = _name(gap)
-        if self.ahead:
+        if ahead := self.ahead:
             name, explicit = self._of_ahead(name, explicit)
         elif (match := _AT.search(gap[-200:])) and role(match["step"] or "step").kind == "step":
             named = _name(match["name"] + ":")[0]
             if _has_meaning(named):
                 self.ahead = named
                 return match["step"] or "step", True
-        if explicit and gap.count(")") > gap.count("("):
+        if explicit and not ahead and gap.count(")") > gap.count("("):
             before = _name(_before_parenthesis(self.line, start) + ":")[0]
             name = before if _has_meaning(before) else name
         self.parent = above or ("" if ";" in gap or "]" in gap else self.parent)
@@ -112,7 +153,8 @@ class _Cut:
     def _of_ahead(self, name: str, explicit: bool) -> tuple[str, bool]:
         """The name for a value whose step stood before it."""
         ahead, self.ahead = self.ahead, ""
-        if role(name).kind == "step" and name_words(name) and self.slots[-1].name == "step":
+        last = self.slots[-1].name if self.slots else ""
+        if role(name).kind == "step" and name_words(name) and last == "step":
             # `after 1000 iterations: `: the word after the number says what it counted.
             self.slots[-1] = replace(self.slots[-1], name=name)
             return ahead, True
@@ -162,6 +204,7 @@ def slots_of(line: str) -> list[Slot]:
         if cut.take(index, gap, of) and of is not None:
             position = found[of][1]
             index += 1
+        position = max(position, cut.read_to)
         index += 1
     return _with_steps(cut)
 
@@ -242,11 +285,17 @@ def _last_known(text: str) -> str:
     known = [
         name
         for name, word in zip(names, before, strict=False)
-        if _has_meaning(name)
-        and not (_is_signal(name) and word.strip("[](){}").lower() in HELD_OUT)
+        if _has_meaning(name) and not _is_another(name, word.strip("[](){}").lower())
     ]
     measures = [name for name in known if role(name).kind == "measure"]
     return measures[0] if measures else known[-1] if known else ""
+
+
+def _is_another(name: str, before: str) -> bool:
+    """Whether the word before a name makes it another quantity: `dev disc cost`, `min FID`."""
+    if role(name).kind == "measure":
+        return before in _REACHED
+    return _is_signal(name) and (before in HELD_OUT or before in ("best", "lowest"))
 
 
 def _is_signal(name: str) -> bool:
@@ -278,10 +327,25 @@ def _with_steps(cut: _Cut) -> list[Slot]:
             slot = replace(slot, name=order.pop(0))
         named.append(slot)
         if slot.of is not None and _is_step(slot.name):
-            named.append(Slot(f"{slot.name}/of", False, *cut.found[slot.of]))
+            start, end = cut.found[slot.of]
+            named.append(replace(slot, name=f"{slot.name}/of", start=start, end=end))
     if bare is not None and (bare.name == "epoch" or not any(_is_step(s.name) for s in named)):
         named.append(bare)
-    return sorted(named, key=lambda slot: slot.start)
+    return _without_steps_of_best(sorted(named, key=lambda slot: slot.start))
+
+
+def _without_steps_of_best(slots: list[Slot]) -> list[Slot]:
+    """Without the steps at which the best was reached, unless values of the row follow them."""
+    last = max((slot.start for slot in slots if _is_of_the_row(slot.name)), default=-1)
+    return [
+        s
+        for s in slots
+        if not (s.behind_best and s.start > last and _is_step(s.name.removesuffix("/of")))
+    ]
+
+
+def _is_of_the_row(name: str) -> bool:
+    return role(name).kind in _VALUES and _REACHED.isdisjoint(name_words(name))
 
 
 def _is_step(name: str) -> bool:

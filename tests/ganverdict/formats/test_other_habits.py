@@ -270,3 +270,52 @@ def test_a_link_in_a_circle_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "loop.log").symlink_to("loop.log")
     check(log(tmp_path, "\n".join(EVERY_BATCH)), STEPS, "iteration")
     check(read([tmp_path])[0], STEPS, "iteration")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "FID (10000 samples): {fid}",
+        "FID with 5000 samples: {fid}",
+        "FID[5000]: {fid}",
+        "FID (50000): {fid}",
+        "FID score of 10000 generated images is {fid}",
+        "FID for epoch {epoch} (10000 samples): {fid}",
+        "FID ({epoch} epochs): {fid}",
+        "FID: {fid}, best FID: {best} (epoch {at})",
+        "Epoch {epoch} FID: {fid} | best: {best} at epoch {at}",
+        "[{epoch}] fid {fid} | best fid {best} | best epoch {at}",
+        "FID: {fid}\nbest FID {best}",
+        "FID: {fid}\nMin FID {best}",
+        "FID: {fid}\nbest fid {best} @ {at}",
+        "FID: {fid}\npatience: 3/10 (best FID {best})",
+        "FID: {fid}\nSaved the best model (FID {best})",
+        "FID: {fid}\nSaved the best model, FID: {best}",
+        "best FID: {best}, epoch: {epoch}, FID: {fid}",
+    ],
+)
+def test_a_measure_is_what_was_measured_here(line: str, tmp_path: Path) -> None:
+    """Not the number of samples behind it, nor the best that was measured until now."""
+    fids = [200.5, 80.25, 60.0, 60.5, 90.0, 120.0]
+    lines = []
+    for row, (d, g) in enumerate(ROWS):
+        best = min(fids[: row + 1])
+        at = fids.index(best) + 1
+        lines += [
+            f"epoch: {row + 1} D: {d} G: {g}",
+            line.format(fid=fids[row], epoch=row + 1, best=best, at=at),
+        ]
+    found = log(tmp_path, "\n".join(lines))
+    check(found, [1.0, 2, 3, 4, 5, 6], "epoch")
+    assert found.metric is not None
+    assert found.evaluations[found.metric].tolist() == fids
+    assert found.evaluations["step"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_best_loss_of_g_is_not_its_loss(tmp_path: Path) -> None:
+    lines = [
+        text
+        for row, (d, g) in enumerate(ROWS, 1)
+        for text in (f"Epoch {row}: D loss: {d} G loss: {g}", "Best generator loss 0.4")
+    ]
+    check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "epoch")
