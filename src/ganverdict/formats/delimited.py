@@ -1,6 +1,7 @@
 """Tables of cells: CSV, TSV, spreadsheets, columns between spaces, with a header or without."""
 
 import csv
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from ganverdict.formats.table import Builder, Series, Table
 _SEPARATORS = (",", "\t", ";", "|", None)
 _COMMENT = ("#", "//", "%")
 _TAG_NAMES = ("tag", "tags", "metric", "metrics", "key", "name", "variable", "measure", "scalar")
+_NAMED_NUMBER = re.compile(r"[A-Za-z_]\s*[:=]\s*[-+.]?\d")  # of prints and progress bars
 _VALUE_NAMES = ("value", "values", "val")
 
 
@@ -62,7 +64,7 @@ def _with(body: list[str], comments: list[str], separator: str | None) -> Shape 
     if fitting is None or (width == 1 and separator != ","):
         return None
     if header is None:
-        if _mostly_text(fitting) or (separator == "," and _looks_printed(body)):
+        if _mostly_text(fitting) or _looks_printed(body, separator):
             return None
         header = next((h for c in comments if (h := _commented(c, separator, width))), None)
     elif _texts_with_numbers(fitting):
@@ -102,8 +104,10 @@ def _commented(comment: str, separator: str | None, width: int) -> list[str] | N
     return names if len(names) == width and not any(map(_numeric, names)) else None
 
 
-def _looks_printed(body: list[str]) -> bool:
-    return any(":" in line or "=" in line for line in body)
+def _looks_printed(body: list[str], separator: str | None) -> bool:
+    if separator == ",":
+        return any(":" in line or "=" in line for line in body)
+    return sum(map(bool, map(_NAMED_NUMBER.search, body))) > 0.5 * len(body)
 
 
 def _texts_with_numbers(rows: list[list[str]]) -> bool:

@@ -19,6 +19,10 @@ _DEEPEST = 6
 _SNAPSHOT = re.compile(r"snapshot-(\d+)")
 _STEPS_OF = re.compile(r"(?P<what>.+)_(?P<kind>(?:epoch|step|iter|iteration|kimg)s?)")
 _STATISTICS = frozenset(("num", "mean", "std"))
+# A list of numbers has nothing behind it: `[1,   100] loss: 0.5` is a print.
+_JSON_START = re.compile(
+    r"\{\s*(?:\"|\}|$)|\[\s*(?:[\[{\]\"]|$|-?\d[\d.eE+-]*\s*,[^\[\]]*(?:[\[{]|\]?\s*$))"
+)
 
 
 def is_json_lines(lines: list[str]) -> bool:
@@ -43,7 +47,7 @@ def _holds_many(value: Any) -> bool:
 def is_json(lines: list[str]) -> bool:
     """Whether a document starts here that may be JSON."""
     start = "".join(lines)[:4000].lstrip()
-    return re.match(r"\{\s*(\"|\}|$)|\[\s*([\[{\]\"]|-?\d[\d.eE+-]*\s*,|$)", start) is not None
+    return _JSON_START.match(start) is not None
 
 
 def read_json_lines(source: Source) -> Table:

@@ -35,6 +35,11 @@ _NEVER = re.compile(r"(?!)")
 _MAY_HOLD_NUMBERS = re.compile(r"\d|nan|inf", re.IGNORECASE)
 _BAR_MARKS = ("|", "[=", "[>", "─", "━", "█", "==", "--", "**", "__", "~~", "##")
 _BAR = re.compile(r"\|[^|\w]*\||\[[=>.\s]{2,}\]|[\u2500-\u25ff]+|[-=*_#~]{4,}")
+# Numbers with a unit, such as a bar's speed, which no slot is: `33.10it/s`, `1.5s/it`, `12.3k/20k`.
+_WITH_UNIT = re.compile(
+    r"(?<![\w.])[0-9]+(?:\.[0-9]+)?"
+    r"(?=(?:[a-zA-Z]+/[a-zA-Z]+|it|ms|s|sec|secs|min|m|h|[kKMG]i?B?|B)(?![\w:=]))"
+)
 
 
 @dataclass
@@ -222,7 +227,7 @@ def _literal(text: str) -> str:
                 _SPACES if 0 < index < len(parts) - 1 and parts[index + 1] else _MAY_BE_SPACES
             )
         else:
-            pieces.append(re.escape(part))
+            pieces.append(r"[0-9.]+".join(map(re.escape, _WITH_UNIT.split(part))))
     return "".join(pieces)
 
 

@@ -12,10 +12,11 @@ _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
     r"|(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)(?![a-zA-Z]))"
 )
-_FIND = re.compile(rf"(?<![\w.])({_NUMBER})(?![\w]|\.\w)")
-_WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|array|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
+_FIND = re.compile(rf"(?<![\w.])({_NUMBER})(?:f0)?(?![\w]|\.\w)")  # Julia writes `0.69f0`
+_WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|[aA]rray|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
 _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
 _STARTS = re.compile(r"^[\s>#*\[(]*$")
+_EPOCH_AND_BATCH = re.compile(r"[\s>#*]*\[\s*\d+\s*,\s*\d+\s*\]\s*[^\s\d]")  # `[1,   100] loss: `
 _PARENTS = ("train", "training", "val", "valid", "validation", "test", "eval")
 _NAMELESS = ("#fraction", "#bar")
 _VALUES = ("signal", "half", "measure")
@@ -31,6 +32,8 @@ _AT = re.compile(
 _COUNTED = re.compile(r"\s+(?:[A-Za-z]+\s+)?(?:samples|images|imgs)\b(?!\s*[/\d])")
 _CLOSED = re.compile(r"\s*(?:[A-Za-z]+\s*)?[)\]](?=\s*[:=]\s*[-+.\dnNiI])")
 _OF = re.compile(r"[\s(\[]+(?:(?:with|of|on|over|using|from|for)\s*)?$")
+# What follows a bar's percentage, where the bar is cut to a line: `Steps:   1%| 150/20000 [...`.
+_SHARE = re.compile(r"%\s*\|\s*(?=[\d.]+[kMG]?/)")
 # A value that was once reached, and its step: `FID: 90.1, best FID 24.3 (epoch 105)`.
 _REACHED = frozenset(("best", "lowest", "min", "minimum", "highest", "max", "top", "previous"))
 _BEST = re.compile(r"\b(?:best|lowest)\b[^.!;|*\]]*$", re.IGNORECASE)
@@ -75,6 +78,11 @@ class _Cut:
     def take(self, index: int, gap: str, of: int | None) -> bool:
         """The number `found[index]`, named by `gap`; whether the one it is `of` is taken, too."""
         start, end = self.found[index]
+        if _SHARE.match(self.line, end):
+            # No value by itself; the step before it is the count behind the bar.
+            name = _name(gap)[0]
+            self.ahead = name if _has_meaning(name) and role(name).kind == "step" else ""
+            return False
         if not self.listed:
             self.listed = self._listed(index, gap)
         if self.listed:
@@ -171,6 +179,8 @@ class _Cut:
             self.bare = Slot("#step", False, start, end)
         elif len(self.fractions) == len(self.slots) == 1 and _in_brackets(gap, self.line, end):
             # `[44/50][1050]`: the epoch and a batch, of nobody says how many.
+            self._fraction(Slot("", False, start, end))
+        elif self.bare is not None and index == 1 and _EPOCH_AND_BATCH.match(self.line):
             self._fraction(Slot("", False, start, end))
         elif self.bare is not None and index == 1 and gap.strip() in (":", ","):
             self.slots.append(Slot("#value", True, start, end))

@@ -8,6 +8,7 @@ import pytest
 
 from ganverdict.formats import read
 from ganverdict.formats.errors import ReadError
+from ganverdict.formats.prints import PrintReader
 from ganverdict.log import Log
 
 D, G = [1.353, 1.25, 0.913, 1.1, 0.975, 1.2], [1.074, 0.815, 1.681, 0.9, 1.2, 1.4]
@@ -319,3 +320,74 @@ def test_the_best_loss_of_g_is_not_its_loss(tmp_path: Path) -> None:
         for text in (f"Epoch {row}: D loss: {d} G loss: {g}", "Best generator loss 0.4")
     ]
     check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "epoch")
+
+
+def bars(before: str = "", speed: str = "33.{row}0it/s") -> list[str]:
+    return [
+        f"{before}{row // 3:3d}%|{'':6}| {row + 1}/600 [00:0{row}<00:09, "
+        + speed.format(row=row)
+        + f", d_loss={d}, g_loss={g}]"
+        for row, (d, g) in enumerate(ROWS)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("description", "unit"),
+    [
+        ("Steps: ", "iteration"),
+        ("iters: ", "iteration"),
+        ("Epoch: ", "epoch"),
+        ("Training: ", "iteration"),
+        ("", "iteration"),
+    ],
+)
+def test_a_bar_counts_what_its_description_says(
+    description: str, unit: str, tmp_path: Path
+) -> None:
+    """Neither is its percentage a step, nor are its marks the edges of a table."""
+    check(log(tmp_path, "\r".join(bars(description))), [1.0, 2, 3, 4, 5, 6], unit)
+
+
+def test_a_bar_that_stands_at_nothing_first_is_no_table(tmp_path: Path) -> None:
+    text = "\r".join(["  0%|      | 0/600 [00:00<?, ?it/s]", *bars()])
+    check(log(tmp_path, text), [1.0, 2, 3, 4, 5, 6], "iteration")
+
+
+def test_a_bar_that_is_called_like_a_measure_is_none(tmp_path: Path) -> None:
+    lines = [
+        line
+        for row, (d, g) in enumerate(ROWS, 1)
+        for line in (f"epoch: {row} D: {d} G: {g}", "fid:  37%|██     | 37/100", f"FID: {row}.5")
+    ]
+    found = log(tmp_path, "\n".join(lines))
+    assert found.metric is not None
+    assert found.evaluations[found.metric].tolist() == [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
+
+
+def test_bars_of_any_speed_are_of_one_wording(tmp_path: Path) -> None:
+    """A wording a line is learned each time, which takes a hundred times as long."""
+    reader = PrintReader("log")
+    for speed in ("3{row}.15it/s", "1.{row}s/it", "{row}.5k/2{row}.5k"):
+        reader.take(1, bars(speed=speed))
+    assert len(reader._by_pattern) == 3
+
+
+@pytest.mark.parametrize("first", ["", "training starts\n"])
+def test_two_numbers_in_brackets_are_epoch_and_batch(first: str, tmp_path: Path) -> None:
+    lines = [
+        f"[{row // 3 + 1}, {100 * (row % 3 + 1):5d}] D_loss: {d} G_loss: {g}"
+        for row, (d, g) in enumerate(ROWS)
+    ]
+    check(log(tmp_path, first + "\n".join(lines)), [100.0, 200, 300, 400, 500, 600], "iteration")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{{'step': {row}, 'd_loss': Array({d}, dtype=float32), 'g_loss': Array({g}, dtype=f4)}}",
+        "step = {row}, d_loss = {d}f0, g_loss = {g}f0",
+    ],
+)
+def test_numbers_are_read_as_other_languages_print_them(line: str, tmp_path: Path) -> None:
+    text = "\n".join(line.format(row=row, d=d, g=g) for row, (d, g) in enumerate(ROWS))
+    check(log(tmp_path, text), STEPS, "iteration")
