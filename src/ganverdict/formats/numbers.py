@@ -38,6 +38,7 @@ _WRAPPED = re.compile(
 _BRACKETS = re.compile(r"\[\s*([^\[\],\s]+)\s*\]")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 DOTTED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+")
+_JULIAS = re.compile(r"([-+]?[\d.]+)f([-+]?\d+)")  # 32 bits: `6.9f-5`
 _EMPHASIS = "*_`~"  # of Markdown
 _DEVIATION = re.compile(r"\s*(?:±|\+/-|\+-)\s*[\d.]+(?:[eE][-+]?\d+)?$")
 _LONGEST = 400
@@ -83,4 +84,5 @@ def _float(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        return None
+        match = _JULIAS.fullmatch(text)
+        return _float(f"{match[1]}e{match[2]}") if match else None

@@ -25,7 +25,7 @@ _TRIED = 6  # templates tried before a line is read anew
 # The same in an expression for many lines, where speed counts: sets of single characters are
 # looked up in a table, classes such as \d and \s are not.
 _SLOT = (
-    r"[-+0-9.eE]+|[-+]?(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)"
+    r"[-+0-9.eEf]+|[-+]?(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)"
     r"|[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
 )
 _SPACE = r"[ \t\f\v\u00a0\u2000-\u200a\u202f\u3000]"

@@ -9,10 +9,10 @@ from ganverdict.naming import name_words
 
 MOST_NUMBERS = 200
 _NUMBER = (
-    r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+    r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eEf][-+]?\d+)?"
     r"|(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)(?![a-zA-Z]))"
 )
-_FIND = re.compile(rf"(?<![\w.])({_NUMBER})(?:f0)?(?![\w]|\.\w)")  # Julia writes `0.69f0`
+_FIND = re.compile(rf"(?<![\w.])({_NUMBER})(?![\w]|\.\w)")
 _WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|[aA]rray|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
 _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
 _STARTS = re.compile(r"^[\s>#*\[(]*$")

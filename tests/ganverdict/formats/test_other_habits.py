@@ -391,3 +391,11 @@ def test_two_numbers_in_brackets_are_epoch_and_batch(first: str, tmp_path: Path)
 def test_numbers_are_read_as_other_languages_print_them(line: str, tmp_path: Path) -> None:
     text = "\n".join(line.format(row=row, d=d, g=g) for row, (d, g) in enumerate(ROWS))
     check(log(tmp_path, text), STEPS, "iteration")
+
+
+def test_small_numbers_of_julia_are_read(tmp_path: Path) -> None:
+    lines = [
+        f"step = {row}, d_loss = 6.{row}f-5, g_loss = {g}f0" for row, (_, g) in enumerate(ROWS)
+    ]
+    d = [6.0e-5, 6.1e-5, 6.2e-5, 6.3e-5, 6.4e-5, 6.5e-5]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration", d)
