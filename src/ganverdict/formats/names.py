@@ -86,7 +86,7 @@ _BETTER_HIGHER = re.compile(
 )
 _NOT_METRIC = _set(
     "best min lowest std sigma se time sec secs duration var stddev num n ci low high upper lower",
-    "per intra precision recall samples images count ref patience",
+    "per intra precision recall samples images count ref patience prev previous",
 )
 _EVALUATION_NAMES = {
     "fd_sigma": "fd_sigma",

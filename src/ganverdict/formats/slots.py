@@ -29,7 +29,11 @@ _AT = re.compile(
     r"(?P<name>.+?)[\s(\[]+(?:at|after|for|in|on|@)\s+(?:the\s+)?(?P<step>[A-Za-z_]*)[\s#:=]*$"
 )
 # A number that only tells of how many a value is: `FID (5000): 33.2`, `FID of 5000 images is 33.2`.
-_COUNTED = re.compile(r"\s+(?:[A-Za-z]+\s+)?(?:samples|images|imgs)\b(?!\s*[/\d])")
+_THINGS = r"\s+(?:[A-Za-z]+\s+)?(?:samples|images|imgs|splits|subsets|runs|seeds)\b"
+_COUNTED = re.compile(rf"{_THINGS}(?!\s*[/\d])")
+_OF_THOUSANDS = re.compile(
+    rf"[\s(\[]+(?:(?:with|of|on|over|using|from|for)\s+)?\d+[kK]{_THINGS}\s*[)\]]?"
+)
 _CLOSED = re.compile(r"\s*(?:[A-Za-z]+\s*)?[)\]](?=\s*[:=]\s*[-+.\dnNiI])")
 _OF = re.compile(r"[\s(\[]+(?:(?:with|of|on|over|using|from|for)\s*)?$")
 # What follows a bar's percentage, where the bar is cut to a line: `Steps:   1%| 150/20000 [...`.
@@ -240,7 +244,7 @@ def _is_count(line: str, end: int) -> bool:
 def _name(gap: str) -> tuple[str, bool, str]:
     """The name that a number's left text ends with, whether `:` or `=` follows it, and what
     stands before it as a heading (`Train:`, `Discriminator |`)."""
-    text = gap[-200:].rstrip()
+    text = _OF_THOUSANDS.sub("", gap[-200:]).rstrip()
     stripped = _WRAPPER.sub("", _IS.sub(" = ", text))
     marks = stripped.rstrip("=:>~-$ ")
     after = stripped[len(marks) :]

@@ -278,6 +278,8 @@ def test_a_link_in_a_circle_is_passed_over(tmp_path: Path) -> None:
     [
         "FID (10000 samples): {fid}",
         "FID with 5000 samples: {fid}",
+        "FID (10k samples): {fid}",
+        "Inception Score over 10 splits: 7.25, FID with 50k images: {fid}",
         "FID[5000]: {fid}",
         "FID (50000): {fid}",
         "FID score of 10000 generated images is {fid}",
@@ -293,6 +295,7 @@ def test_a_link_in_a_circle_is_passed_over(tmp_path: Path) -> None:
         "FID: {fid}\nSaved the best model (FID {best})",
         "FID: {fid}\nSaved the best model, FID: {best}",
         "best FID: {best}, epoch: {epoch}, FID: {fid}",
+        "Current FID: {fid} | Previous FID: {best} | Best FID: {best}",
     ],
 )
 def test_a_measure_is_what_was_measured_here(line: str, tmp_path: Path) -> None:
