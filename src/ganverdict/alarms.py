@@ -88,6 +88,7 @@ class Alarms:
         }
         self.states = States(params, round(params.burn_in_epochs * windows_per_epoch))
         self._per_epoch = windows_per_epoch
+        self._has_epochs = windows_per_epoch == 1 or not coarsen
         self._fell: tuple[int, Alarm] | None = None  # D's loss: at which window, latest
         self._rose = -math.inf  # G's loss: at which window, latest
         self._medians: list[Array] = []  # until the family is known
@@ -184,7 +185,10 @@ class Alarms:
         change = f"rose {amount} deviations above"
         if signal.warning < 0:
             change = f"fell {amount} deviations below"
-        return f"{signal.words} {change} the last {self._params.history_epochs:g} epochs"
+        past = f"{self._params.history_epochs:g} epochs"
+        if not self._has_epochs:
+            past = f"{round(self._params.history_epochs * self._per_epoch)} windows"
+        return f"{signal.words} {change} the last {past}"
 
 
 def _alarms(states: list[State]) -> list[Alarm]:

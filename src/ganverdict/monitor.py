@@ -4,6 +4,7 @@ Feed a `Monitor` during training, or give whole series to `assess`; the answers 
 Signals warn (`ganverdict.alarms`), evaluations confirm (`ganverdict.quality`).
 """
 
+import bisect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -121,6 +122,7 @@ class Monitor:
             raise ValueError(f"the evaluation of step {step:g} came after later steps")
         self._alarms.add_held_out(float(step), measures)
         held = bool(self._alarms.states.holding)
+        epoch = epoch if epoch is not None and math.isfinite(epoch) else None
         self._quality.add(float(step), epoch, measures, held)
         decline = self._quality.decline
         if decline is None:
@@ -381,19 +383,20 @@ class Monitor:
         """Return the epoch that `step` lies in, where epochs are known."""
         if step is None:
             return None
-        before = None
-        for evaluation in self._quality.evaluations:
-            if evaluation.epoch is None:
-                continue
-            if evaluation.step == step:
-                return _whole(evaluation.epoch)
-            if evaluation.step > step:
-                break
-            before = evaluation
+        known = [e for e in self._quality.evaluations if e.epoch is not None]
+        place = bisect.bisect_right(known, step, key=lambda e: e.step)
+        before = known[place - 1] if place else None
+        if before is not None and before.step == step:
+            return _whole(before.epoch)
         if self._steps_per_epoch is None:
             return None
-        base, epoch = (before.step, before.epoch or 0.0) if before else (0.0, 0.0)
-        return math.floor(epoch) + max(math.ceil((step - base) / self._steps_per_epoch), 1)
+        if before is not None:
+            since = math.ceil((step - before.step) / self._steps_per_epoch)
+            return math.floor(before.epoch or 0.0) + since
+        if known:  # epochs may count from 0
+            until = math.floor((known[0].step - step) / self._steps_per_epoch)
+            return math.floor(known[0].epoch or 0.0) - until
+        return max(math.ceil(step / self._steps_per_epoch), 1)
 
     def _place(self, step: float) -> str:
         epoch = self._epoch_of(step)
@@ -401,10 +404,11 @@ class Monitor:
 
     def _at(self, step: float | None) -> str:
         """A step for people, by what the log counts: "step 4,000", "epoch 12", "4,800 kimg"."""
-        number = "" if step is None else f"{step:,.7g}"
+        number = "" if step is None else f"{step:,.10g}"
         if self._unit in ("epoch", "row"):
             return f"{self._unit} {number}"
-        return f"step {number}" if self._unit == "iteration" else f"{number} {self._unit}"
+        unit = "images" if self._unit == "image" else self._unit
+        return f"step {number}" if unit == "iteration" else f"{number} {unit}"
 
     def _is_watched(self) -> bool:
         """Whether anything could have been told, had there been something."""

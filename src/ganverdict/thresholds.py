@@ -80,6 +80,8 @@ class Thresholds:
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self), include_extras=True)
         for field in dataclasses.fields(self):
-            value, (_, bounds) = getattr(self, field.name), typing.get_args(hints[field.name])
+            value, (kind, bounds) = getattr(self, field.name), typing.get_args(hints[field.name])
             if value not in bounds:
                 raise ValueError(f"{field.name}: {value!r} is not allowed; it must be {bounds}")
+            if kind is int and not isinstance(value, int):
+                raise ValueError(f"{field.name}: {value!r} is not allowed; it must be whole")

@@ -39,8 +39,8 @@ class Windows:
 
     A window is closed by the row after which the next one, at the distance of the last, lies beyond
     it. So the interval of a log may be anything and may change, and nothing after a row decides
-    when its window closes. With `coarsen` the windows of a long log grow: whenever there have been
-    1,024 of the first length, and 512 of any later one, they double.
+    when its window closes. With `coarsen` the windows of a long log grow: after the first 1,024 two
+    and two are one, and whenever there have been 512 of these, twice as many.
     """
 
     def __init__(self, length: float | None, coarsen: bool) -> None:
@@ -50,33 +50,28 @@ class Windows:
         self._steps: Array = np.empty(0)  # of rows that do not fill a window yet
         self._rows: Array = np.empty((0, len(SIGNALS)))
         self._closed = 0
+        self._merged = 1  # how many are one
 
     def add(self, steps: Array, rows: Array) -> list[Window]:
         """Take rows [n, len(SIGNALS)] at increasing `steps` [n]; return the windows they close."""
         self._steps = np.concatenate([self._steps, steps])
         self._rows = np.concatenate([self._rows, rows])
         closed: list[Window] = []
-        while len(self._steps):
+        while True:
             ends = self._ends()
             if self._coarsen:
-                ends = ends[: _MANY - self._closed]
+                ends = ends[self._merged - 1 :: self._merged][: _MANY - self._closed]
             start = 0
             for end in ends.tolist():
                 closed.append(_window(self._steps[start:end], self._rows[start:end]))
                 start = end
             if start:
-                last = float(self._steps[start - 1])
-                before = float(self._steps[start - 2]) if start > 1 else self._before
-                gap = last - (last if before is None else before)
-                self._before = last
+                self._before = float(self._steps[start - 1])
                 self._steps, self._rows = self._steps[start:], self._rows[start:]
                 self._closed += len(ends)
             if not self._coarsen or self._closed < _MANY:
-                break
-            # From here on windows are twice as long, counted from the next row.
-            self._length = 2 * (self._length or gap)
-            self._origin, self._closed = None, _MANY // 2
-        return closed
+                return closed
+            self._merged, self._closed = 2 * self._merged, _MANY // 2
 
     def _ends(self) -> NDArray[np.intp]:
         """The rows [k] of those that wait before which a window ends."""

@@ -87,11 +87,11 @@ def state(until: float | None, early: bool = False) -> Alarm:
 
 def test_a_change_waits_for_a_while_and_a_state_as_long_as_it_holds() -> None:
     change = Alarm(100, "g_loss", "")
-    assert change.waits(step=120, since=100)
-    assert not change.waits(step=120, since=101)
-    assert state(None).waits(step=10_000, since=9_000)
-    assert state(9_500).waits(step=10_000, since=9_000)
-    assert not state(8_000).waits(step=10_000, since=9_000)
+    assert change.waits(since=100)
+    assert not change.waits(since=101)
+    assert state(None).waits(since=9_000)
+    assert state(9_500).waits(since=9_000)
+    assert not state(8_000).waits(since=9_000)
 
 
 def test_worth_telling_are_changes_and_states_that_passed_after_the_burn_in() -> None:

@@ -114,3 +114,18 @@ def test_failures_are_the_same_however_rows_are_cut(values: list[float], cuts: l
     for start, end in pairwise(places):
         failures.add(steps[start:end], rows[start:end], gone[start:end])
     assert failures == whole
+
+
+def test_a_norm_is_part_of_a_failure_that_a_loss_shows() -> None:
+    """By itself a norm of few rows may be a step that a scaler skipped."""
+    norms = [1.0, 1.0, INF, INF]
+    assert fed(d_grad_norm=norms, d_loss=[1.0] * 4).lasting is None
+    assert fed(d_grad_norm=[1.0] + [INF] * 5, d_loss=[1.0] * 6).lasting is not None
+    failure = fed(d_grad_norm=norms, d_loss=[1.0, 1.0, 1.0, NAN]).lasting
+    assert failure is not None
+    assert (failure.signal, failure.step) == ("d_grad_norm", 3)
+
+
+def test_what_was_overcome_is_told_by_step_however_rows_come() -> None:
+    failures = fed(d_loss=[1.0] * 4 + [NAN] + [1.0] * 9, g_loss=[1.0, NAN] + [1.0] * 12)
+    assert [failure.step for failure in failures.overcome] == [2, 5]

@@ -883,3 +883,40 @@ def test_the_measure_may_be_named_until_it_has_a_value() -> None:
     assert monitor.verdict() == named.verdict()
     with pytest.raises(ValueError, match="judged by kid already"):
         monitor.go_by("fid")
+
+
+def test_a_decline_is_told_though_the_metric_was_broken_once() -> None:
+    fds = np.array([50.0] * 5 + [-1.0] * 2 + [20.0] * 20 + [60.0] * 3)
+    verdict = judged(None, evaluated(fds))
+    assert verdict.status == "silent"
+    broken = judged(None, evaluated(fds[:7]))
+    assert broken.status == "metric_broken"
+    assert any("fd is -1" in words for words in judged(None, evaluated(fds[:25])).unknown)
+
+
+def test_an_alarm_waits_for_evaluations_of_samples_alone() -> None:
+    """Other measures, at every step, are none."""
+    steps, epochs = jumps_and_fds(jump_epoch=14, bad_epoch=15)
+    monitor, others = Monitor(PARAMS, steps_per_epoch=EPOCH), iter(range(10**6))
+    rows = list(zip(*(steps[name] for name in steps), strict=True))
+    for row in rows:
+        values = dict(zip(steps, row, strict=True))
+        monitor.log(values.pop("step"), **values)
+        place = np.flatnonzero(epochs["step"] == row[list(steps).index("step")])
+        measures = {"psnr": float(next(others))}
+        if len(place):
+            measures |= {n: float(v[place[0]]) for n, v in epochs.items() if n not in ("step",)}
+            measures.pop("epoch", None)
+        monitor.add_evaluation(row[list(steps).index("step")], measures)
+    told, plain = monitor.verdict(), judged(steps, epochs)
+    assert (told.status, told.alarm_step) == (plain.status, plain.alarm_step)
+    assert told.status == "onset"
+
+
+def test_epochs_that_count_from_nothing_do_so_before_the_first_evaluation() -> None:
+    monitor = Monitor(steps_per_epoch=100)
+    for epoch in range(3):
+        monitor.evaluate(100 * (epoch + 1), epoch, fd=20.0)
+    found = [monitor._epoch_of(step) for step in (1, 50, 100, 101, 200, 201)]
+    assert found == [0, 0, 0, 1, 1, 2]
+    assert monitor.evaluate(400, math.nan, fd=10.0).best_epoch == 3

@@ -455,3 +455,56 @@ def test_luck_ends_few_flat_runs_while_a_state_holds() -> None:
 def test_thresholds_that_are_equal_hide_no_rule() -> None:
     equal = dataclasses.replace(PARAMS, collapse_factor=1.5, decline_factor=1.5)
     assert fed(fd=[*FALL, 3.0, 3.0, 3.0, 9.0, 9.0], params=equal).decline is not None
+
+
+def test_what_says_nothing_of_samples_is_no_evaluation() -> None:
+    quality = fed(fid=[40.0, NAN, 30.0], psnr=[20.0, 21.0, 22.0], metric="fid")
+    assert [evaluation.step for evaluation in quality.evaluations] == [100, 300]
+    assert quality.last_step == 300
+
+
+def test_a_metric_that_was_broken_for_a_while_is_gone_by_again() -> None:
+    broken = fed(fid=[40.0] * 8 + [-1.0] * 2, metric="fid")
+    assert broken.metric_broken
+    mended = fed(fid=[40.0] * 8 + [-1.0] * 2 + [40.0] * 9, metric="fid")
+    assert not mended.metric_broken
+    assert mended.first_broken == "fid is -1 at step 900, which it cannot be"
+
+
+def test_a_kid_may_rise_by_decades() -> None:
+    quality = fed(kid=[1e-4, 2e-4] * 4 + [0.15] * 3, metric="kid")
+    assert not quality.metric_broken
+    assert quality.decline is not None
+
+
+def test_a_new_best_ends_no_decline_of_another_measure_that_lasts() -> None:
+    falls = [40.0 - index for index in range(20)]
+    lost = [0.8] * 10 + [0.2] * 10
+    quality = fed(fd=falls, coverage=lost)
+    assert quality.decline is not None
+    assert quality.decline.measure == "coverage"
+    assert quality.excursions == []
+    back = fed(fd=[*falls, 19.0, 18.0], coverage=[*lost, 0.8, 0.8])
+    assert back.decline is None
+    assert len(back.excursions) == 1
+
+
+def test_a_deviation_is_given_with_each_value_or_not() -> None:
+    quality = fed(fd=[50.0, 20.0], fd_sigma=[0.5, NAN])
+    assert quality.best is not None
+    assert not quality.best.is_given
+
+
+@pytest.mark.parametrize("name", ["fid", "fid50k_full", "FID-10000", "FIDScore", "valFID"])
+def test_a_metric_is_known_however_it_is_written(name: str) -> None:
+    quality = Quality(PARAMS, name)
+    for step, value in enumerate([300.0, 0.0] + [300.0, 310.0] * 6, start=1):
+        quality.add(step, None, {name: value}, held=False)
+    assert quality.best is not None
+    assert quality.best.value == 300.0  # 0 says that nothing was measured
+    assert quality.never_learned
+
+
+def test_flat_is_flat_below_nothing_as_well() -> None:
+    quality = fed(kid=[-0.001, -0.00101] * 6, metric="kid")
+    assert quality.flat_since(200) == 10

@@ -434,3 +434,40 @@ def test_the_limit_is_a_threshold() -> None:
     family, bad, _, share = CASES["at_chance"]
     states = States(Thresholds(state_limit=100), BURN_IN)
     assert run(states, family, 60, bad) == least(share, 100)
+
+
+def test_a_state_goes_with_the_family_whose_level_told_it() -> None:
+    states, critic = States(PARAMS, BURN_IN), Family("wasserstein", "inferred")
+    assert run(states, None, 10, {"d_loss": 1e-4, "g_loss": 3.0}) is not None
+    assert list(states.holding) == ["vanished"]
+    run(states, critic, 1, {"g_loss": 3.0}, start=10)  # says nothing of D
+    assert list(states.holding) == ["vanished"]
+    run(states, critic, 1, {"d_loss": -5.0, "g_loss": 3.0}, start=11)
+    assert not states.holding
+    assert states.all[0].until == 52 * 12
+
+
+def test_a_loss_between_whose_rows_others_stand_may_be_dead() -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(2 * least(0.1, PARAMS.state_limit) + 4):
+        medians = {"d_loss": 0.693147} if index % 2 else {"g_grad_norm": 1.0 + index}
+        states.add(window(index, medians, constant=True), None)
+    assert list(states.holding) == ["dead"]
+
+
+def test_other_constant_values_are_another_standstill() -> None:
+    states = States(PARAMS, BURN_IN)
+    needed = least(0.1, PARAMS.state_limit) + 1
+    for start, value in ((0, 0.693147), (needed, 0.512345)):
+        for index in range(needed):
+            states.add(window(start + index, {"d_loss": value}, constant=True), None)
+    first, second = states.all
+    assert first.until == second.since + 51  # the same window ends one and begins the other
+    assert second.until is None
+
+
+def test_a_jump_beyond_all_numbers_is_an_explosion_and_no_error() -> None:
+    states = States(PARAMS, BURN_IN)
+    run(states, None, 30, {"g_loss": 1e-310})
+    assert run(states, None, 10, {"g_loss": 1e300}, start=30) is not None
+    assert list(states.holding) == ["exploding"]

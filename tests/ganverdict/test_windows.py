@@ -127,3 +127,9 @@ def test_constant_is_to_the_last_digit_and_without_gaps() -> None:
     assert constant(0.7, 0.7, 0.7)
     assert not constant(0.7, 0.7, 0.7 + 1e-15)
     assert not constant(0.7, np.nan, 0.7)
+
+
+def test_a_jump_of_steps_does_not_swallow_what_follows() -> None:
+    steps = np.arange(5000.0)
+    steps[1024:] += 1e6
+    assert len(closed(steps, None, True)) > 2000
