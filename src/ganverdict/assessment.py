@@ -76,7 +76,7 @@ def assess_log(
             better the higher it is, as the Inception Score, is judged by its reciprocal.
         steps_per_epoch: the length of an epoch where the log does not tell it.
 
-    Raises ValueError for a loss, metric or length that cannot be, or columns that do not increase.
+    Raises ValueError for a loss or metric that there is not, or steps that do not increase.
     """
     if loss is not None and loss not in LOSSES:
         raise ValueError(f"unknown loss {loss}; there are {', '.join(LOSSES)}")

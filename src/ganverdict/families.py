@@ -36,7 +36,7 @@ class Family(NamedTuple):
 
     @property
     def chance(self) -> float | None:
-        """D's loss at chance, where the family is more than a guess."""
+        """D's loss at chance; None where the family has no level."""
         return CHANCE[self.name]
 
 

@@ -139,7 +139,7 @@ class States:
         self._weight = 1  # windows that an explosion of this size counts for
         self._begun = False  # whether D's loss has been other than 0: before, it is not trained
         self._still_at: dict[str, float] = {}  # the latest values of losses that did not move
-        self._first: dict[str, float] = {}  # each loss's level in the first windows
+        self._first: dict[str, float] = {}  # each loss's level in its first window
 
     def add(self, window: Window, family: Family | None) -> list[State]:
         """Take the next window; return the states that it makes certain."""
