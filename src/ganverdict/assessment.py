@@ -63,31 +63,24 @@ def assess_log(
     thresholds: Thresholds | None = None,
     *,
     loss: str | None = None,
-    metric: str | None = None,
     steps_per_epoch: float | None = None,
 ) -> Assessment:
     """Assess what was read of one run.
 
     Args:
-        log: the run.
+        log: the run; of its metric, if higher values are better, the reciprocal is judged.
         thresholds: what the verdict goes by.
         loss: one of `LOSSES`; None or `auto`: what is known of this kind of log, else the numbers.
-        metric: the measure that counts, a key of `log.evaluations`; None: the log's. One that is
-            better the higher it is, as the Inception Score, is judged by its reciprocal.
         steps_per_epoch: the length of an epoch where the log does not tell it.
 
-    Raises ValueError for a loss or metric that there is not, or steps that do not increase.
+    Raises ValueError for a loss that there is not, or steps that do not increase.
     """
     if loss is not None and loss not in LOSSES:
         raise ValueError(f"unknown loss {loss}; there are {', '.join(LOSSES)}")
-    metric = metric or log.metric
-    if metric is not None and metric not in log.evaluations:
-        there = ", ".join(n for n in log.evaluations if n not in ("step", "epoch"))
-        raise ValueError(f"{log.name}: no measure {metric}; there are {there or 'none'}")
     length = steps_per_epoch or log.steps_per_epoch
     if length is not None and length < 1:  # in kimg an epoch may be less than a step
         length = None
-    log = judged_log(replace(log, metric=metric))
+    log = judged_log(log)
     metric, notes = log.metric, list(log.notes)
     evaluations = _evaluations(log, metric)
     if evaluations is not None and len(first := _first_of_repeats(evaluations)) < len(

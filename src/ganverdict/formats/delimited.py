@@ -175,7 +175,6 @@ class _Reading:
     wrong_length: list[int] = field(default_factory=list)
     no_number: dict[str, list[int]] = field(default_factory=dict)
     headers: list[int] = field(default_factory=list)
-    texts: dict[int, set[int]] = field(default_factory=dict)
     tag: int | None = None
     value: int | None = None
     seen: int = 0

@@ -50,9 +50,9 @@ class Source:
         return found[:HEAD]
 
 
-def from_file(path: Path, name: str | None = None) -> Source:
+def from_file(path: Path) -> Source:
     """A regular file; pipes and devices are refused, since they may never end."""
-    name = str(path) if name is None else name
+    name = str(path)
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from ganverdict.formats.errors import ReadError
 
 Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 
 MOST_CELLS = 120_000_000
 MOST_COLUMNS = 4_096
@@ -54,7 +53,6 @@ class Builder:
         self._file = file
         self._columns: dict[str, tuple[array[int], array[float]]] = {}
         self._cells = 0
-        self.left_out = 0
 
     def add(self, name: str, row: int, value: float) -> None:
         """One value."""
@@ -76,7 +74,6 @@ class Builder:
         column = self._columns.get(name)
         if column is None:
             if len(self._columns) >= MOST_COLUMNS:
-                self.left_out += 1
                 return None
             column = self._columns[name] = (array("I"), array("d"))
         return column
