@@ -17,7 +17,7 @@ from ganverdict.families import FAMILIES, Family
 from ganverdict.loess import minimum
 from ganverdict.quality import Decline, Quality
 from ganverdict.remedies import remedies
-from ganverdict.signals import CHARTED, LOSSES, TABLE
+from ganverdict.signals import CHARTED, HELD_OUT, LOSSES, TABLE
 from ganverdict.states import State
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import End, HeldState, Status, Verdict, Watched
@@ -27,6 +27,13 @@ Columns = Mapping[str, ArrayLike]
 _BLOCK = 16_384  # rows of a long log that are looked at together
 _TEACHES_NOTHING = ("saturated", "fooled", "vanished", "dead")
 """The states in which samples that stand still are a stall."""
+_TELL_STATES = (
+    *((name,) for name in LOSSES),
+    ("d_real", "d_fake"),
+    ("d_score_real", "d_score_fake"),
+    HELD_OUT,
+)
+"""The signals by which states are told; of all others only changes are."""
 
 
 class Monitor:
@@ -412,7 +419,10 @@ class Monitor:
 
     def _is_watched(self) -> bool:
         """Whether anything could have been told, had there been something."""
-        windows = max(self._alarms.windows.values(), default=0)
+        seen = self._alarms.windows
+        windows = max(min(seen[name] for name in names) for names in _TELL_STATES)
+        if self._alarms.charted_from is not None:
+            return True
         evaluations = sum(e.value is not None for e in self._quality.evaluations)
         params = self._params
         return windows >= params.stall_windows or evaluations >= params.confirm_evaluations

@@ -432,6 +432,16 @@ def test_too_little_is_unwatched_and_not_stable(rows: int) -> None:
     assert verdict.best_step is None
 
 
+def test_a_signal_that_tells_no_state_is_watched_only_for_changes() -> None:
+    def status(epochs: int, **levels: float) -> str:
+        return judged(series(epochs, 0, **levels), None).status
+
+    assert status(20, d_score_real=0.7) == "unwatched"  # never compared with its past
+    assert status(4, d_grad_norm=0.7) == "unwatched"
+    assert status(20, d_grad_norm=0.7) == "stable"
+    assert status(4, d_real=0.7, d_fake=0.3) == "stable"
+
+
 def test_a_run_within_the_burn_in_is_watched_for_states_and_says_that_changes_were_not() -> None:
     steps, epochs = (cut(columns, 4 * EPOCH) for columns in run(0, "none"))
     verdict = judged(steps, epochs)
