@@ -12,12 +12,10 @@ with Recorder("runs/7") as record:
 import json
 import logging
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -25,8 +23,9 @@ from ganverdict.alarms import Alarm
 from ganverdict.assessment import Assessment, deviation_of, judged_log
 from ganverdict.formats import ReadError, read
 from ganverdict.formats.names import judged_name, metric_rank
-from ganverdict.formats.recorded import KEY, Settings
+from ganverdict.formats.recorded import Settings
 from ganverdict.log import Log
+from ganverdict.log_file import LogFile
 from ganverdict.metrics import reciprocal
 from ganverdict.monitor import Monitor
 from ganverdict.output import write_whole
@@ -118,11 +117,8 @@ class Recorder:
         self._rows: list[Row] = []  # that the monitor has not got yet
         self._unlooked = 0  # rows since the verdict was looked at
         self._ending = 0  # rows since the verdict says that training diverged
-        self._file: IO[str] | None = None
-        self._is_closed = False
         length = None if steps_per_epoch is None else float(steps_per_epoch)
-        self._settings = asdict(Settings(length, loss, self._counts))
-        self._has_told = False  # the log, of these
+        self._log = LogFile(self.folder / LOG_FILE, Settings(length, loss, self._counts))
         self._begin(resume_from)
 
     def __call__(self, record: Mapping[str, Any]) -> Verdict:
@@ -168,10 +164,7 @@ class Recorder:
         self._tell(self._monitor.verdict())
         self._save()
         self._draw()
-        if self._file is not None:
-            self._with_file(lambda file: file.close())
-            self._is_closed = self._file is not None
-            self._file = None
+        self._log.close()
 
     def __enter__(self) -> Self:
         return self
@@ -211,7 +204,7 @@ class Recorder:
     def _end_row(self) -> None:
         """The latest step is over."""
         if self._row and self._step is not None:
-            self._write({self._step_name: self._step} | self._row)
+            self._log.write({self._step_name: self._step} | self._row)
             if signals := _signals(self._row):
                 self._rows.append((self._step, signals))
             self._row = {}
@@ -228,13 +221,13 @@ class Recorder:
         broken = any(not math.isfinite(row.get(name, 0.0)) for _, row in rows for name in LOSSES)
         if alarms or broken or self._ending or self._unlooked >= _ROWS_TO_LOOK:
             self._tell(self._monitor.verdict(), len(rows))
-            self._flush()
+            self._log.flush()
 
     def _evaluate(self, step: float, epoch: float | None, measures: dict[str, float]) -> None:
         named = {self._step_name: step}
         if epoch is not None:
             named["epoch"] = epoch
-        self._write(named | measures)
+        self._log.write(named | measures)
         self._evaluated = step
         self._tell(self._monitor.add_evaluation(step, self._named(measures), epoch))
         self.is_best = self._counts in measures and self.verdict.best_step == step
@@ -288,24 +281,14 @@ class Recorder:
     def _begin(self, resume_from: float | None) -> None:
         """Open the log: empty, or as it was at a step."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / LOG_FILE
-        if resume_from is None or not path.is_file():
-            self._file = path.open("w", encoding="utf-8")
+        if resume_from is None or not self._log.path.is_file():
+            self._log.begin()
             return
-        first = next((record for record, _ in _records(path)), {})
         if self._unit is None:
+            first = next(self._log.records(), {})
             self._unit = next((unit for unit, key in _STEPS.items() if key in first), None)
-        if first and self._step_name not in first:
-            raise ValueError(f"{path}: its steps are not called {self._step_name}; see unit=")
-        end = 0
-        for record, offset in _records(path):
-            if record.get(self._step_name, math.inf) > resume_from:
-                break
-            end = offset
-        os.truncate(path, end)
-        self._has_told = end > 0
-        self._file = path.open("a", encoding="utf-8")
-        evaluations = (record for record, _ in _records(path) if self._is_evaluation(record))
+        self._log.go_on(self._step_name, resume_from)
+        evaluations = filter(self._is_evaluation, self._log.records())
         self._counts = self._counts or next(filter(None, map(self._metric_of, evaluations)), None)
         if self._counts is not None:
             self._options["metric"] = judged_name(self._counts)
@@ -316,7 +299,7 @@ class Recorder:
         """Give a new monitor what the log holds."""
         self._monitor = self._new_monitor()
         rows: list[Row] = []
-        for record, _ in _records(self.folder / LOG_FILE):
+        for record in self._log.records():
             step = self._step = record.pop(self._step_name)
             epoch = step if self._unit == "epoch" else record.pop("epoch", None)
             if signals := _signals(record):
@@ -334,33 +317,9 @@ class Recorder:
     def _is_evaluation(self, record: Mapping[str, float]) -> bool:
         return not _signals(record) and any(map(self._names.tells, record))
 
-    def _write(self, record: Mapping[str, float]) -> None:
-        line: dict[str, Any] = dict(record)
-        if not self._has_told:
-            line[KEY] = self._settings
-            self._has_told = True
-        self._with_file(lambda file: file.write(json.dumps(line) + "\n"))
-
-    def _flush(self) -> None:
-        self._with_file(lambda file: file.flush())
-
-    def _with_file(self, do: Callable[[IO[str]], object]) -> None:
-        """Training is not ended by a full disk: the verdict goes on without its log."""
-        try:
-            if self._is_closed:  # a record after the end
-                self._file = (self.folder / LOG_FILE).open("a", encoding="utf-8")
-                self._is_closed = False
-            if self._file is not None:
-                do(self._file)
-        except OSError as error:
-            _LOGGER.warning("%s: %s; nothing more is written there", self.folder / LOG_FILE, error)
-            self._file, self._is_closed = None, False
-
     def _save(self) -> None:
         """Write the verdict as `python -m ganverdict --json` gives it."""
-        if self._file is not None:
-            self._flush()
-        path = self.folder / LOG_FILE
+        self._log.flush()
         log = Log(
             name=str(self.folder),
             kind="recorder",
@@ -371,7 +330,7 @@ class Recorder:
             steps_per_epoch=self._options["steps_per_epoch"],
             loss=None,
             notes=(),
-            files=(str(path),),
+            files=(str(self._log.path),),
         )
         found = Assessment(log, "", self.verdict, {"": self.verdict})
         self._write_file(VERDICT_FILE, json.dumps(found.to_json(), indent=2).encode() + b"\n")
@@ -382,7 +341,7 @@ class Recorder:
         except ImportError:
             return  # matplotlib is an extra
         try:
-            (log,) = read([self.folder / LOG_FILE], metric=self.verdict.metric and self._counts)
+            (log,) = read([self._log.path], metric=self.verdict.metric and self._counts)
             found = Assessment(judged_log(log), "", self.verdict, {"": self.verdict})
             self._write_file(PLOT_FILE, draw(found, "png"))
         except (ReadError, ValueError) as error:
@@ -408,21 +367,3 @@ def _add(monitor: Monitor, rows: Sequence[Row]) -> list[Alarm]:
         values = [row.get(name, math.nan) for _, row in rows]
         columns[name] = np.ma.array(values, mask=[name not in row for _, row in rows])
     return monitor.add_steps([step for step, _ in rows], columns)
-
-
-def _records(path: Path) -> Iterator[tuple[dict[str, float], int]]:
-    """The records of a log, and where each ends; up to the first line that is none."""
-    end = 0
-    with path.open("rb") as file:
-        for line in file:
-            end += len(line)
-            try:
-                record = json.loads(line)
-            except ValueError:
-                return
-            if not isinstance(record, dict) or not line.endswith(b"\n"):
-                return
-            record.pop(KEY, None)
-            if not all(isinstance(value, float) for value in record.values()):
-                return
-            yield record, end
