@@ -58,8 +58,12 @@ def assemble(
 def _contradicts(signals: Mapping[str, Track], loss: str) -> bool:
     """Whether the numbers tell of another loss than a log of this kind is known for.
 
-    Cross-entropies and squares are never below zero; D's answers give its cross-entropy.
+    Cross-entropies and squares are never below zero, as the estimate of a distance mostly is; D's
+    answers give its cross-entropy.
     """
+    if loss == "wasserstein" and "d_loss" in signals:
+        d_loss = signals["d_loss"].values
+        return len(d_loss) >= _TELLING and bool(np.min(d_loss, initial=np.inf) >= 0)
     if not loss.startswith(("bce", "lsgan")):
         return False
     losses = [signals[side].values for side in ("d_loss", "g_loss") if side in signals]

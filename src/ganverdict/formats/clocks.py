@@ -12,6 +12,7 @@ from ganverdict.formats.table import Floats, Series, Table
 _MANY_BATCHES = 1_000  # a fraction without a name, of fewer than these, counts epochs
 _MOSTLY = 0.5  # of the rows have another step than the one before: a clock goes on
 _HARDLY = 0.05  # of so few rows: it stands still
+_NEARLY = 0.9  # of the steps
 _FEW = 3  # rows, fewer tell nothing of it
 _MANY_TIMES = 10  # as many values as another column has
 _OFTEN = 1.5  # rows of one quantity an epoch, from which on epochs are too coarse for steps
@@ -28,7 +29,7 @@ class Clock:
     - `steps`: by row; None where rows are only numbered.
     - `unit`: what a step counts.
     - `per_epoch`: steps an epoch, where the table tells.
-    - `epochs`: the epoch by row, where it tells; `first_epoch` what it counts from.
+    - `epochs`: the epoch by row, where it tells.
     """
 
     unit: str
@@ -42,7 +43,32 @@ class Clock:
         """The steps of `rows` [n] and whether they are known."""
         if self.steps is None:
             return rows.astype(np.float64), np.ones(len(rows), bool)
+        if self.carry and _stand_behind(self.steps, rows):
+            steps = self.steps.values[np.searchsorted(self.steps.rows, rows)]
+            return steps, np.isfinite(steps)
         return look_up(self.steps, rows, self.carry)
+
+    def epoch_at(self, rows: NDArray[np.uint32]) -> Floats | None:
+        """The epochs of `rows` [n], NaN where they are not known; None where none is."""
+        if self.epochs is None:
+            return None
+        epochs, known = (
+            self.at(rows) if self.epochs is self.steps else look_up(self.epochs, rows, carry=True)
+        )
+        return np.where(known, epochs, np.nan)
+
+
+def _stand_behind(steps: Series, rows: NDArray[np.uint32]) -> bool:
+    """Whether each step is printed behind its values, as in `Time for epoch 3 is 11 sec`.
+
+    The first value comes before the first step, the last step after the last value, and one value
+    stands before nearly every step.
+    """
+    if len(rows) < _FEW or not (rows[0] < steps.rows[0] and rows[-1] < steps.rows[-1]):
+        return False
+    own = np.isin(rows, steps.rows).any()
+    places, counts = np.unique(np.searchsorted(steps.rows, rows), return_counts=True)
+    return not own and bool(counts.max() == 1) and len(places) > _NEARLY * len(steps)
 
 
 def look_up(series: Series, rows: NDArray[np.uint32], carry: bool) -> tuple[Floats, Mask]:
@@ -153,10 +179,40 @@ def _step_columns(table: Table, main: Series | None) -> dict[str, Column]:
         # StyleGAN's own event files: their steps are thousands of images.
         best["kimg"] = best.pop("iteration")
     columns = table.columns
-    return {
+    result: dict[str, Column] = {
         kind: (_with_other_names(table, kind, name), columns.get(f"{name}/of"))
         for kind, name in best.items()
     }
+    if "epoch" in result and _is_a_setting(result["epoch"][0], table, main):
+        del result["epoch"]
+    if best.get("fraction") == "#bar" and main is not None and len(result) > 1:
+        bars = _bars_of(*result.pop("fraction"), main)
+        return result if bars is None else {"fraction": bars, **result}
+    return result
+
+
+def _is_a_setting(epochs: Series, table: Table, main: Series | None) -> bool:
+    """Whether epochs were only printed before all rows: `epochs: 100`, `Namespace(epochs=100)`."""
+    return table.carry and main is not None and bool(epochs.rows[-1] < main.rows[0])
+
+
+def _bars_of(series: Series, of: Series | None, main: Series) -> Column | None:
+    """The progress bars of training, by their total; None where no loss stands beside a bar.
+
+    Bars of validation or of drawing samples count something of their own.
+    """
+    beside = np.isin(series.rows, main.rows)
+    if not beside.any():
+        return None
+    if of is None:
+        return series, of
+    total, known = look_up(of, series.rows, False)
+    totals, counts = np.unique(total[beside & known], return_counts=True)
+    if not len(totals):
+        return series, of
+    own = known & (total == totals[np.argmax(counts)])
+    rows = series.rows[own]
+    return Series(rows, series.values[own]), Series(rows, total[own])
 
 
 def _best_name(table: Table, ranked: list[tuple[int, str]], main: Series | None) -> str:
@@ -214,9 +270,14 @@ def _first(epochs: Column | None) -> float:
     finite = series.values[np.isfinite(series.values)]
     if not len(finite):
         return 0.0
-    if of is not None and len(of) and finite.max() == np.nanmax(of.values):
+    if of is not None and len(of) and finite.max() == _highest(of):
         return 1.0
     return 1.0 if finite[0] == 1 and finite.min() >= 1 else 0.0
+
+
+def _highest(series: Series) -> float:
+    """The highest of finite values, 0 at least."""
+    return float(np.max(series.values[np.isfinite(series.values)], initial=0.0))
 
 
 def _goes_back(series: Series) -> bool:
@@ -235,7 +296,7 @@ def _starts_again(series: Series, epochs: Series, carry: bool) -> bool:
 
 def _within(series: Series, of: Series | None, epochs: Series, base: float, table: Table) -> Clock:
     """Epoch and batch: the step is the epochs before times their length, and the batch."""
-    epoch, known = look_up(epochs, series.rows, True)
+    epoch, known = _epochs_of(series, epochs)
     if of is not None:
         length, has = look_up(of, series.rows, True)
         known &= has
@@ -251,6 +312,22 @@ def _within(series: Series, of: Series | None, epochs: Series, base: float, tabl
     clock.notes.append(f"steps are counted from epoch and batch, {per_epoch:,.6g} an epoch")
     clock.epochs = Series(series.rows[known], epoch[known])
     return clock
+
+
+def _epochs_of(series: Series, epochs: Series) -> tuple[Floats, Mask]:
+    """The epoch of each batch, and whether it is known: the one printed before it.
+
+    Where epochs are first printed after batches, and each after the last of its own, it is the one
+    that is printed next.
+    """
+    after = np.searchsorted(series.rows, epochs.rows)  # the batch that follows an epoch's line
+    inner = after[(after > 0) & (after < len(series))]
+    last = len(epochs) > 1 and len(inner) and series.rows[0] < epochs.rows[0]
+    if not last or np.mean(series.values[inner] < series.values[inner - 1]) <= _MOSTLY:
+        return look_up(epochs, series.rows, True)
+    place = np.searchsorted(epochs.rows, series.rows)
+    values = np.append(epochs.values, epochs.values[-1] + 1)
+    return values[place], np.isfinite(values[place])
 
 
 def _length(batches: Floats, epochs: Floats) -> float:
@@ -283,7 +360,7 @@ def _fraction(series: Series, of: Series | None, table: Table) -> Clock | None:
     """`3/25` without a name: batches where it starts again, epochs where it is of few."""
     if _goes_back(series) and len(series) > 3:
         return _counted(series, of, table)
-    if "#bar" not in table.columns and of is not None and np.nanmax(of.values) <= _MANY_BATCHES:
+    if "#bar" not in table.columns and of is not None and _highest(of) <= _MANY_BATCHES:
         return Clock("epoch", series, table.carry, epochs=series)
     return None
 

@@ -10,6 +10,7 @@ from ganverdict.formats.json_files import is_json, is_json_lines, read_json, rea
 from ganverdict.formats.parquet import is_parquet, read_parquet
 from ganverdict.formats.prints import read_prints
 from ganverdict.formats.sources import Source, encoding, sample_lines, shown
+from ganverdict.formats.streams import is_streams, read_streams
 from ganverdict.formats.table import Table
 
 _BINARY_LOGS: tuple[tuple[Callable[[bytes], bool], Callable[[Source], Table]], ...] = (
@@ -50,7 +51,13 @@ def read_file(source: Source) -> list[Table]:
             raise ReadError(f"{name}: this is {what}")
     if is_binary(head):
         raise ReadError(f"{name}: not text, and no binary log that is known")
+    return _read_text(source)
+
+
+def _read_text(source: Source) -> list[Table]:
     lines = sample_lines(source)
+    if is_streams(lines):
+        return [read_streams(source)]
     if is_json_lines(lines):
         return [read_json_lines(source)]
     if is_json(lines):

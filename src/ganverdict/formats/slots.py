@@ -12,7 +12,9 @@ _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eEf][-+]?\d+)?"
     r"|(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)(?![a-zA-Z]))"
 )
-_FIND = re.compile(rf"(?<![\w.])({_NUMBER})(?![\w]|\.\w)")
+# A number may be glued to the word of a step: `epoch12 d_loss: 0.7`, `iter_000100: ...`.
+_GLUED = "|".join(f"(?<={word})" for word in ("poch", "poch_", "POCH", "iter", "iter_", "step"))
+_FIND = re.compile(rf"(?:(?<![\w.])|(?:{_GLUED})(?=\d))({_NUMBER})(?![\w]|\.\w)")
 _WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|[aA]rray|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
 _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
 _STARTS = re.compile(r"^[\s>#*\[(]*$")

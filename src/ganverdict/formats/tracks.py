@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ganverdict.formats.clocks import Clock, look_up
+from ganverdict.formats.clocks import Clock
 from ganverdict.formats.delimited import count
 from ganverdict.formats.names import Role
 from ganverdict.formats.table import Floats, Series, Table
@@ -83,10 +83,7 @@ def _times(clock: Clock, series: Series, offset: int) -> _Times:
         own = np.isin(series.rows, clock.steps.rows)
         if np.mean(own) > _MOSTLY:
             known = known & own
-    epochs = None
-    if clock.epochs is not None:
-        held, told = look_up(clock.epochs, series.rows, carry=True)
-        epochs = np.where(told, held, np.nan)
+    epochs = clock.epoch_at(series.rows)
     rows = series.rows.astype(np.int64) + offset
     if known.all():
         return _Times(rows, steps, epochs, known)

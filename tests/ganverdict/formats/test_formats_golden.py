@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -608,6 +608,8 @@ def bar_of_tqdm(folder: Path, run: Series) -> Paths:
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_gives_the_same_numbers(name: str, tmp_path: Path) -> None:
     kind, run = KINDS[name], series()
+    if kind.loss == "wasserstein":  # less the estimate of a distance
+        run = replace(run, d_loss=np.round(run.d_loss - 1.2, 4))
     folder = tmp_path / "log"
     folder.mkdir()
     paths = kind.write(folder, run)
