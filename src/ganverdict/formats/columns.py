@@ -73,17 +73,18 @@ def renamed(tables: list[Table], rename: Mapping[str, str]) -> list[Table]:
             )
     result = []
     for table in tables:
-        columns = dict(table.columns)
-        for ours, theirs in rename.items():
-            if theirs not in columns:
-                continue
-            meant = role(ours)
-            for name in list(columns):
-                if name != theirs and means_the_same(role(name), meant, name, ours):
-                    del columns[name]
-            columns[ours] = columns.pop(theirs)
-            if f"{theirs}/of" in columns:
-                columns[f"{ours}/of"] = columns.pop(f"{theirs}/of")
+        taken = {o: t for o, t in rename.items() if t in table.columns}
+        used = {*taken.values()}
+        columns = {
+            name: series
+            for name, series in table.columns.items()
+            if name.removesuffix("/of") not in used
+            and not any(means_the_same(role(name), role(ours), name, ours) for ours in taken)
+        }
+        for ours, theirs in taken.items():
+            columns[ours] = table.columns[theirs]
+            if f"{theirs}/of" in table.columns:
+                columns[f"{ours}/of"] = table.columns[f"{theirs}/of"]
         result.append(replace(table, columns=columns))
     return result
 

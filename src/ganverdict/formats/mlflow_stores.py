@@ -2,6 +2,7 @@
 
 import importlib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def _from_database(path: Path, name: str) -> list[tuple[str, Table]]:
         runs = connection.execute(
             "SELECT run_uuid, name FROM runs WHERE lifecycle_stage != 'deleted' ORDER BY start_time"
         ).fetchall()
+        names = Counter(run_name for _, run_name in runs)
         tables = []
         for run_id, run_name in runs:
             rows = connection.execute(
@@ -80,6 +82,8 @@ def _from_database(path: Path, name: str) -> list[tuple[str, Table]]:
                 if isinstance(value, int | float) and isinstance(step, int | float)
             )
             title = f"{name}: {shown(str(run_name or run_id))}"
+            if run_name and names[run_name] > 1:
+                title += f" ({shown(str(run_id)[:8])})"
             tables.append((title, _table(title, entries)))
         return tables
     finally:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -560,3 +561,17 @@ def test_one_quantity_in_several_kinds_of_files_counts_once(tmp_path: Path) -> N
     assert log.pairs[""]["d_loss"].tolist() == [i + 0.5 for i in range(50)]
     assert log.evaluations["fid50k_full"].tolist() == [9.25 - i for i in range(5)]
     assert log.evaluations["step"].tolist() == [0, 40, 80, 120, 160]
+
+
+def test_two_runs_of_one_name_in_a_database_are_told_apart(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "mlflow.db")
+    connection.execute("CREATE TABLE runs (run_uuid, name, lifecycle_stage, start_time)")
+    connection.execute("CREATE TABLE metrics (run_uuid, key, value, step, timestamp, is_nan)")
+    for number, (run, name) in enumerate(((9 * "a", "t"), (9 * "b", "t"), (9 * "c", "other"))):
+        connection.execute("INSERT INTO runs VALUES (?, ?, 'active', ?)", (run, name, number))
+        rows = [(run, "fid", 50.0 - step, step, step) for step in range(1, 9)]
+        connection.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, 0)", rows)
+    connection.commit()
+    connection.close()
+    names = [log.name.rpartition(": ")[2] for log in read([tmp_path / "mlflow.db"])]
+    assert names == ["t (aaaaaaaa)", "t (bbbbbbbb)", "other"]

@@ -402,3 +402,13 @@ def test_small_numbers_of_julia_are_read(tmp_path: Path) -> None:
     ]
     d = [6.0e-5, 6.1e-5, 6.2e-5, 6.3e-5, 6.4e-5, 6.5e-5]
     check(log(tmp_path, "\n".join(lines)), STEPS, "iteration", d)
+
+
+def test_names_may_be_exchanged(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "step,D,G\n" + "".join(f"{n},1.{n},2.{n}\n" for n in range(1, 9))
+    )
+    for rename in ({"d_loss": "G", "g_loss": "D"}, {"g_loss": "D", "d_loss": "G"}):
+        (found,) = read([tmp_path / "log.csv"], rename=rename)
+        assert found.pairs[""]["d_loss"].tolist() == [float(f"2.{n}") for n in range(1, 9)]
+        assert found.pairs[""]["g_loss"].tolist() == [float(f"1.{n}") for n in range(1, 9)]
