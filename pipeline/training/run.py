@@ -176,15 +176,17 @@ class TrainingRun:
         self._assess_from(begun)
 
     def _assess_from(self, begun: Branch) -> None:
-        """Assess anew from a return on, after the samples that led to where it went back.
+        """Assess anew from a return on, after the fd of all epochs that led to where it went back.
 
-        How long a better one may take depends on how long the best took; states and signals are
-        of a training that goes on in another way, and begin anew.
+        How long a better one may take depends on how long the best took. All else begins anew: of
+        a training that goes on in another way, the past measures tell no decline.
         """
         self.monitor = monitor_for(self.params)
         for row in self.history.past(begun["best_step"]):
-            samples = {name: row[name] for name in MEASURES}
-            self.verdict = self.monitor.add_evaluation(row["step"], samples, row["epoch"])
+            measures = {name: row[name] for name in ("fd", "fd_sigma")}
+            if row["step"] == begun["best_step"]:
+                measures = _measures(row)
+            self.verdict = self.monitor.add_evaluation(row["step"], measures, row["epoch"])
 
     @property
     def _may_roll_back(self) -> bool:

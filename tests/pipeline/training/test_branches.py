@@ -230,6 +230,25 @@ def test_patience_after_a_return_goes_by_all_epochs_that_led_to_the_best(
     assert [*path, (9.0, fds[-1])] == told[-1]
 
 
+def test_what_the_digits_were_before_a_return_ends_nothing_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Coverage had been lost for epochs when fd was at its best."""
+    told = {1: 0.9, 2: 0.9, 3: 0.9, 4: 0.9, 5: 0.9, 6: 0.9, 7: 0.2, 8: 0.2}
+    falls = dict(enumerate([9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0], start=1))
+
+    def measured(_: Meter, state: Any, *__: object) -> dict[str, float]:
+        epoch = min(state.step // LENGTH, 8)
+        rest = {"fd_sigma": 0.01, "class_kl": 0.0, "coverage": told[epoch], "min_share": 1.0}
+        return {"fd": falls[epoch], **rest, **dict.fromkeys(PROBED, 0.5)}
+
+    monkeypatch.setattr(training_run, "measure_epoch", measured)
+    run = trained(rollbacks=1, epochs=10)
+    (begun,) = run.history.branches
+    assert (begun["step"], begun["best_step"]) == (8 * LENGTH, 8 * LENGTH)
+    assert run.ended == "complete"
+
+
 # Failed steps.
 
 
