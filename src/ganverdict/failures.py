@@ -11,9 +11,8 @@ Array = NDArray[np.float64]
 
 _ROWS_TO_OVERCOME = 5  # finite ones, and at least as many as were not
 _OFTEN = 3  # runs of values that are not finite, each followed by one that is
-# Of a norm beside losses that are finite: of fewer rows it may be steps that a scaler skipped, and
-# what is so for longer is no norm.
-_NORM_ROWS = range(5, 21)
+_MOST_ROWS = 20  # a norm that is not finite for longer, beside losses that are, is no norm
+_LIKELY_ROWS = 5  # where a scaler has skipped steps before, it is no more than that for fewer
 
 
 @dataclass
@@ -39,7 +38,8 @@ class Failure:
         under a scaler) may be so once more."""
         if self.is_usual and self.running <= 2 * max(self.before):
             return False
-        return self.signal in LOSSES or self.rows in _NORM_ROWS
+        least = _LIKELY_ROWS if self.before else 1
+        return self.signal in LOSSES or least <= self.rows <= _MOST_ROWS
 
     @property
     def is_usual(self) -> bool:
@@ -68,7 +68,7 @@ class Failures:
             failure
             for failure in failing
             if failure.believed
-            or (fails and failure.signal not in LOSSES and failure.rows < _NORM_ROWS.stop)
+            or (fails and failure.signal not in LOSSES and failure.rows <= _MOST_ROWS)
         ]
         return min(believed, key=lambda failure: failure.step, default=None)
 

@@ -117,13 +117,14 @@ def test_failures_are_the_same_however_rows_are_cut(values: list[float], cuts: l
 
 
 def test_a_norm_is_part_of_a_failure_that_a_loss_shows() -> None:
-    """By itself a norm of few rows may be a step that a scaler skipped."""
-    norms = [1.0, 1.0, INF, INF]
-    assert fed(d_grad_norm=norms, d_loss=[1.0] * 4).lasting is None
-    assert fed(d_grad_norm=[1.0] + [INF] * 5, d_loss=[1.0] * 6).lasting is not None
-    failure = fed(d_grad_norm=norms, d_loss=[1.0, 1.0, 1.0, NAN]).lasting
+    """By itself a norm of few rows may be a step that a scaler skipped, if it has done so."""
+    norms = [1.0, INF, 1.0, INF, INF]
+    assert fed(d_grad_norm=norms, d_loss=[1.0] * 5).lasting is None
+    assert fed(d_grad_norm=norms[2:], d_loss=[1.0] * 3).lasting is not None
+    assert fed(d_grad_norm=[*norms, INF, INF, INF], d_loss=[1.0] * 8).lasting is not None
+    failure = fed(d_grad_norm=norms, d_loss=[1.0, 1.0, 1.0, 1.0, NAN]).lasting
     assert failure is not None
-    assert (failure.signal, failure.step) == ("d_grad_norm", 3)
+    assert (failure.signal, failure.step) == ("d_grad_norm", 4)
 
 
 def test_what_was_overcome_is_told_by_step_however_rows_come() -> None:
