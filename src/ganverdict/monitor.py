@@ -166,21 +166,24 @@ class Monitor:
         if words := quality.never_learned:
             state = next(iter(holding.values()), None)
             words += f"; {self._from_when(state)}" if state else ""
-            return self._answer("never_learned", words, "end", None, state=state)
+            ends = "end" if state else self._if_patience_is_lost()
+            return self._answer("never_learned", words, ends, state=state)
         for name in _TEACHES_NOTHING:
             state = holding.get(name)
             if state is not None and (flat := self._flat_since(state)):
                 reason = f"{self._from_when(state)}; {flat}"
-                ends: End = "end" if self._lost_patience() else "go_on"
+                ends = self._if_patience_is_lost()
                 return self._answer("stall", reason, ends, state.since, state=state)
-        ahead = self._alarms.ahead if quality.best else None
-        if ahead is not None and (count := quality.flat_since(ahead.step)) >= (
-            self._params.stall_evaluations
-        ):
-            reason = f"D pulls ahead: {ahead.words} at {self._at(ahead.step)}; "
-            reason += f"{quality.metric} has not improved in {count} evaluations since"
-            ends = "end" if self._lost_patience() else "go_on"
-            return self._answer("stall", reason, ends, ahead.step, signal=ahead.signal, alarm=ahead)
+        ahead = self._alarms.ahead
+        # Where samples stood still before, it explains nothing.
+        if ahead is not None and quality.improved_until(ahead.step):
+            flat = self._flat_evaluations(ahead.step)
+            if flat:
+                reason = f"D pulls ahead: {ahead.words} at {self._at(ahead.step)}; {flat}"
+                ends = self._if_patience_is_lost()
+                return self._answer(
+                    "stall", reason, ends, ahead.step, signal=ahead.signal, alarm=ahead
+                )
         return None
 
     def _otherwise(self) -> Verdict:
@@ -188,7 +191,7 @@ class Monitor:
         if words := quality.plateau:
             for state in alarms.states.holding.values():
                 words += f"; {self._from_when(state)}"
-            return self._answer("plateau", words, "end")
+            return self._answer("plateau", words, "end" if quality.since_best else "go_on")
         if quality.excursions:
             decline, back = quality.excursions[-1]
             reason = f"{decline.words}, from {self._place(decline.first.step)} on, and came back "
@@ -344,7 +347,9 @@ class Monitor:
 
     def _not_yet(self, status: Status) -> str:
         """Why to go on where samples do not improve; empty where nothing is wrong."""
-        if status != "stall":
+        if status == "plateau":
+            return "the latest evaluation is the best so far, if not by much"
+        if status not in ("stall", "never_learned"):
             return ""
         waited, wanted = self._quality.since_best, self._params.patience
         return f"{waited} of {wanted} evaluations without a better one: not long enough to end"
@@ -374,13 +379,20 @@ class Monitor:
         if quality.best is None:
             told = "no metric was given to tell whether samples still improve"
             return told * (at_once or state.windows >= params.stall_windows)
-        count = quality.flat_since(state.since)
-        if count < params.stall_evaluations:
-            return ""
-        return f"{quality.metric} has not improved in {count} evaluations since"
+        return self._flat_evaluations(state.since)
 
-    def _lost_patience(self) -> bool:
-        return self._quality.best is None or self._quality.since_best >= self._params.patience
+    def _flat_evaluations(self, since: float) -> str:
+        """Say in how many evaluations since a step the metric has stood still; empty if in few."""
+        count = self._quality.flat_since(since)
+        if count < self._params.stall_evaluations:
+            return ""
+        change = f"{self._params.flat_change:.0%}"
+        return f"{self._quality.metric} has not improved by {change} in {count} evaluations since"
+
+    def _if_patience_is_lost(self) -> End:
+        """Whether to end where nothing became worse, but nothing better came for long."""
+        quality, patience = self._quality, self._params.patience
+        return "end" if quality.best is None or quality.since_best >= patience else "go_on"
 
     def _from_when(self, state: State) -> str:
         until = f" until {self._at(state.until)}" if state.until is not None else " on"

@@ -33,7 +33,7 @@ _ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 _HIGHEST_KID = 1.0
 _LATELY = 10  # values of the metric; of so many, two that it cannot have are too many
-_RECORDS = 6  # new bests among the last eight evaluations: it still learns
+_OF_A_MEDIAN = 1.25  # its deviation is so many times that of a mean
 
 
 @dataclass(frozen=True)
@@ -219,9 +219,11 @@ class Quality:
     @property
     def plateau(self) -> str:
         """In words that there has been nothing better for long; else empty."""
+        if not self._known:
+            return ""
         since = len(self._known) - 1 - self._material
         wanted = max(self._params.plateau_evaluations, self._params.plateau_share * self._material)
-        if not self._known or since < wanted:
+        if since < wanted or self._still_falls(self._material):
             return ""
         change = f"{self._params.plateau_change:.0%}"
         return f"{self.metric} has not improved by {change} in the last {since} evaluations"
@@ -230,7 +232,7 @@ class Quality:
     def never_learned(self) -> str:
         """In words that the metric never left its start or the level of noise; else empty."""
         few = len(self._known) < self._params.patience
-        if few or not self._is_noise() or self._still_learns():
+        if few or not self._is_noise() or self._still_falls(0, 2) or self._still_falls(-_LATELY, 2):
             return ""
         words = (
             f"{self.metric} was {self._lowest:.4g} at its best in {len(self._known)} evaluations"
@@ -254,15 +256,21 @@ class Quality:
         return f"{self.metric} is {value:.3g} at step {step:,.10g}, which it cannot be"
 
     def flat_since(self, step: float) -> int:
-        """Evaluations after `step`, where the metric has not improved in them; else 0."""
+        """Evaluations after `step`, where the metric has hardly improved in them; else 0."""
         place = next((i for i, e in enumerate(self._known) if e.step >= step), None)
-        if place is None:
+        if place is None or not self._known[place + 1 :] or self._still_falls(place):
             return 0
-        before = [e.value for e in self._known[: place + 1] if e.value is not None]
-        after = [e.value for e in self._known[place + 1 :] if e.value is not None]
-        lowest = min(before)
-        flat = bool(after) and min(after) > lowest - self._params.flat_change * abs(lowest)
-        return len(after) if flat else 0
+        return 0 if self._improved(place, len(self._known)) else len(self._known) - 1 - place
+
+    def improved_until(self, step: float) -> bool:
+        """Whether the metric had improved before `step` came."""
+        return self._improved(0, sum(e.step <= step for e in self._known))
+
+    def _improved(self, place: int, end: int) -> bool:
+        """Whether an evaluation from after `place` to before `end` is better than all up to it."""
+        lowest = min((e.value or 0.0 for e in self._known[: place + 1]), default=0.0)
+        after = min((e.value or 0.0 for e in self._known[place + 1 : end]), default=math.inf)
+        return after <= lowest - self._params.flat_change * abs(lowest)
 
     # How it is told.
 
@@ -309,19 +317,17 @@ class Quality:
         fell = self._lowest / start if start > 0 else 1.0
         return fell >= 0.8 or (fell >= 0.6 and self._lowest >= 2 * level)
 
-    def _still_learns(self) -> bool:
-        """Whether most of the latest evaluations were new bests, or they are clearly lower."""
-        values = [e.value or 0.0 for e in self._known]
-        latest, before = values[-4:], values[-8:-4]
-        lower = float(np.median(latest)) < (1 - max(0.05, 2 * self.wobble)) * float(
-            np.median(before or latest)
-        )
-        best = math.inf if len(values) <= 8 else min(values[:-8])
-        records = 0
-        for value in values[-8:]:
-            records += value < best
-            best = min(best, value)
-        return lower or records >= _RECORDS
+    def _still_falls(self, place: int, deviations: float = 1.0) -> bool:
+        """Whether the evaluations from `place` on fall, by what their wobble lets be told.
+
+        A fall by half of what counts as better, between the medians of the first third and of the
+        last: as many evaluations again will make it better.
+        """
+        values = [e.value or 0.0 for e in self._known[place:]]
+        third = max(len(values) // 3, 1)
+        first, last = (float(np.median(part)) for part in (values[:third], values[-third:]))
+        deviation = deviations * _OF_A_MEDIAN * self.wobble * math.sqrt(2 / third)
+        return last < first - max(deviation, self._params.plateau_change / 2) * abs(first)
 
     def _confirm(self, rule: _Rule, run: list[Evaluation]) -> None:
         if self.decline is not None or len(run) < rule.wanted or self._is_noise():
