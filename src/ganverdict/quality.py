@@ -33,6 +33,7 @@ _ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 _HIGHEST_KID = 1.0
 _LATELY = 10  # values of the metric; of so many, two that it cannot have are too many
+_FAR_BELOW, _AS_BEFORE = 0.75, 1.1  # times its neighbours
 _OF_A_MEDIAN = 1.25  # its deviation is so many times that of a mean
 
 
@@ -121,7 +122,7 @@ class Quality:
         self._best = -1  # place among the known
         self._material = -1  # the latest that was better by `plateau_change`
         self._material_value = math.inf
-        self._lowest = math.inf
+        self._lowest = self._second = math.inf  # values
         self._runs: dict[tuple[str, str], list[Evaluation]] = {}
         self._good_since_decline = 0
         self._typical: dict[str, _Typical] = {}
@@ -301,6 +302,7 @@ class Quality:
                 self.decline, self._good_since_decline = None, 0
         value = evaluation.value
         assert value is not None
+        self._second = min(self._second, max(self._lowest, value))
         self._lowest = min(self._lowest, value)
         change = self._params.plateau_change * abs(self._material_value)
         if self._material < 0 or value < self._material_value - change:
@@ -348,7 +350,7 @@ class Quality:
         lately = 5 if held else max(5, since // 2)
         recent = float(np.median([e.value for e in self._known[-lately:]]))
         # Where a state explains it, less evidence is enough, but what may be luck is none.
-        least = max(self._luck(held), params.plateau_change)
+        least = max(self._luck(held), params.plateau_change if held else params.flat_change)
         base = self._base()
         if recent <= base + least * abs(base):
             return
@@ -399,8 +401,11 @@ class Quality:
         """The best value; where it is next to nothing, a hundredth of the start."""
         assert self.best is not None
         assert self.best.value is not None
-        start = float(np.median([e.value for e in self._known[:3]]))
-        return max(self.best.value, 0.01 * start)
+        first = max(self._best - 2, 0)
+        around = [e.value or 0.0 for e in self._known[first : self._best + 4]]
+        is_odd = _is_odd(around, self._best - first)
+        best = self._second if is_odd else self.best.value
+        return max(best, 0.01 * float(np.median([e.value for e in self._known[:3]])))
 
     def _bad(self, evaluation: Evaluation, held: bool) -> dict[tuple[str, str], _Rule]:
         """The ways in which an evaluation is bad, against the best of those before it."""
@@ -478,11 +483,27 @@ def relative_wobble(values: list[float] | Array, apart: int = 1) -> float:
     """Relative deviation of values from the line of those `apart`; 0 if there are too few.
 
     From second differences of logarithms, which a steady fall leaves at zero; their variance is
-    six times that of one value. The median makes it deaf to a few jumps.
+    six times that of one value. The median makes it deaf to a few jumps. Over more than neighbours
+    a curve bends by itself; what all of it bends is not counted.
     """
     positive = np.array([value for value in values if value > 0])
     if len(positive) < 2 * apart + 1:
         return 0.0
     logs = np.log(positive)
     bends = logs[2 * apart :] - 2 * logs[apart:-apart] + logs[: -2 * apart]
+    if apart > 1:
+        bends = bends - np.median(bends)
     return float(1.4826 * np.median(np.abs(bends)) / math.sqrt(6))
+
+
+def _is_odd(values: list[float], place: int) -> bool:
+    """Whether a value is far below what came before it, and what comes after is not above that.
+
+    One that is followed by the line before it was measured otherwise than its neighbours.
+    """
+    if place < 2 or place + 1 >= len(values):
+        return False
+    earlier, before, value = values[place - 2 : place + 1]
+    after = float(np.median(values[place + 1 : place + 4]))
+    expected = before * min(before / earlier, 1.0) if earlier > 0 else before
+    return value < _FAR_BELOW * min(expected, after) and after <= _AS_BEFORE * before

@@ -48,7 +48,7 @@ class Evidence:
         """Begin anew, where what was bad so far speaks for nothing that comes."""
         self._value, self.holds = 0.0, False
 
-    def add(self, bad: bool, start: float, weight: int = 1) -> bool:
+    def add(self, bad: bool, start: float, weight: float = 1) -> bool:
         """Take a window that begins at step `start`; return whether the evidence now suffices.
 
         A bad one counts for `weight` of them.
@@ -136,7 +136,8 @@ class States:
         }
         self._before: dict[str, float] = {}  # the latest level of each loss
         self._count = 0
-        self._weight = 1  # windows that an explosion of this size counts for
+        self._weights: dict[str, float] = {}  # windows that this one counts for, by state
+        self._decimals = 0  # the most that a loss of this log has had
         self._begun = False  # whether D's loss has been other than 0: before, it is not trained
         self._still_at: dict[str, float] = {}  # the latest values of losses that did not move
         self._first: dict[str, float] = {}  # each loss's level in its first window
@@ -155,9 +156,7 @@ class States:
                     self._settle(name, evidence, window.end, "")
                 continue
             words = found[name]
-            evidence.add(
-                words is not None, window.start, self._weight if name == "exploding" else 1
-            )
+            evidence.add(words is not None, window.start, self._weights.get(name, 1))
             raised += self._settle(name, evidence, window.end, words or "")
             if evidence.holds:
                 self.holding[name].windows = evidence.windows
@@ -205,11 +204,12 @@ class States:
         params, found = self._params, dict[str, str | None]()
         d = window.median("d_loss")
         chance = family.chance if family else None
-        if chance is not None and not math.isnan(d) and family:
-            # Far above it the loss has other terms, and its level tells nothing.
-            above = chance < d < params.chance_range * chance
-            found["at_chance"] = WORDS["at_chance"].format(chance=chance) if above else None
         real, fake = _answers(window, family)
+        if chance is not None and not math.isnan(d):
+            # Far above it the loss has other terms, and its level tells nothing; so it does where
+            # the answers to real and to generated images are apart.
+            above = chance < d < params.chance_range * chance and not real - fake > _APART
+            found["at_chance"] = WORDS["at_chance"].format(chance=chance) if above else None
         if not math.isnan(real + fake):
             limits = {"real": params.saturated_real, "fake": params.saturated_fake}
             sure = real > params.saturated_real and fake < params.saturated_fake
@@ -237,9 +237,7 @@ class States:
         chance = family.chance if family else None
         self._begun |= d != 0
         if family is None or family.name not in _NEVER_VANISHED:
-            # Where the family is not known G must lose; to pay more than 1 it takes logits or
-            # scores, and least squares have the lowest level.
-            level = self._params.vanished_share * (chance or (math.log(2) if g > 1 else 0.25))
+            level = self._params.vanished_share * (chance or _unknown_chance(d, g))
             won = 0 <= d < level and (chance is not None or not g < _LOSES * d)
             untrained = not self._begun and not g > 1
             found["vanished"] = WORDS["vanished"] if won and not untrained else None
@@ -250,6 +248,7 @@ class States:
                 found["fooled"] = words if lost else None
 
     def _dead(self, window: Window, chance: float | None) -> str | None:
+        self._weights["dead"] = 1
         d, g = window.median("d_loss"), window.median("g_loss")
         if abs(g) < _ZERO and d > 2 * (chance or math.log(2)):
             return "G's loss was 0 and D's high: D calls everything real"
@@ -259,16 +258,24 @@ class States:
             if window.constant[SIGNALS.index(name)]
             and window.median(name) == self._before.get(name)
         }
+        for name in LOSSES:
+            of_two = window.rows > 1 and not window.constant[SIGNALS.index(name)]
+            self._decimals = max(self._decimals, _decimals(window.median(name)) - of_two)
         both = len(still) == len(LOSSES) and d != 0
-        # D's loss at exactly 0 is `vanished`; few digits of one may be how the log was printed.
-        dead = {
+        # D's loss at exactly 0 is `vanished`. Few digits may be how the log was printed, perhaps of
+        # running means: then both losses must stand still, and longer.
+        many = self._decimals >= _MANY_DECIMALS
+        certain = {
             name: value
             for name, value in still.items()
-            if _digits(value) >= (2 if both else _MANY_DIGITS) or value == g == 0 != d
+            if _digits(value) >= _MANY_DIGITS or (value == g == 0 != d) or (many and value != 0)
         }
+        few = still if both and any(_digits(value) >= 2 for value in still.values()) else {}
+        dead = certain or few
+        self._weights["dead"] = 1 if certain else _OF_FEW_DIGITS
         if not dead:
             return None
-        if not dead.items() & self._still_at.items():
+        if len(dead.items() & self._still_at.items()) < (1 if certain else 2):
             # Other values: a bar that is written more often than its losses are new.
             self._evidence["dead"].forget()
         self._still_at = dead
@@ -276,7 +283,7 @@ class States:
 
     def _exploding(self, window: Window, family: Family | None) -> str | None:
         worst: tuple[float, str] | None = None
-        self._weight = 1
+        self._weights["exploding"] = 1
         critic = family is not None and family.name == "wasserstein"
         for name, middle in self._middles.items():
             value = window.median(name)
@@ -299,7 +306,7 @@ class States:
         if worst is None:
             return None
         over = worst[0] / self._params.exploding_factor  # a critic's may be less than 1
-        self._weight = 1 + int(math.log10(max(over, 1)) / 2)
+        self._weights["exploding"] = 1 + int(math.log10(max(over, 1)) / 2)
         return WORDS["exploding"].format(signal=TABLE[worst[1]].words, times=worst[0])
 
 
@@ -317,6 +324,8 @@ _NEVER_VANISHED = ("wasserstein", "relativistic")
 _WASSERSTEIN_FACTOR = 3.0
 _PAID_BY_G = ("bce_mean", "bce_sum", "lsgan_mean", "lsgan_sum")  # G's loss is 0 where it fools D
 _LOSES = 10  # times D's loss: what G's is at least where D has won
+_REGRESSION = 0.02
+_APART = 0.1  # at chance the medians of D's answers were within 0.07 (14 trainings)
 _LOST = 4 * math.log(2)
 _NOTHING = 0.05
 _ZERO = 1e-6  # a loss of G that is exactly 0 is `dead`
@@ -324,6 +333,8 @@ _FEW_WINDOWS = 12  # of a past to compare with
 _LARGE = 10.0  # a loss of less has not exploded
 _FAR = 50.0  # no distance between images that a critic tells, but for the first steps
 _MANY_DIGITS = 5
+_MANY_DECIMALS = 4
+_OF_FEW_DIGITS = math.log(1.5) / math.log(5.5)  # as if half of all windows, not a tenth, were so
 
 
 def _answers(window: Window, family: Family | None) -> tuple[float, float]:
@@ -337,8 +348,24 @@ def _answers(window: Window, family: Family | None) -> tuple[float, float]:
     return real, fake
 
 
+def _unknown_chance(d: float, g: float) -> float:
+    """The level of D's loss at chance where the family is not known: the lowest that may be.
+
+    Of cross-entropies G pays at least -log of what D pays for its images (Jensen). Least squares
+    have the lowest level, whatever G's loss holds beside them. D's alone may be a regression's.
+    """
+    if math.isnan(g):
+        return _REGRESSION
+    return math.log(2) if d > 0 and g > max(1.0, -math.log(d)) else 0.25
+
+
 def _sigmoid(logit: float) -> float:
     return 0.5 + 0.5 * math.tanh(logit / 2)
+
+
+def _decimals(value: float) -> int:
+    """How many digits a log gives after the point; 0 for what is no number."""
+    return len(f"{value:.15f}".rstrip("0").partition(".")[2]) if math.isfinite(value) else 0
 
 
 def _digits(value: float) -> int:
