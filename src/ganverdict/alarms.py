@@ -92,6 +92,7 @@ class Alarms:
         self._fell: tuple[int, Alarm] | None = None  # D's loss: at which window, latest
         self._rose = -math.inf  # G's loss: at which window, latest
         self._medians: list[Array] = []  # until the family is known
+        self._look_at = 1  # of so many
 
     def add(self, steps: ArrayLike, signals: Mapping[str, ArrayLike]) -> list[Alarm]:
         """Take the next rows; return the alarms they raise.
@@ -172,8 +173,8 @@ class Alarms:
         if told or len(self._medians) > 1000:
             return
         self._medians.append(window.medians)
-        count = len(self._medians)
-        if count & (count - 1) == 0:  # at every power of two
+        if len(self._medians) >= self._look_at:  # again when there are a quarter more
+            self._look_at = math.ceil(1.25 * len(self._medians))
             columns = np.array(self._medians).T
             known = {n: c for n, c in zip(SIGNALS, columns, strict=True) if np.isfinite(c).any()}
             # More windows may prove another one: a critic's loss begins above zero.

@@ -33,7 +33,7 @@ def follow(options: Options) -> int:
         return latest[log.name].verdict
 
     def rest(seconds: float) -> None:
-        if latest and all(failed(options, assessment) for assessment in latest.values()):
+        if latest and all(_is_over(options, assessment) for assessment in latest.values()):
             raise _EndError
         sleep(seconds)
 
@@ -61,6 +61,12 @@ def follow(options: Options) -> int:
     except KeyboardInterrupt:
         say("no longer followed", 0)
     return int(any(failed(options, assessment) for assessment in latest.values()))
+
+
+def _is_over(options: Options, assessment: Assessment) -> bool:
+    """Whether nothing more is to be waited for: it failed, and does not say what it waits for."""
+    waits = assessment.verdict.end == "go_on" and assessment.verdict.end_reason
+    return failed(options, assessment) and not waits
 
 
 def _now() -> str:

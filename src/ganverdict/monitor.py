@@ -160,7 +160,7 @@ class Monitor:
         """The verdict where a state holds and samples do not improve; else None."""
         quality, holding = self._quality, self._alarms.states.holding
         exploding = holding.get("exploding")
-        if exploding is not None and (flat := self._flat_since(exploding, at_once=True)):
+        if exploding is not None and (flat := self._flat_since(exploding)):
             reason = f"{exploding.words}, from {self._at(exploding.since)} on; {flat}"
             return self._answer("diverged", reason, "end", exploding.since, state=exploding)
         if words := quality.never_learned:
@@ -172,7 +172,7 @@ class Monitor:
             state = holding.get(name)
             if state is not None and (flat := self._flat_since(state)):
                 reason = f"{self._from_when(state)}; {flat}"
-                ends = self._if_patience_is_lost()
+                ends = self._if_patience_is_lost(state)
                 return self._answer("stall", reason, ends, state.since, state=state)
         ahead = self._alarms.ahead
         # Where samples stood still before, it explains nothing.
@@ -216,13 +216,13 @@ class Monitor:
         if not self._is_watched():
             return self._answer("unwatched", "too little to tell: " + self._watched_words())
         end = max([alarms.last_step, *(e.step for e in quality.evaluations)])
-        reason = f"nothing went wrong until {self._at(end)}, where what was given ends; "
-        reason += self._watched_words()
         risk = "a risk that has come to nothing"
         if quality.best is None:
             risk = "a risk, and only a metric of samples would tell what came of it"
-        for state in alarms.states.holding.values():
-            reason += f"; {risk}: {self._from_when(state)}"
+        risks = [f"{self._from_when(state)}: {risk}" for state in alarms.states.holding.values()]
+        nothing = f"nothing{' else' * bool(risks)} went wrong until {self._at(end)}"
+        nothing += f", where what was given ends; {self._watched_words()}"
+        reason = "; ".join([*risks, nothing])
         return self._answer("stable", reason)
 
     def _declined(self, decline: Decline, alarm: Alarm | None) -> Verdict:
@@ -351,6 +351,8 @@ class Monitor:
             return "the latest evaluation is the best so far, if not by much"
         if status not in ("stall", "never_learned"):
             return ""
+        if self._quality.best is None:
+            return f"it may pass: that is certain after {self._params.stall_windows} windows of it"
         waited, wanted = self._quality.since_best, self._params.patience
         return f"{waited} of {wanted} evaluations without a better one: not long enough to end"
 
@@ -370,15 +372,10 @@ class Monitor:
             since = step - waits * self._steps_per_epoch
         return next((a for a in self._alarms.raised if a.step <= until and a.waits(since)), None)
 
-    def _flat_since(self, state: State, at_once: bool = False) -> str:
-        """Say how the metric has stood still since a state began; empty if it has not.
-
-        Where there is no metric the state must have held for long, or `at_once`.
-        """
-        quality, params = self._quality, self._params
-        if quality.best is None:
-            told = "no metric was given to tell whether samples still improve"
-            return told * (at_once or state.windows >= params.stall_windows)
+    def _flat_since(self, state: State) -> str:
+        """Say how the metric has stood still since a state began; empty if it has not."""
+        if self._quality.best is None:
+            return "no metric was given to tell whether samples still improve"
         return self._flat_evaluations(state.since)
 
     def _flat_evaluations(self, since: float) -> str:
@@ -389,10 +386,16 @@ class Monitor:
         change = f"{self._params.flat_change:.0%}"
         return f"{self._quality.metric} has not improved by {change} in {count} evaluations since"
 
-    def _if_patience_is_lost(self) -> End:
-        """Whether to end where nothing became worse, but nothing better came for long."""
-        quality, patience = self._quality, self._params.patience
-        return "end" if quality.best is None or quality.since_best >= patience else "go_on"
+    def _if_patience_is_lost(self, state: State | None = None) -> End:
+        """Whether to end where nothing became worse, but nothing better came for long.
+
+        Without a metric a state must have held for long.
+        """
+        quality, params = self._quality, self._params
+        if quality.best is None:
+            early = state is not None and state.windows < params.stall_windows
+            return "go_on" if early else "end"
+        return "end" if quality.since_best >= params.patience else "go_on"
 
     def _from_when(self, state: State) -> str:
         until = f" until {self._at(state.until)}" if state.until is not None else " on"

@@ -401,7 +401,7 @@ class Quality:
         """The best value; where it is next to nothing, a hundredth of the start."""
         assert self.best is not None
         assert self.best.value is not None
-        first = max(self._best - 2, 0)
+        first = max(self._best - 3, 0)
         around = [e.value or 0.0 for e in self._known[first : self._best + 4]]
         is_odd = _is_odd(around, self._best - first)
         best = self._second if is_odd else self.best.value
@@ -503,7 +503,8 @@ def _is_odd(values: list[float], place: int) -> bool:
     """
     if place < 2 or place + 1 >= len(values):
         return False
-    earlier, before, value = values[place - 2 : place + 1]
+    earlier, latest, value = values[place - 2 : place + 1]
+    before = min(values[max(place - 3, 0) : place])
     after = float(np.median(values[place + 1 : place + 4]))
-    expected = before * min(before / earlier, 1.0) if earlier > 0 else before
+    expected = before * min(latest / earlier, 1.0) if earlier > 0 else before
     return value < _FAR_BELOW * min(expected, after) and after <= _AS_BEFORE * before

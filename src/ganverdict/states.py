@@ -8,7 +8,7 @@ import bisect
 import math
 from dataclasses import dataclass, field
 
-from ganverdict.families import Family
+from ganverdict.families import CHANCE, Family
 from ganverdict.signals import HELD_OUT, LOSSES, SIGNALS, TABLE
 from ganverdict.thresholds import Thresholds
 from ganverdict.windows import Window
@@ -129,6 +129,12 @@ class States:
         self.holding: dict[str, State] = {}
         self._params, self._burn_in = params, burn_in
         self._evidence = {name: Evidence(_SHARES[name], params.state_limit) for name in WORDS}
+        # Kept for every level, as which one counts may be told late.
+        self._at_chance = {
+            level: Evidence(_SHARES["at_chance"], params.state_limit)
+            for level in CHANCE.values()
+            if level is not None
+        }
         self._held_out = Running(params.memorising_evaluations)
         self._told_by: dict[str, set[object]] = {name: set() for name in WORDS}
         self._middles = {
@@ -145,6 +151,7 @@ class States:
     def add(self, window: Window, family: Family | None) -> list[State]:
         """Take the next window; return the states that it makes certain."""
         self._count += 1
+        self._go_by(family, window)
         found = self._found(window, family)
         raised = []
         has_loss = math.isfinite(window.median("d_loss"))
@@ -156,7 +163,8 @@ class States:
                     self._settle(name, evidence, window.end, "")
                 continue
             words = found[name]
-            evidence.add(words is not None, window.start, self._weights.get(name, 1))
+            if name != "at_chance":
+                evidence.add(words is not None, window.start, self._weights.get(name, 1))
             raised += self._settle(name, evidence, window.end, words or "")
             if evidence.holds:
                 self.holding[name].windows = evidence.windows
@@ -165,6 +173,23 @@ class States:
                 self._before[name] = level
         train, test = (window.median(name) for name in HELD_OUT)
         return raised + self.add_held_out(window.end, train, test, family)
+
+    def _go_by(self, family: Family | None, window: Window) -> None:
+        """Count the window as at chance or not by every level, and take the family's."""
+        d, (real, fake) = window.median("d_loss"), _answers(window, family)
+        for level, evidence in self._at_chance.items():
+            if math.isfinite(d):
+                # Far above it the loss has other terms, and its level tells nothing; so it does
+                # where the answers to real and to generated images are apart.
+                above = level < d < self._params.chance_range * level
+                evidence.add(above and not real - fake > _APART, window.start)
+        chance = family.chance if family else None
+        before, now = self._evidence["at_chance"], self._at_chance.get(chance or math.nan)
+        if now is not None and now is not before:
+            if self._told_by["at_chance"]:
+                self._told_by["at_chance"].clear()
+                self.holding.pop("at_chance").until = window.end
+            self._evidence["at_chance"] = now
 
     def add_held_out(
         self, step: float, train: float, test: float, family: Family | None
@@ -204,12 +229,9 @@ class States:
         params, found = self._params, dict[str, str | None]()
         d = window.median("d_loss")
         chance = family.chance if family else None
-        real, fake = _answers(window, family)
         if chance is not None and not math.isnan(d):
-            # Far above it the loss has other terms, and its level tells nothing; so it does where
-            # the answers to real and to generated images are apart.
-            above = chance < d < params.chance_range * chance and not real - fake > _APART
-            found["at_chance"] = WORDS["at_chance"].format(chance=chance) if above else None
+            found["at_chance"] = WORDS["at_chance"].format(chance=chance)
+        real, fake = _answers(window, family)
         if not math.isnan(real + fake):
             limits = {"real": params.saturated_real, "fake": params.saturated_fake}
             sure = real > params.saturated_real and fake < params.saturated_fake

@@ -74,6 +74,28 @@ def test_each_change_is_told_and_a_run_that_went_wrong_ends_it(
     assert log.epoch < log.whole  # it did not wait for the end of the log
 
 
+def test_a_verdict_that_says_to_go_on_does_not_end_it(
+    command: Command, tmp_path: Path, grows: list[Grow]
+) -> None:
+    """FID stands at the level of noise: never learned, and too early to end."""
+    path, values = tmp_path / "fid.csv", [300, 303, 299, 301, 302, 298, 300, 301, 303]
+    seen: list[int] = []
+
+    def grow() -> None:
+        seen.append(len(values))
+        path.write_text("step,fid\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values)))
+        values.append(301)
+
+    grow()
+    grows.append(grow)
+    status, out, _ = command(path, *FAST)
+    assert status == 1
+    assert "never_learned" in out.splitlines()[0]
+    assert "go on" in out.splitlines()[0]
+    assert "end the training" in out.splitlines()[-1]
+    assert len(seen) > 3
+
+
 def test_ctrl_c_ends_it_with_the_verdict_so_far(
     command: Command, tmp_path: Path, grows: list[Grow]
 ) -> None:

@@ -659,13 +659,38 @@ def test_a_state_from_the_start_is_told_within_the_first_epoch() -> None:
     assert (early.status, early.signal) == ("stall", "fooled")
 
 
-def test_a_stall_without_any_metric_takes_twelve_windows() -> None:
+def test_a_stall_without_any_metric_ends_a_training_after_twelve_windows() -> None:
     steps, _ = fooled(15)
     verdict = judged(steps, None)
     assert (verdict.status, verdict.end) == ("stall", "end")
     assert "no metric was given" in verdict.reason
-    assert judged(cut(steps, 15 * EPOCH + 52 * PARAMS.stall_windows), None).status == "stall"
-    assert judged(cut(steps, 15 * EPOCH + 52 * (PARAMS.stall_windows - 2)), None).status == "stable"
+    enough = judged(cut(steps, 15 * EPOCH + 52 * PARAMS.stall_windows), None)
+    assert (enough.status, enough.end) == ("stall", "end")
+    early = judged(cut(steps, 15 * EPOCH + 52 * (PARAMS.stall_windows - 2)), None)
+    assert (early.status, early.end) == ("stall", "go_on")
+    assert "certain after 12 windows" in early.end_reason
+    uncertain = judged(cut(steps, 15 * EPOCH + 52 * 5), None)
+    assert uncertain.status == "stable"
+
+
+def test_samples_that_get_better_little_by_little_are_no_stall() -> None:
+    """D's loss is at nothing, and each evaluation is a new best by 1 %."""
+    steps = series(25, d_loss=0.5, g_loss=0.9)
+    steps["d_loss"][15 * WINDOWS :] *= 1e-3
+    steps["g_loss"][15 * WINDOWS :] *= 9
+    fds = np.array([*np.geomspace(100, 20, 15), *[20 * 0.99**i for i in range(1, 11)]])
+    better = judged(steps, evaluated(fds))
+    assert [state.name for state in better.states] == ["vanished"]
+    assert not better.went_wrong
+    level = judged(steps, evaluated([*fds[:15], *[20.0] * 10]))
+    assert level.status == "stall"
+    assert "fd has not improved by 5% in " in level.reason
+
+
+def test_d_pulls_ahead_explains_nothing_where_samples_stood_still_before() -> None:
+    steps, epochs = losses_without_certainty()
+    flat = judged(steps, evaluated([20.0] * 25))
+    assert (flat.status, judged(steps, epochs).status) == ("plateau", "stall")
 
 
 def test_d_pulls_ahead_where_its_loss_falls_while_that_of_g_rises_and_fd_tells_no_gain() -> None:
@@ -691,6 +716,25 @@ def test_a_g_that_never_learned_is_told_with_the_state_that_explains_it() -> Non
     assert "fid was" in verdict.reason
     assert "D's loss was at nothing" in verdict.reason
     assert verdict.remedies
+
+
+def test_a_g_that_never_learned_without_a_cause_ends_when_patience_is_lost() -> None:
+    fids = [300.0, 303.0, 299.0, 301.0, 302.0, 298.0, 300.0, 301.0, 303.0]
+    early = judged(None, evaluated(fids, fid=fids), metric="fid")
+    assert (early.status, early.end) == ("never_learned", "go_on")
+    assert early.end_reason.startswith("3 of 8 evaluations without a better one")
+    fids += [301.0] * 5
+    late = judged(None, evaluated(fids, fid=fids), metric="fid")
+    assert (late.status, late.end) == ("never_learned", "end")
+
+
+def test_a_plateau_goes_on_while_the_latest_is_the_best() -> None:
+    fds = [*np.geomspace(100, 20, 12), *[20.0 * 0.999**i for i in range(1, 12)]]
+    newest = judged(None, evaluated(fds))
+    assert (newest.status, newest.end) == ("plateau", "go_on")
+    assert newest.end_reason.startswith("the latest evaluation is the best")
+    after = judged(None, evaluated([*fds, 20.0]))
+    assert (after.status, after.end) == ("plateau", "end")
 
 
 def test_a_loss_that_is_constant_to_the_last_digit_is_dead() -> None:

@@ -277,6 +277,48 @@ def test_it_has_recovered_after_three_good_evaluations_and_not_if_it_is_bad_agai
     assert not fed(fd=[20.0] * 12).recovered  # from nothing
 
 
+# One that was measured otherwise.
+
+
+def test_a_value_far_below_the_line_around_it_is_kept_and_nothing_declined_after_it() -> None:
+    line = [14.0, 13.9, 13.7, 13.6, 13.5, 13.4, 13.3, 6.1, 13.3, 13.2, 13.2, 13.1, 13.0, 13.0]
+    quality = fed(fd=line)
+    assert quality.decline is None
+    assert quality.best is not None
+    assert quality.best.epoch == 8
+    # What gets worse after that is a decline, by the line.
+    assert fed(fd=[*line, 30.0, 30.0]).decline is not None
+
+
+@pytest.mark.parametrize(
+    "fds",
+    [
+        [300.0, 80.0, 20.0, 60.0, 60.0, 60.0, 60.0],  # as the fall before it lets expect
+        [*GOOD, 12.0, 40.0, 40.0],  # not back on the line, but above it
+        [35.5, 40.6, 67.2, 33.8, 47.6, 71.0, 72.0, 70.0],  # a jump before it is no line
+    ],
+)
+def test_a_best_value_with_another_cause_is_what_the_rest_is_compared_with(
+    fds: list[float],
+) -> None:
+    assert fed(fd=fds).decline is not None
+
+
+def test_a_steep_curve_is_no_wave_that_hides_a_collapse() -> None:
+    fall = 8 * np.exp(3.6 * np.exp(-np.arange(29) / 9))
+    for seed in range(10):
+        fds = np.array([*fall, *[1.8 * fall[-1]] * 16]) * noisy(seed, 1.0, 45, 0.01)
+        assert fed(fd=fds.tolist()).decline is not None
+
+
+def test_a_little_worse_for_long_is_a_plateau_and_no_decline() -> None:
+    fds = [*np.geomspace(100, 20, 20).tolist(), *[20.8] * 60]
+    quality = fed(fd=fds)
+    assert quality.decline is None
+    assert quality.plateau
+    assert fed(fd=[*fds[:20], *[21.6] * 60]).decline is not None
+
+
 # A metric that says nothing.
 
 
@@ -290,6 +332,13 @@ def test_no_gain_for_as_long_as_the_best_took_is_a_plateau() -> None:
     small = [20.0 * 0.999**i for i in range(1, 12)]
     assert fed(fd=[*fall, *small]).plateau
     assert fed(fd=[100.0] * 3).plateau == ""
+
+
+def test_gains_that_add_up_are_no_plateau() -> None:
+    """Fine-tuning: each evaluation is better by 0.4 %, nine are by 3.5 %."""
+    for seed in range(20):
+        fds = np.array(noisy(seed, 10.0, 40, 0.002)) * 0.996 ** np.arange(40)
+        assert not any(fed(fd=fds[:count].tolist()).plateau for count in range(9, 41))
 
 
 def test_a_metric_that_stays_at_the_level_of_noise_was_never_learned() -> None:
@@ -411,6 +460,17 @@ def test_an_mmd_may_be_below_nothing() -> None:
 def test_new_bests_are_learning_however_high() -> None:
     assert fed(metric="fid", fid=[104 - 0.3 * i for i in range(9)]).never_learned == ""
     assert fed(metric="fid", fid=np.linspace(452, 380, 9).tolist()).never_learned == ""
+
+
+def test_a_slow_start_among_noise_is_learning() -> None:
+    """FID falls by 2 % an evaluation, with 2 % of noise: 300 to 236 in twelve."""
+    for seed in range(20):
+        slow = np.array(noisy(seed, 300, 12, 0.02)) * 0.98 ** np.arange(12)
+        assert fed(metric="fid", fid=slow.tolist()).never_learned == ""
+    # From a start that stood still for long it is seen by the latest.
+    late = [*noisy(0, 300, 30, 0.005), 290.0, 280.0, 270.0, 260.0, 250.0]
+    assert fed(metric="fid", fid=late).never_learned == ""
+    assert fed(metric="fid", fid=late[:30]).never_learned
 
 
 def test_an_inception_score_of_one_was_never_learned() -> None:

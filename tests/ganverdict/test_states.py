@@ -210,6 +210,42 @@ def test_a_share_of_one_half_is_needed_for_chance_alone() -> None:
         assert not states.add(window(index, {"d_loss": level}), BCE)
 
 
+def test_d_is_not_at_chance_where_its_answers_are_apart() -> None:
+    """R1 in D's loss lifts it, while D(x) is 0.7 and D(G(z)) 0.3."""
+    loss = {"d_loss": 0.72}
+    assert run(States(PARAMS, BURN_IN), BCE, 200, {**loss, "d_real": 0.7, "d_fake": 0.3}) is None
+    assert run(States(PARAMS, BURN_IN), BCE, 200, {**loss, "d_real": 0.53, "d_fake": 0.48})
+
+
+def test_at_chance_is_told_as_soon_as_the_family_is() -> None:
+    states = States(PARAMS, BURN_IN)
+    assert run(states, None, 100, {"d_loss": 0.72, "g_loss": 0.7}) is None
+    (state,) = states.add(window(100, {"d_loss": 0.72, "g_loss": 0.7}), BCE)
+    assert (state.name, state.since, state.raised) == ("at_chance", 1, 52 * 101)
+    # Another family has another level, and the state of the first is over.
+    states.add(window(101, {"d_loss": 0.72, "g_loss": 0.7}), Family("hinge", "inferred"))
+    assert not states.holding
+    assert state.until == 52 * 102
+
+
+@pytest.mark.parametrize(
+    ("losses", "vanished"),
+    [
+        ({"d_loss": 0.02, "g_loss": 5.0}, True),  # of cross-entropies
+        ({"d_loss": 0.02, "g_loss": 2.5}, False),  # least squares and a cycle
+        ({"d_loss": 0.01, "g_loss": 2.5}, True),  # of any
+        ({"d_loss": 0.004}, False),  # a regression, perhaps
+        ({"d_loss": 0.0005}, True),
+    ],
+)
+def test_an_unknown_loss_is_at_nothing_where_any_family_says_so(
+    losses: Medians, vanished: bool
+) -> None:
+    states = States(PARAMS, BURN_IN)
+    run(states, None, 60, losses)
+    assert ("vanished" in states.holding) is vanished
+
+
 @pytest.mark.parametrize(
     ("signal", "value", "dead"),
     [
@@ -227,6 +263,28 @@ def test_a_loss_that_is_one_number_to_the_last_digit_is_dead(
     for index in range(60):
         states.add(window(index, {signal: value}, constant=True), None)
     assert ("dead" in states.holding) is dead
+
+
+def test_a_round_number_is_dead_in_a_log_of_many_decimals() -> None:
+    states = States(PARAMS, BURN_IN)
+    for index in range(60):
+        losses = {"d_loss": 50.0, "g_loss": 0.013 + 1e-6 * index}
+        states.add(window(index, losses, constant=True), None)
+    assert "dead" in states.holding
+
+
+def test_running_means_of_two_decimals_are_not_dead() -> None:
+    """Each stays for up to a dozen rows, often both at once."""
+    rng = np.random.default_rng(0)
+    drift = np.cumsum(0.004 * rng.standard_normal((2, 4000)), axis=1)
+    levels = drift + np.array([[0.6], [1.2]])
+    states = States(PARAMS, BURN_IN)
+    for index, (d, g) in enumerate(np.abs(levels).T.round(2)):
+        states.add(window(index, {"d_loss": d, "g_loss": g}, constant=True), None)
+    assert "dead" not in [state.name for state in states.all]
+    for index in range(4000, 4060):
+        states.add(window(index, {"d_loss": 0.69, "g_loss": 0.71}, constant=True), None)
+    assert "dead" in states.holding
 
 
 def test_windows_that_are_constant_but_differ_are_not_dead() -> None:
