@@ -232,12 +232,13 @@ class Quality:
     @property
     def never_learned(self) -> str:
         """In words that the metric never left its start or the level of noise; else empty."""
-        few = len(self._known) < self._params.patience
-        if few or not self._is_noise() or self._still_falls(0, 2) or self._still_falls(-_LATELY, 2):
+        count = len(self._known)
+        if count < self._params.patience or not self._is_noise():
             return ""
-        words = (
-            f"{self.metric} was {self._lowest:.4g} at its best in {len(self._known)} evaluations"
-        )
+        # What fell at first only has stopped.
+        if self._still_falls(count // 3, 2) or self._still_falls(-_LATELY, 2):
+            return ""
+        words = f"{self.metric} was {self._lowest:.4g} at its best in {count} evaluations"
         return f"{words}, little but noise"
 
     @property
