@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ganverdict.families import CHANCE
 from ganverdict.formats.names import judged_name
-from ganverdict.log import Columns, Log
+from ganverdict.log import Column, Columns, Log
 from ganverdict.metrics import reciprocal
 from ganverdict.monitor import assess
 from ganverdict.thresholds import Thresholds
@@ -82,7 +82,7 @@ def assess_log(
         length = None
     log = judged_log(log)
     metric, notes = log.metric, list(log.notes)
-    evaluations = _evaluations(log, metric)
+    evaluations = _evaluations(log, metric, length)
     if evaluations is not None and len(first := _first_of_repeats(evaluations)) < len(
         evaluations["step"]
     ):
@@ -94,7 +94,7 @@ def assess_log(
         family, source, words = _family(loss, log.loss, columns)
         if words and words not in notes:
             notes.append(words)
-        pairs[label] = assess(
+        verdict = assess(
             columns,
             evaluations,
             thresholds,
@@ -104,6 +104,7 @@ def assess_log(
             unit=log.unit,
             metric=metric or "fd",
         )
+        pairs[label] = _with_epochs_of_rows(verdict, log)
     worst = min(pairs, key=lambda label: severity(pairs[label]))
     seen = replace(log, metric=metric, notes=tuple(notes), steps_per_epoch=length)
     return Assessment(seen, worst, pairs[worst], pairs)
@@ -127,8 +128,8 @@ def severity(verdict: Verdict) -> tuple[int, float]:
     return _BY_WEIGHT.index(verdict.status), onset
 
 
-def _evaluations(log: Log, metric: str | None) -> Columns | None:
-    """The measures, the deviation under the metric's name, and epochs where steps are epochs."""
+def _evaluations(log: Log, metric: str | None, length: float | None) -> Columns | None:
+    """The measures, the deviation under the metric's name, and epochs where steps or rows tell."""
     if not log.evaluations:
         return None
     evaluations = dict(log.evaluations)
@@ -136,7 +137,34 @@ def _evaluations(log: Log, metric: str | None) -> Columns | None:
         evaluations.setdefault(f"{metric}_sigma", evaluations[deviation])
     if log.unit == "epoch":
         evaluations.setdefault("epoch", evaluations["step"])
+    elif length is not None and log.epochs:
+        evaluations.setdefault("epoch", _epochs_at(evaluations["step"], log.epochs, length))
     return evaluations
+
+
+def _epochs_at(steps: Column, rows: Columns, length: float) -> Column:
+    """The epochs that `steps` [n] lie in or end, numbered as those of `rows` are."""
+
+    def from_zero(steps: Column) -> Column:
+        return np.ma.MaskedArray(np.maximum(np.ceil(steps / length), 1) - 1)
+
+    first = np.floor(np.median((rows["epoch"] - from_zero(rows["step"])).compressed()))
+    return np.ma.MaskedArray(from_zero(steps) + first)
+
+
+def _with_epochs_of_rows(verdict: Verdict, log: Log) -> Verdict:
+    """The verdict with the log's own epoch of a step at which losses told, and no evaluation.
+
+    Where evaluations have epochs of their own, those count: losses may then have none.
+    """
+    step, rows, evaluated = verdict.onset_step, log.epochs, log.evaluations
+    if step is None or not rows or step < rows["step"][0]:
+        return verdict
+    if "epoch" in evaluated or step in evaluated.get("step", ()):
+        return verdict
+    place = int(np.searchsorted(rows["step"].data, step, side="right")) - 1
+    epoch = float(rows["epoch"][place])
+    return replace(verdict, onset_epoch=int(epoch) if epoch == int(epoch) else epoch)
 
 
 def deviation_of(metric: str, measures: Collection[str]) -> str | None:

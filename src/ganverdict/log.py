@@ -1,6 +1,6 @@
 """What every reader hands on: one run's losses, signals and measures, by the log's own steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Log:
       else None.
     - `notes`: what a reader had to decide or mend.
     - `files`: every file read.
+    - `epochs`: "step" [k] and "epoch" [k] of the losses' rows, where steps count something else and
+      the log tells both.
     """
 
     name: str
@@ -41,3 +43,4 @@ class Log:
     loss: str | None
     notes: tuple[str, ...]
     files: tuple[str, ...]
+    epochs: Columns = field(default_factory=dict)

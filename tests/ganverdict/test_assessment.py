@@ -85,3 +85,19 @@ def test_a_metric_that_is_no_number_is_told(tmp_path: Path) -> None:
     columns["fid"][:15] = np.geomspace(200, 30, 15)
     found = assessed(write(tmp_path / "log.csv", columns)).verdict
     assert "fid in 25 of 40 evaluations: not a number" in found.unknown
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_epochs_are_told_as_the_log_counts_them(first: int, tmp_path: Path) -> None:
+    lines = [
+        f"Epoch {epoch + first}, Batch {batch}/100, d_loss: {1.2 - epoch % 2 / 10 - batch / 1000}"
+        f" g_loss: {'nan' if epoch >= 7 else 1.1 + batch / 1000}"
+        for epoch in range(10)
+        for batch in range(0, 100, 25)
+    ]
+    (tmp_path / "log.txt").write_text("\n".join(lines) + "\n")
+    verdict = assessed(tmp_path / "log.txt").verdict
+    assert (verdict.onset_step, verdict.onset_epoch) == (700, 7 + first)
+    write(tmp_path / "fid.csv", {"step": np.arange(100, 1001, 100), "fid": np.linspace(90, 40, 10)})
+    (log,) = read([tmp_path / "log.txt", tmp_path / "fid.csv"])
+    assert assess_log(log).verdict.best_epoch == 9 + first

@@ -132,6 +132,7 @@ def _log(found: Found, files: tuple[str, ...]) -> Log:
     notes = _read_notes(found, files)
     pairs: dict[str, Columns] = {}
     unit, per_epoch = "", None
+    epochs: Columns = {}
     for label, own in found.signals.items():
         tracks = _one_unit(own, notes)
         if tracks:
@@ -139,6 +140,7 @@ def _log(found: Found, files: tuple[str, ...]) -> Log:
             unit = unit or first.unit
             per_epoch = per_epoch or _per_epoch(gathered, first)
             pairs[label] = _columns(gathered, tracks, notes)
+            epochs = epochs or _epochs_of_rows(_mended(gathered, first, []))
     evaluations: Columns = {}
     if found.measures:
         align = Align(unit, _last_step(pairs), _first_step(pairs), per_epoch)
@@ -155,7 +157,19 @@ def _log(found: Found, files: tuple[str, ...]) -> Log:
         found.loss,
         tuple(dict.fromkeys(notes)),
         files,
+        epochs,
     )
+
+
+def _epochs_of_rows(track: Track) -> Columns:
+    """The epochs of a track's rows, where they are known and are not its steps."""
+    if track.epochs is None or track.unit == "epoch":
+        return {}
+    known = np.isfinite(track.epochs)
+    if not known.any():
+        return {}
+    steps, epochs = track.steps[known], track.epochs[known]
+    return {"step": np.ma.MaskedArray(steps), "epoch": np.ma.MaskedArray(epochs)}
 
 
 def _read_notes(found: Found, files: tuple[str, ...]) -> list[str]:
