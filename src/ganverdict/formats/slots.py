@@ -36,6 +36,13 @@ _COUNTED = re.compile(rf"{_THINGS}(?!\s*[/\d])")
 _OF_THOUSANDS = re.compile(
     rf"[\s(\[]+(?:(?:with|of|on|over|using|from|for)\s+)?\d+[kK]{_THINGS}\s*[)\]]?"
 )
+# A unit behind a number, and a word that is a value, belong to no name: `0.59 s d_loss: 0.7`,
+# `12ms/step d_loss: 0.7`, `ada_p: No d_loss: 0.7`.
+_VALUE_BEFORE = re.compile(
+    r"(?:^|\d[\d.]*)\s*(?:[mu]?s|secs?|seconds?|mins|minutes?|hrs?|hours?|[a-z]+(?=/))(?:/[a-z]+)?"
+    r"(?=\s+[A-Za-z_])"
+    r"|(?<=[:=])\s*(?:No|None|Yes|True|False|N/?A|null|on|off)(?=\s+[A-Za-z_])"
+)
 _CLOSED = re.compile(r"\s*(?:[A-Za-z]+\s*)?[)\]](?=\s*[:=]\s*[-+.\dnNiI])")
 _OF = re.compile(r"[\s(\[]+(?:(?:with|of|on|over|using|from|for)\s*)?$")
 # What follows a bar's percentage, where the bar is cut to a line: `Steps:   1%| 150/20000 [...`.
@@ -246,7 +253,7 @@ def _is_count(line: str, end: int) -> bool:
 def _name(gap: str) -> tuple[str, bool, str]:
     """The name that a number's left text ends with, whether `:` or `=` follows it, and what
     stands before it as a heading (`Train:`, `Discriminator |`)."""
-    text = _OF_THOUSANDS.sub("", gap[-200:]).rstrip()
+    text = _VALUE_BEFORE.sub(" ", _OF_THOUSANDS.sub("", gap[-200:])).rstrip()
     stripped = _WRAPPER.sub("", _IS.sub(" = ", text))
     marks = stripped.rstrip("=:>~-$ ")
     after = stripped[len(marks) :]

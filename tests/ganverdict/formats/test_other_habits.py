@@ -412,3 +412,14 @@ def test_names_may_be_exchanged(tmp_path: Path) -> None:
         (found,) = read([tmp_path / "log.csv"], rename=rename)
         assert found.pairs[""]["d_loss"].tolist() == [float(f"2.{n}") for n in range(1, 9)]
         assert found.pairs[""]["g_loss"].tolist() == [float(f"1.{n}") for n in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    "before", ["time: 0.59 s ", "time 12.5 sec ", "12ms/step ", "33.1 img/s ", "ada_p: No "]
+)
+def test_a_unit_or_a_word_for_a_value_belongs_to_no_name(before: str, tmp_path: Path) -> None:
+    lines = [
+        f"Epoch: 3 Step: {10 * row} {before}d_loss: {d}, g_loss: {g} -- mean_d_loss: 9.5"
+        for row, (d, g) in enumerate(ROWS)
+    ]
+    check(log(tmp_path, "\n".join(lines)), [0.0, 10, 20, 30, 40, 50], "iteration")
