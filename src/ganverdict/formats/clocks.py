@@ -99,12 +99,21 @@ def clock_of(table: Table, main: Series | None) -> Clock:
         if clock.unit == "row":
             numbered = clock
             continue
+        if _comes_too_late(clock, table):
+            continue
         share = _going(clock, main)
         if share > _MOSTLY:
             return clock
         if share > most:
             best, most = clock, share
     return best or numbered or _numbered(table, main)
+
+
+def _comes_too_late(clock: Clock, table: Table) -> bool:
+    """Whether the first step is printed after all values: it is none of theirs."""
+    values = [s.rows[-1] for name, s in table.columns.items() if role(name).kind in _VALUES]
+    steps = clock.steps
+    return bool(table.carry and values and steps and steps.rows[0] > max(values))
 
 
 def _going(clock: Clock, main: Series | None) -> float:
@@ -147,6 +156,9 @@ def _batches(
     series: Series, of: Series | None, epochs: Series | None, base: float, table: Table
 ) -> Clock:
     """Batches are counted within epochs, or on and on."""
+    if epochs is not None and of is None and _goes_on(series, epochs):
+        length = slope(series, epochs, table.carry)
+        return Clock("iteration", series, table.carry, length, epochs)
     if epochs is not None:
         return _within(series, of, epochs, base, table)
     if not _goes_back(series):
@@ -282,6 +294,14 @@ def _highest(series: Series) -> float:
 
 def _goes_back(series: Series) -> bool:
     return bool(np.any(np.diff(series.values) < 0))
+
+
+def _goes_on(series: Series, epochs: Series) -> bool:
+    """Whether batches are counted on and on over epochs: `[0/9][400]`, then `[1/9][500]`."""
+    epoch, known = look_up(epochs, series.rows, True)
+    values, next_epoch = series.values[known], np.diff(epoch[known]) > 0
+    steps = np.diff(values)
+    return bool(next_epoch.any() and np.all(steps[next_epoch] > 0) and np.all(steps >= 0))
 
 
 def _starts_again(series: Series, epochs: Series, carry: bool) -> bool:

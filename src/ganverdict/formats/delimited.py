@@ -17,7 +17,8 @@ from ganverdict.formats.table import Builder, Series, Table
 _SEPARATORS = (",", "\t", ";", "|", None)
 _COMMENT = ("#", "//", "%")
 _TAG_NAMES = ("tag", "tags", "metric", "metrics", "key", "name", "variable", "measure", "scalar")
-_NAMED_NUMBER = re.compile(r"[A-Za-z_]\s*[:=]\s*[-+.]?\d")  # of prints and progress bars
+# Of prints and progress bars.
+_NAMED_NUMBER = re.compile(r"[A-Za-z_]\s*[:=]\s*[-+.]?(?:\d|nan\b|inf\b)")
 _VALUE_NAMES = ("value", "values", "val")
 
 
@@ -57,7 +58,8 @@ def _with(body: list[str], comments: list[str], separator: str | None) -> Shape 
             return None
         width = len(header)
         if not rows:
-            named = [name for name in header if role(name).kind != "unknown"]
+            names = [name for name in header if not _NAMED_NUMBER.search(name)]
+            named = [name for name in names if role(name).kind != "unknown"]
             return Shape(separator, header, width, False) if len(named) > 1 else None
     width = len(header or first)
     fitting = _table_rows(rows, width)

@@ -36,6 +36,7 @@ _PARTS = HELD_OUT | _set(
     "best lowest prev last delta diff target scores score logits logit sign signs prob output",
     "gz z pred predictions out",
 )
+_PENALTY = _set("gp r1 r2 pl plr reg regularization penalty")
 _OUTPUT = "x"  # D(x), where nothing says that it is a loss; else a domain: `d_X_loss`, `d_Y_loss`
 _TIME = _set(
     "time timestamp runtime elapsed eta wall walltime date datetime lr learning_rate seconds sec",
@@ -52,7 +53,7 @@ for _kind, _names in {
         " num_updates gen_iterations g_step d_step gstep batches_done n_batches train_iter i"
     ),
     "epoch": (
-        "epoch epochs ep epoch_num epoch_number num_epoch cur_epoch current_epoch n_epoch"
+        "epoch epochs ep epo epoch_num epoch_number num_epoch cur_epoch current_epoch n_epoch"
         " train_epoch epoch_idx epoch_id trainer_epoch epoch_no"
     ),
     "batch": (
@@ -235,10 +236,11 @@ def _scores(parts: tuple[str, ...], joined: str) -> Role | None:
         if given >= {"loss", "scores"}:
             return Role("signal", f"d_score_{side}", rank=len(parts))
     if "norm" in given and _GRADIENT.search(joined):
+        rank = len(parts) + 5 * bool(given & _PENALTY)
         if given & _D and not given & _G:
-            return Role("signal", "d_grad_norm", rank=len(parts))
+            return Role("signal", "d_grad_norm", rank=rank)
         if given & _G and not given & _D:
-            return Role("signal", "g_grad_norm", rank=len(parts))
+            return Role("signal", "g_grad_norm", rank=rank)
     return None
 
 

@@ -36,6 +36,11 @@ _COUNTED = re.compile(rf"{_THINGS}(?!\s*[/\d])")
 _OF_THOUSANDS = re.compile(
     rf"[\s(\[]+(?:(?:with|of|on|over|using|from|for)\s+)?\d+[kK]{_THINGS}\s*[)\]]?"
 )
+# The word of a step may stand behind it: `0 epoch, 150 batch, d_loss: 0.7`.
+_WORD_BEHIND = re.compile(
+    r"\s*(?P<name>epochs?|batch(?:es)?|iter(?:ation)?s?|steps?)\s*(?=[,;|\])])", re.IGNORECASE
+)
+_AFTER_NOTHING = re.compile(r"(?:^|.*[\]),;|])[\s\[(]*")
 # A unit behind a number, and a word that is a value, belong to no name: `0.59 s d_loss: 0.7`,
 # `12ms/step d_loss: 0.7`, `ada_p: No d_loss: 0.7`.
 _VALUE_BEFORE = re.compile(
@@ -104,6 +109,10 @@ class _Cut:
         if name := self._qualified(gap, start, end):
             self.ahead = name
             return False
+        if match := self._word_behind(gap, end):
+            self.slots.append(Slot(match["name"], True, start, end))
+            self.read_to = match.end()
+            return False
         name, explicit = self._of_best(gap, *self._name(gap, start))
         if self.names_are_behind and (behind := _BEHIND.match(self.line, end)):
             name, explicit = behind["name"], True
@@ -113,6 +122,11 @@ class _Cut:
         elif explicit or meaning.kind not in ("unknown", "time"):
             self.slots.append(Slot(name, explicit, start, end, of, self.behind_best))
         return of is not None and (meaning is None or meaning.kind != "signal")
+
+    def _word_behind(self, gap: str, end: int) -> re.Match[str] | None:
+        """The word of a step behind its number, where no name stands before it."""
+        match = _WORD_BEHIND.match(self.line, end)
+        return match if match and not self.ahead and _AFTER_NOTHING.fullmatch(gap) else None
 
     def _of_best(self, gap: str, name: str, explicit: bool) -> tuple[str, bool]:
         """The name, with "best" where that stood before: `Saved the best model (FID 24.3)`."""
@@ -247,7 +261,8 @@ def _in_brackets(gap: str, line: str, end: int) -> bool:
 def _is_count(line: str, end: int) -> bool:
     """Whether a bare number at the start may be a step: what follows is no word of it."""
     following = line[end : end + 2]
-    return following[:1] in ("", ":", ",", " ", "\t", "]", ")", "|", ";") and following != ". "
+    ends = following[:1] in ("", ":", ",", " ", "\t", "]", ")", "|", ";") and following != ". "
+    return ends and line[end - 1].isdigit()  # a line may be `nan` alone
 
 
 def _name(gap: str) -> tuple[str, bool, str]:
@@ -336,7 +351,7 @@ def _with_steps(cut: _Cut) -> list[Slot]:
     order: list[str] = []
     if "epoch" in kinds:
         order = [] if "batch" in kinds else ["batch"]
-    elif bare is not None and fractions and not kinds:
+    elif bare is not None and len(fractions) == 1 and not kinds:
         order, bare = ["batch"], replace(bare, name="epoch")
     elif len(fractions) > 1:
         order = ["epoch", "batch"]

@@ -423,3 +423,58 @@ def test_a_unit_or_a_word_for_a_value_belongs_to_no_name(before: str, tmp_path: 
         for row, (d, g) in enumerate(ROWS)
     ]
     check(log(tmp_path, "\n".join(lines)), [0.0, 10, 20, 30, 40, 50], "iteration")
+
+
+def test_a_batch_that_goes_on_over_epochs_is_the_step(tmp_path: Path) -> None:
+    lines = [
+        f"[10:0{row}:00] [{row // 2}/9][{50 * row}] Loss_D: {d} Loss_G: {g}"
+        for row, (d, g) in enumerate(ROWS)
+    ]
+    found = log(tmp_path, "\n".join(lines))
+    check(found, [0.0, 50, 100, 150, 200, 250], "iteration")
+    assert found.steps_per_epoch == 100
+
+
+def test_numbers_of_lines_are_no_epochs(tmp_path: Path) -> None:
+    lines = [
+        f"  {41 + row}  [{row // 3}/2][{row % 3}/3] Loss_D: {d} Loss_G: {g}"
+        for row, (d, g) in enumerate(ROWS)
+    ]
+    found = log(tmp_path, "\n".join(lines))
+    check(found, STEPS, "iteration")
+    assert found.steps_per_epoch == 3
+
+
+def test_the_word_of_a_step_may_stand_behind_its_number(tmp_path: Path) -> None:
+    lines = [
+        f"[2018-11-22 16:53:21,014 INFO] {row // 3} epoch,  {row % 3}  batch, {name} Loss: {value}"
+        for row, both in enumerate(ROWS)
+        for name, value in zip(("Discriminator", "Generator"), both, strict=True)
+    ]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
+
+
+def test_epo_is_an_epoch(tmp_path: Path) -> None:
+    lines = [f"... Epo[ {2 + r // 3}][ {r % 3}/ 3][t2.6] d_l:{D[r]} g_l:{G[r]}" for r in range(6)]
+    check(log(tmp_path, "\n".join(lines)), [6.0, 7, 8, 9, 10, 11], "iteration")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "D_loss: nan, D_loss_grad_norm: nan, D_lr: 0.0018, G_loss: nan, seen: 15\n",
+        (
+            "D_loss: nan, D_loss_grad_norm: nan\nD_reg_grad_norm: nan, G_loss: nan\n"
+            "  0%|          | 14/1000000 [00:51<634:57:52,  2.29s/it]\n"
+        ),
+    ],
+)
+def test_a_log_of_nothing_but_nan_is_read(text: str, tmp_path: Path) -> None:
+    (pair,) = log(tmp_path, text).pairs.values()
+    assert np.isnan([*pair["d_loss"], *pair["g_loss"]]).all()
+
+
+def test_a_line_of_nan_alone_is_no_step(tmp_path: Path) -> None:
+    text = "D loss: 1.2, G loss: 0.9\nD loss: nan, G loss: 7.5\nnan\n"
+    (pair,) = log(tmp_path, text).pairs.values()
+    assert pair["step"].tolist() == [1.0, 2]
