@@ -38,6 +38,7 @@ _PARTS = HELD_OUT | _set(
 )
 _PENALTY = _set("gp r1 r2 pl plr reg regularization penalty")
 _OUTPUT = "x"  # D(x), where nothing says that it is a loss; else a domain: `d_X_loss`, `d_Y_loss`
+_ADVERSARIAL = _set("a adv adversarial")
 _TIME = _set(
     "time timestamp runtime elapsed eta wall walltime date datetime lr learning_rate seconds sec",
     "secs duration relative created gpu gpus mem seed cpu",
@@ -253,7 +254,7 @@ def _measure(joined: str) -> Role | None:
 
 def _loss(parts: tuple[str, ...]) -> Role | None:
     """The loss of D or G, by its words in any order."""
-    parts = _split_joined(parts)
+    parts = tuple(_SHORT.get(part, part) for part in _split_joined(parts))
     side = _side(parts)
     if side is None:
         return None
@@ -299,7 +300,15 @@ def _half(rest: list[str]) -> Role | None:
 _COST = {"total": 1, "overall": 1, "all": 1, "epoch": 3, "gan": 4, "adv": 4, "adversarial": 4}
 
 
+_SHORT = {"rl": "real", "fk": "fake"}
 _JOINED_LABEL = re.compile(r"[dg][abxy]")
+
+
+def is_adversarial(name: str) -> bool:
+    """Whether a name is of a loss for fooling D, which is G's where no other is called G's."""
+    parts = name_words(name)
+    rest = {p for p in parts if p not in ("train", "training")} - _LOSS
+    return len(rest) == 1 and rest <= _ADVERSARIAL and not _LOSS.isdisjoint(parts)
 
 
 def _may_be_weak(parts: tuple[str, ...], label: list[str]) -> bool:

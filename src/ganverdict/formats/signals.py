@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import Role, role
+from ganverdict.formats.names import Role, is_adversarial, role
 from ganverdict.formats.tracks import (
     Gathered,
     Track,
@@ -22,21 +22,19 @@ from ganverdict.signals import SIGNALS
 
 _MANY_TIMES = 5
 _TELLING = 16  # outputs of D
+_UNSURE = 0.5  # what D answers that knows nothing
+_LISTED = 6  # names in a note
 _SEVERAL = "; choose one with --map {0}=NAME"
 
 Pairs = dict[str, dict[str, Track]]  # by label
 
 
+Candidates = dict[tuple[str, str], list[tuple[str, Role]]]  # by label and signal
+
+
 def signals_of(gathered: Gathered) -> Pairs:
     """For each pair its signals."""
-    found: dict[tuple[str, str], list[tuple[str, Role]]] = {}
-    for name in all_names(gathered):
-        meaning = role(name)
-        if meaning.kind == "signal":
-            found.setdefault((meaning.label, meaning.name), []).append((name, meaning))
-        elif meaning.kind == "half":
-            key = (meaning.label, f"half {meaning.name}")
-            found.setdefault(key, []).append((name, meaning))
+    found = _candidates(gathered)
     strong_names = {s for (_, s), c in found.items() for _, meaning in c if not meaning.weak}
     for side in ("d_loss", "g_loss"):
         halves = side == "d_loss" and {"half d_real", "half d_fake"} <= strong_names
@@ -51,6 +49,23 @@ def signals_of(gathered: Gathered) -> Pairs:
         if track is not None:
             tracks.setdefault(label, {})[signal] = track
     return _paired(gathered, tracks)
+
+
+def _candidates(gathered: Gathered) -> Candidates:
+    """The columns that may be a signal or half of D's loss."""
+    found: Candidates = {}
+    for name in all_names(gathered):
+        meaning = role(name)
+        if meaning.kind == "signal":
+            found.setdefault((meaning.label, meaning.name), []).append((name, meaning))
+        elif meaning.kind == "half":
+            key = (meaning.label, f"half {meaning.name}")
+            found.setdefault(key, []).append((name, meaning))
+    if found and "g_loss" not in {signal for _, signal in found}:
+        others = [name for name in all_names(gathered) if is_adversarial(name)]
+        if others:
+            found["", "g_loss"] = [(name, Role("signal", "g_loss")) for name in others]
+    return found
 
 
 def _best(gathered: Gathered, signal: str, candidates: list[tuple[str, Role]]) -> Track | None:
@@ -100,12 +115,14 @@ def _paired(gathered: Gathered, tracks: Pairs) -> Pairs:
             if (own := _labelled_pair(label, plain, tracks, with_g))
         }
     for own in pairs.values():
+        _losses_or_probabilities(gathered, own)
         _scores_or_probabilities(gathered, own)
     known = [
         (label, {s: t for s, t in own.items() if s in SIGNALS}) for label, own in pairs.items()
     ]
-    if any("g_loss" in own and "d_loss" not in own for _, own in known):
-        gathered.notes.append("no loss of D was found: name it with --map d_loss=NAME")
+    for ours, other in (("d_loss", "g_loss"), ("g_loss", "d_loss")):
+        if any(other in own and ours not in own for _, own in known):
+            gathered.notes.append(_missing(gathered, ours))
     return {label: own for label, own in known if own}
 
 
@@ -177,6 +194,34 @@ def takes_the_mean(real: str, names: Container[str]) -> bool:
     pix2pix and the book that prints d1 and d2 take the mean; others update D by the sum.
     """
     return real in ("d1", "c1") or "G_GAN" in names
+
+
+def _missing(gathered: Gathered, ours: str) -> str:
+    """That a loss was not found, and what else there is."""
+    unused = [
+        shown_name(name)
+        for name in all_names(gathered)
+        if "loss" in name.lower() and role(name).kind == "unknown" and not name.endswith("/of")
+    ]
+    listed = f" (not used: {', '.join(unused[:_LISTED])})" if unused else ""
+    return f"no loss of {ours[0].upper()} was found{listed}: name it with --map {ours}=NAME"
+
+
+def _losses_or_probabilities(gathered: Gathered, own: dict[str, Track]) -> None:
+    """`d_real` and `d_fake` are D's losses where no other is, and as answers they would be wrong.
+
+    A D that learns gives real images more than 1/2; what it pays for them may be anything from 0.
+    """
+    real, fake = own.get("d_real"), own.get("d_fake")
+    if "d_loss" in own or "g_loss" not in own or real is None or fake is None:
+        return
+    named = [name_words(track.name) for track in (real, fake)] == [("d", "real"), ("d", "fake")]
+    known = np.concatenate([track.values[np.isfinite(track.values)] for track in (real, fake)])
+    answers = real.values[np.isfinite(real.values)]
+    if not named or len(known) < _TELLING or np.any(known < 0) or np.median(answers) >= _UNSURE:
+        return
+    own["half d_real"], own["half d_fake"] = own.pop("d_real"), own.pop("d_fake")
+    _join_halves(gathered, real.meaning.label, own)
 
 
 def _scores_or_probabilities(gathered: Gathered, own: dict[str, Track]) -> None:

@@ -17,6 +17,7 @@ _GLUED = "|".join(f"(?<={word})" for word in ("poch", "poch_", "POCH", "iter", "
 _FIND = re.compile(rf"(?:(?<![\w.])|(?:{_GLUED})(?=\d))({_NUMBER})(?![\w]|\.\w)")
 _WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|[aA]rray|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
 _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
+_EDGES = " \t\u00a0:=.*#"  # beside names
 _STARTS = re.compile(r"^[\s>#*\[(]*$")
 _EPOCH_AND_BATCH = re.compile(r"[\s>#*]*\[\s*\d+\s*,\s*\d+\s*\]\s*[^\s\d]")  # `[1,   100] loss: `
 _PARENTS = ("train", "training", "val", "valid", "validation", "test", "eval")
@@ -273,7 +274,7 @@ def _name(gap: str) -> tuple[str, bool, str]:
     marks = stripped.rstrip("=:>~-$ ")
     after = stripped[len(marks) :]
     explicit = ":" in after or "=" in after or ">" in after
-    pieces = [piece.strip(" \t:=.*#") for piece in _CUT.split(marks.rstrip("\"'] "))]
+    pieces = [piece.strip(_EDGES) for piece in _CUT.split(marks.rstrip("\"'] "))]
     name = _balanced(pieces[-1])
     heading = next((piece for piece in reversed(pieces[:-1]) if piece), "")
     if after.strip() and not explicit:
@@ -281,7 +282,7 @@ def _name(gap: str) -> tuple[str, bool, str]:
         return (name, False, "") if role(name).kind == "step" else ("", False, "")
     if name and (not explicit or not _has_meaning(name)):
         name = _last_known(name) or (name if explicit else "")
-    return name[:100], explicit, heading[-60:]
+    return name[:100].replace("\\_", "_"), explicit, heading[-60:]  # Markdown's `Loss\_D`
 
 
 def _balanced(name: str) -> str:
@@ -298,7 +299,7 @@ def _balanced(name: str) -> str:
                 start = index + 1
     if opened and opened[-1] >= start:
         start = opened[-1] + 1
-    return name[start:].strip(" \t:=.*#")
+    return name[start:].strip(_EDGES)
 
 
 def _before_parenthesis(line: str, end: int) -> str:

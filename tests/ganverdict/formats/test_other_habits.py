@@ -478,3 +478,53 @@ def test_a_line_of_nan_alone_is_no_step(tmp_path: Path) -> None:
     text = "D loss: 1.2, G loss: 0.9\nD loss: nan, G loss: 7.5\nnan\n"
     (pair,) = log(tmp_path, text).pairs.values()
     assert pair["step"].tolist() == [1.0, 2]
+
+
+@pytest.mark.parametrize("names", [("D", "A"), ("discriminator", "adversarial")])
+def test_the_adversarial_loss_is_gs_where_no_other_is(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
+    lines = [
+        f"{r}: [{names[0]} loss: {d}, acc: 0.5]  [{names[1]} loss: {g}, acc: 1.0]"
+        for r, (d, g) in enumerate(ROWS)
+    ]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
+
+
+def test_what_was_not_used_is_told_where_a_loss_is_missing(tmp_path: Path) -> None:
+    text = "".join(f"step {r} aeloss: 0.5 disc_loss: {D[r]}\n" for r in range(6))
+    notes = log(tmp_path, text).notes
+    assert "no loss of G was found (not used: aeloss): name it with --map g_loss=NAME" in notes
+
+
+def test_losses_on_real_and_on_generated_images_by_other_names(tmp_path: Path) -> None:
+    text = "".join(
+        f"{r}/999 (epoch 0), d_rl_loss = {D[r] - 0.5:.3f}, d_fk_loss = 0.5, g_adv_loss = {G[r]}\n"
+        for r in range(6)
+    )
+    (pair,) = log(tmp_path, text).pairs.values()
+    assert pair["d_loss"].tolist() == pytest.approx(D)
+    assert pair["g_loss"].tolist() == G
+
+
+@pytest.mark.parametrize(("level", "is_loss"), [(0.02, True), (0.8, False)])
+def test_d_real_is_a_loss_where_no_d_answers_so(
+    level: float, is_loss: bool, tmp_path: Path
+) -> None:
+    text = "".join(
+        f"(Iter {r}) Batch {r}/99 d_real:{level + r / 1000:.3f}, d_fake:0.003, g_adv:0.99\n"
+        for r in range(20)
+    )
+    (pair,) = log(tmp_path, text).pairs.values()
+    assert ("d_loss" in pair, "d_real" in pair) == (is_loss, not is_loss)
+
+
+@pytest.mark.parametrize("pasted", [("_", "\\_"), (" ", "\u00a0")])
+def test_what_a_page_did_to_names_is_undone(pasted: tuple[str, str], tmp_path: Path) -> None:
+    text = "".join(
+        f"[{r // 3}/2][{r % 3}/3] Loss_D: {D[r]} Loss_G: {G[r]} D(x): 0.7 D(G(z)): 0.3 / 0.3\n"
+        for r in range(6)
+    )
+    found = log(tmp_path, text.replace(*pasted))
+    check(found, STEPS, "iteration")
+    assert found.kind == "pytorch/examples DCGAN"
