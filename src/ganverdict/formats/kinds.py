@@ -14,7 +14,14 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str | None], ...] = (
     ("text", ("Loss_D", "Loss_G", "epoch", "batch"), "pytorch/examples DCGAN, its copies", None),
     ("text", ("D loss", "G loss", "Epoch", "Batch"), "PyTorch-GAN", None),
     ("text", ("D loss", "G loss", "#step"), "Keras-GAN", None),
-    ("text", ("d_loss", "g_loss", "Epoch", "batch", "time"), "DCGAN-tensorflow", "bce_sum"),
+    (
+        "text",
+        ("d_loss", "g_loss", "Epoch", "Epoch/of", "batch", "time"),
+        "DCGAN-tensorflow",
+        "bce_sum",
+    ),
+    # Without the count of epochs many print so, of WGAN-GP, hinge and least squares, too.
+    ("text", ("d_loss", "g_loss", "Epoch", "batch", "time"), "DCGAN-tensorflow or its like", None),
     ("text", ("Dis_loss", "Gen_loss", "Step"), "StudioGAN", None),
     ("text", ("Discriminator_loss", "Generator_loss", "Step"), "StudioGAN", None),
     ("text", ("D_A", "G_A", "epoch", "iters"), "CycleGAN", "lsgan_mean"),

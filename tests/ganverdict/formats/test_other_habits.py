@@ -528,3 +528,16 @@ def test_what_a_page_did_to_names_is_undone(pasted: tuple[str, str], tmp_path: P
     found = log(tmp_path, text.replace(*pasted))
     check(found, STEPS, "iteration")
     assert found.kind == "pytorch/examples DCGAN"
+
+
+@pytest.mark.parametrize(("count", "loss"), [("/2", "bce_sum"), ("", None)])
+def test_a_print_that_many_share_does_not_tell_the_loss(
+    count: str, loss: str | None, tmp_path: Path
+) -> None:
+    lines = [
+        f"Epoch: [{r // 3:2d}{count}] [{r % 3:4d}/   3] time: {r}.5, d_loss: {d}, g_loss: {g}"
+        for r, (d, g) in enumerate(ROWS)
+    ]
+    found = log(tmp_path, "\n".join(lines))
+    check(found, STEPS, "iteration")
+    assert found.loss == loss
