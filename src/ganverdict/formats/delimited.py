@@ -13,13 +13,19 @@ from ganverdict.formats.names import Role, role
 from ganverdict.formats.numbers import DOTTED_THOUSANDS, is_missing, number
 from ganverdict.formats.sources import Lines, Source, shown
 from ganverdict.formats.table import Builder, Series, Table
+from ganverdict.naming import name_words
 
 _SEPARATORS = (",", "\t", ";", "|", None)
 _COMMENT = ("#", "//", "%")
-_TAG_NAMES = ("tag", "tags", "metric", "metrics", "key", "name", "variable", "measure", "scalar")
+# The words of the column that says which quantity a row is of, and of the one that has its value.
+_TAG_WORDS = frozenset(
+    ("tag", "tags", "metric", "metrics", "key", "name", "variable", "measure", "scalar")
+)
 # Of prints and progress bars.
 _NAMED_NUMBER = re.compile(r"[A-Za-z_]\s*[:=]\s*[-+.]?(?:\d|nan\b|inf\b)")
-_VALUE_NAMES = ("value", "values", "val")
+_VALUE_WORDS = frozenset(("value", "values", "val"))
+_RUN_COLUMN = re.compile(r"(?:run|experiment)(?:_(?:id|hash|name|uuid))?")
+_OF_RUN = " - "
 
 
 @dataclass
@@ -179,6 +185,7 @@ class _Reading:
     headers: list[int] = field(default_factory=list)
     tag: int | None = None
     value: int | None = None
+    run: int | None = None
     seen: int = 0
 
     def take(self, number_of_first: int, lines: list[str]) -> None:
@@ -269,8 +276,14 @@ class _Reading:
         for index, cell in enumerate(row):
             value = number(cell, self.shape.comma)
             if index != self.tag and value is not None:
-                name = row[self.tag].strip() if index == self.value else self.names[index]
+                name = self._named(row) if index == self.value else self.names[index]
                 self.builder.add(name, place, value)
+
+    def _named(self, row: list[str]) -> str:
+        """What a row of a long table is of, and of which run, as in charts of several."""
+        assert self.tag is not None
+        tag = row[self.tag].strip()
+        return tag if self.run is None else f"{row[self.run].strip()}{_OF_RUN}{tag}"
 
     def _header(
         self, row: list[str], place: int, rows: list[list[str]], places: list[int], start: int
@@ -289,7 +302,7 @@ class _Reading:
         if again:
             return True
         self.names = _unique(names)
-        self.tag = self.value = None
+        self.tag = self.value = self.run = None
         return True
 
 
@@ -318,7 +331,9 @@ def read_delimited(source: Source, form: Shape) -> Table:
     names = _unique(header) if header is not None else _anonymous(form.columns)
     reading = _Reading(name, form, Builder(name), names)
     if header is not None:
-        reading.tag, reading.value = _long_columns(header)
+        reading.tag, reading.value = long_columns(header)
+        if reading.tag is not None:
+            reading.run = _run_column(header)
     lines = Lines(source)
     place = 1
     skip_header = header is not None
@@ -333,6 +348,8 @@ def read_delimited(source: Source, form: Shape) -> Table:
         reading.take(place, taken or [])
         place += len(block)
     columns = _merged(reading, name)
+    if reading.run is not None:
+        columns = _of_one_run(columns)
     if header is None and "#step" in columns and not _is_steps(columns["#step"]):
         # Losses, and what was measured beside them: no column counts rows.
         names = ["#value", *(f"#value{index}" for index in range(1, len(columns)))]
@@ -367,13 +384,29 @@ def _is_steps(series: Series) -> bool:
     return len(values) < 3 or bool(np.mean(np.diff(values) > 0) > 0.5)
 
 
-def _long_columns(header: list[str]) -> tuple[int | None, int | None]:
-    lowered = [name.lower() for name in header]
-    tags = [i for i, name in enumerate(lowered) if name in _TAG_NAMES]
-    values = [i for i, name in enumerate(lowered) if name in _VALUE_NAMES]
+def long_columns(header: Sequence[str]) -> tuple[int | None, int | None]:
+    """Of a table with a row for each value: where its name stands, and where the value itself."""
+    words = [frozenset(name_words(name)) for name in header]
+    tags = [i for i, given in enumerate(words) if given and given <= _TAG_WORDS]
+    values = [i for i, given in enumerate(words) if len(given - _TAG_WORDS) == 1]
+    values = [i for i in values if words[i] - _TAG_WORDS <= _VALUE_WORDS]
     if len(tags) == len(values) == 1:
         return tags[0], values[0]
     return None, None
+
+
+def _run_column(header: list[str]) -> int | None:
+    """Where the run of a row stands."""
+    names = enumerate(map("_".join, map(name_words, header)))
+    return next((index for index, name in names if _RUN_COLUMN.fullmatch(name)), None)
+
+
+def _of_one_run(columns: dict[str, Series]) -> dict[str, Series]:
+    """Without the runs' names, unless two of them have a value of one name."""
+    plain = [name.partition(_OF_RUN)[2] or name for name in columns]
+    return (
+        columns if len({*plain}) < len(plain) else dict(zip(plain, columns.values(), strict=True))
+    )
 
 
 def _merged(reading: _Reading, file: str) -> dict[str, Series]:

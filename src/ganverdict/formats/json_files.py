@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from ganverdict.formats.delimited import count
+from ganverdict.formats.delimited import count, long_columns
 from ganverdict.formats.errors import ReadError
+from ganverdict.formats.names import role
 from ganverdict.formats.numbers import number
 from ganverdict.formats.sources import LINE_LIMIT, Lines, Source, chunks, encoding, shown
 from ganverdict.formats.table import Builder, Table
 
 _MOST_BYTES = 1 << 28  # a document is read as a whole
 _DEEPEST = 6
+_MOST_OF_ONE = 12  # keys of a record that has one value and says of what
 _SNAPSHOT = re.compile(r"snapshot-(\d+)")
 _STEPS_OF = re.compile(r"(?P<what>.+)_(?P<kind>(?:epoch|step|iter|iteration|kimg)s?)")
 _STATISTICS = frozenset(("num", "mean", "std"))
@@ -37,10 +39,10 @@ def is_json_lines(lines: list[str]) -> bool:
     return len(body) > 0 and len(objects) >= 0.5 * len(body)
 
 
-def _holds_many(value: Any) -> bool:
-    """Whether a value holds a series by itself."""
-    if isinstance(value, dict):
-        return any(isinstance(inner, list) and len(inner) > 1 for inner in value.values())
+def _holds_many(value: Any, depth: int = 0) -> bool:
+    """Whether a value holds a series."""
+    if isinstance(value, dict) and depth < _DEEPEST:
+        return any(_holds_many(inner, depth + 1) for inner in value.values())
     return isinstance(value, list) and len(value) > 1
 
 
@@ -121,25 +123,71 @@ def read_json(source: Source) -> list[Table]:
 def _with_own_steps(value: Any, depth: int) -> list[list[dict[str, Any]]]:
     """Takes the series out of a document that tell their own steps; as records, one list each.
 
-    Beside columns of numbers: `"fid": [[5, 80.1], ...]`, `"fid": [{"epoch": 5, "value": 80.1},
-    ...]`, and `"fid_epochs": [5, ...]` with `"fid_scores": [80.1, ...]`.
+    `"fid": {"steps": [5, ...], "values": [80.1, ...]}`, and beside columns of numbers or by a name
+    that is known `"fid": [[5, 80.1], ...]`, perhaps with the time before each step. Only beside
+    columns `"fid": [{"epoch": 5, "value": 80.1}, ...]`, and `"fid_epochs": [5, ...]` with
+    `"fid_scores": [80.1, ...]`.
     """
-    if depth > _DEEPEST or not isinstance(value, dict):
+    if depth > _DEEPEST:
+        return []
+    if isinstance(value, list):  # lines of a chart: `[{"name": "D", "x": [...], "y": [...]}, ...]`
+        named = [
+            line for line in value if isinstance(line, dict) and isinstance(line.get("name"), str)
+        ]
+        return [own for line in named if (own := _steps_and_values(line["name"], line))]
+    if not isinstance(value, dict):
         return []
     found = [one for v in value.values() for one in _with_own_steps(v, depth + 1)]
     columns = {name: column for name, column in value.items() if _is_column(column)}
-    if not columns:
-        return found
     for name, series in list(value.items()):
-        if not isinstance(series, list) or not series:
-            continue
-        if all(isinstance(p, list) and len(p) == 2 and all(map(_is_cell, p)) for p in series):
-            found.append([{"#step": at, name: cell} for at, cell in series])
+        own = _steps_and_values(name, series)
+        if columns or role(name).kind in ("signal", "half", "measure"):
+            own = own or _points(name, series)
+        if columns:
+            own = own or _renamed_records(name, series)
+        if own:
+            found.append(own)
             del value[name]
-        elif all(isinstance(record, dict) for record in series):
-            keys = {"value": name, "score": name}
-            found.append([{keys.get(k, k): v for k, v in record.items()} for record in series])
-            del value[name]
+    return found + _parallel(value, columns)
+
+
+def _steps_and_values(name: str, series: Any) -> list[dict[str, Any]]:
+    """The records of `{"steps": [...], "values": [...]}`, with other names for these."""
+    if not isinstance(series, dict):
+        return []
+    columns = {key: column for key, column in series.items() if _is_column(column)}
+    steps = [key for key in columns if key == "x" or role(key).kind == "step"]
+    values = [key for key in columns if key in ("y", "value", "values")]
+    if len(steps) != 1 or len(values) != 1:
+        return []
+    (at,), (of,) = steps, values
+    if not isinstance(series[at], list) or len(series[at]) != len(series[of]):
+        return []
+    step = "#step" if at == "x" else at
+    return [{step: s, name: v} for s, v in zip(series[at], series[of], strict=True)]
+
+
+def _points(name: str, series: Any) -> list[dict[str, Any]]:
+    """The records of pairs of step and value, or of triples with the time before."""
+    if not isinstance(series, list) or not series:
+        return []
+    lengths = {len(p) if isinstance(p, list) and all(map(_is_cell, p)) else 0 for p in series}
+    if lengths not in ({2}, {3}):
+        return []
+    return [{"#step": point[-2], name: point[-1]} for point in series]
+
+
+def _renamed_records(name: str, series: Any) -> list[dict[str, Any]]:
+    """Records whose value has no other name than theirs together."""
+    if not isinstance(series, list) or not all(isinstance(record, dict) for record in series):
+        return []
+    keys = {"value": name, "score": name}
+    return [{keys.get(k, k): v for k, v in record.items()} for record in series]
+
+
+def _parallel(value: dict[str, Any], columns: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """The records of a column of steps and of the one column that is called like it."""
+    found = []
     for name, steps in columns.items():
         match = _STEPS_OF.fullmatch(name)
         if match is None or not _rise(steps):
@@ -329,7 +377,7 @@ def _list(builder: Builder, records: list[Any]) -> bool:
 
 def _add(builder: Builder, record: dict[str, Any], row: int) -> None:
     """The numbers of one record; names within names are joined by a slash."""
-    pending: list[tuple[str, Any, int]] = [("", record, 0)]
+    pending: list[tuple[str, Any, int]] = [("", _named_by_itself(record), 0)]
     while pending:
         prefix, value, depth = pending.pop()
         if isinstance(value, dict):
@@ -348,6 +396,16 @@ def _add(builder: Builder, record: dict[str, Any], row: int) -> None:
                 builder.add("kimg", row, float(match[1]))
         else:
             _put(builder, prefix, row, value)
+
+
+def _named_by_itself(record: dict[str, Any]) -> dict[str, Any]:
+    """A record that has a value and says of what: `{"name": "d_loss", "value": 0.7, "step": 3}`."""
+    names = list(record)
+    tag, value = long_columns(names) if len(names) < _MOST_OF_ONE else (None, None)
+    if tag is None or value is None or not isinstance(record[names[tag]], str):
+        return record
+    rest = {name: record[name] for i, name in enumerate(names) if i not in (tag, value)}
+    return {**rest, record[names[tag]]: record[names[value]]}
 
 
 def _path(prefix: str, key: str) -> str:

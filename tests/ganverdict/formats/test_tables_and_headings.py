@@ -1,0 +1,81 @@
+"""Tables and headings that stand in a text, tables with a row for each value, trackers' JSON."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ganverdict.formats import read
+from tests.ganverdict.formats.test_other_habits import ROWS, STEPS, D, G, check, log
+
+FORMS: dict[str, tuple[str, str]] = {
+    "Comet": (
+        "metricName,metricValue,timestamp,step,epoch,runContext",
+        "{name},{value},167000000{step},{step},0,train",
+    ),
+    "Aim": (
+        "run.hash,metric.name,metric.context,step,epoch,time,value",
+        'abc123,{name},"{{""subset"": ""train""}}",{step},0,160000{step}.0,{value}',
+    ),
+    "MLflow": ("run_id,key,value,step,timestamp", "7,{name},{value},{step},16000000"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_table_may_have_a_row_for_each_value(form: str, tmp_path: Path) -> None:
+    header, row = FORMS[form]
+    rows = [row.format(name="d_loss", value=d, step=step) for step, d in enumerate(D)]
+    rows += [row.format(name="g_loss", value=g, step=step) for step, g in enumerate(G)]
+    check(log(tmp_path, "\n".join([header, *rows]) + "\n", "log.csv"), STEPS, "iteration")
+
+
+@pytest.mark.parametrize("by_step", [False, True])
+def test_rows_of_several_runs_in_such_a_table_are_told_apart(by_step: bool, tmp_path: Path) -> None:
+    rows = [
+        (name, run, step, value + more)
+        for name, values in (("d_loss", D), ("g_loss", G))
+        for run, more in (("a", 0), ("b", 8))
+        for step, value in enumerate(values)
+    ]
+    rows = sorted(rows, key=lambda row: row[2]) if by_step else rows
+    text = "\n".join(f"{run},{name},{step},{value}" for name, run, step, value in rows)
+    (tmp_path / "log.csv").write_text("run,tag,step,value\n" + text)
+    one, other = read([tmp_path / "log.csv"])
+    check(one, STEPS, "iteration")
+    check(other, STEPS, "iteration", [d + 8 for d in D], [g + 8 for g in G])
+
+
+WALL = 1.6e9
+DOCUMENTS: dict[str, object] = {
+    "Comet": [
+        {"metricName": name, "metricValue": str(value), "step": step, "timestamp": WALL}
+        for name, values in (("d_loss", D), ("g_loss", G))
+        for step, value in enumerate(values)
+    ],
+    "Sacred": {
+        f"training.{name}": {"steps": [*range(6)], "timestamps": ["2020"] * 6, "values": values}
+        for name, values in (("d_loss", D), ("g_loss", G))
+    },
+    "tensorboardX": {
+        f"runs/a/data/{name}": [[WALL, step, value] for step, value in enumerate(values)]
+        for name, values in (("d_loss", D), ("g_loss", G))
+    },
+    "visdom": {
+        "jsons": {
+            "window_1": {
+                "content": {
+                    "data": [
+                        {"name": name, "x": [*range(6)], "y": values, "type": "scatter"}
+                        for name, values in (("D loss", D), ("G loss", G))
+                    ]
+                }
+            }
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("form", DOCUMENTS)
+def test_what_trackers_write_as_json_is_read(form: str, tmp_path: Path) -> None:
+    text = json.dumps(DOCUMENTS[form])
+    check(log(tmp_path, text, "metrics.json"), STEPS, "iteration")
