@@ -13,6 +13,7 @@ from itertools import chain
 import numpy as np
 
 from ganverdict.formats.delimited import count
+from ganverdict.formats.grids import Grids
 from ganverdict.formats.numbers import number
 from ganverdict.formats.slots import Slot, numbers_of, slots_of
 from ganverdict.formats.sources import Lines, Source, shown
@@ -235,15 +236,17 @@ def read_prints(source: Source) -> Table:
     """Everything that a text names and counts."""
     name = shown(source.name)
     reader = PrintReader(name)
-    lines = Lines(source)
+    lines, grids = Lines(source), Grids()
     first = 1
     previous: _Template | None = None
-    for block in lines.blocks():
+    for block in map(grids.rewritten, lines.blocks()):
         if len(block) > 1:
             reader.take(first, block[:-1])
         previous = reader.last
         reader.take(first + len(block) - 1, block[-1:])
         first += len(block)
+    if rest := grids.rest():
+        reader.take(first, [rest])
     notes = []
     last = reader.last
     if (

@@ -79,3 +79,53 @@ DOCUMENTS: dict[str, object] = {
 def test_what_trackers_write_as_json_is_read(form: str, tmp_path: Path) -> None:
     text = json.dumps(DOCUMENTS[form])
     check(log(tmp_path, text, "metrics.json"), STEPS, "iteration")
+
+
+def boxed(rule: str, edge: str = "|", between: str = "") -> list[str]:
+    """A table with edges, as prettytable, tabulate and rich draw them."""
+    rows = [f"{edge}  {step} {edge} {d} {edge} {g} {edge}" for step, (d, g) in enumerate(ROWS)]
+    rows = [line for row in rows for line in (row, between) if line]
+    return [rule, f"{edge} Step {edge} D loss {edge} G loss {edge}", rule, *rows, rule]
+
+
+TABLES_IN_TEXT: dict[str, list[str]] = {
+    "Chainer": [
+        "iteration   gen/loss    dis/loss    FID",
+        *(
+            line
+            for step, (d, g) in enumerate(ROWS)
+            for line in (
+                f"{step:<10}  {g:<10}  {d:<10}  {50 if step == 3 else '':<10}",
+                "     total [..................................................]   0.33%",
+                f"       {step} iter, 0 epoch / 30 epochs",
+                "    22.3 iters/sec. Estimated time to finish: 0:49:59.",
+            )
+        ),
+    ],
+    "prettytable": boxed("+------+--------+--------+"),
+    "tabulate": boxed("+======+========+========+", between="+------+--------+--------+"),
+    "rich": boxed("┡━━━━━━╇━━━━━━━━╇━━━━━━━━┩", edge="│"),
+    "two lines of a header": [
+        "|======================================|",
+        "|  Iteration  |  Generator  |  Discriminator  |",
+        "|             |    Loss     |      Loss       |",
+        "|======================================|",
+        *(f"| {step} | {g} | {d} |" for step, (d, g) in enumerate(ROWS)),
+    ],
+    "a box a row": [
+        line
+        for step, (d, g) in enumerate(ROWS)
+        for line in ("-" * 20, f"| loss_d | {d} |", f"| loss_g | {g} |", f"| step | {step} |")
+    ],
+    "a box a row with nothing between": [
+        line
+        for step, (d, g) in enumerate(ROWS)
+        for line in (f"| loss_d | {d} |", f"| loss_g | {g} |", f"| step | {step} |")
+    ],
+}
+
+
+@pytest.mark.parametrize("form", TABLES_IN_TEXT)
+def test_a_table_may_stand_in_a_text(form: str, tmp_path: Path) -> None:
+    lines = ["GPU: 0", "Loading data... done in 3.2 s", "", *TABLES_IN_TEXT[form]]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
