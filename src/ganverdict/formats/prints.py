@@ -14,6 +14,7 @@ import numpy as np
 
 from ganverdict.formats.delimited import count
 from ganverdict.formats.grids import Grids
+from ganverdict.formats.headings import Headings
 from ganverdict.formats.numbers import number
 from ganverdict.formats.slots import Slot, numbers_of, slots_of
 from ganverdict.formats.sources import Lines, Source, shown
@@ -236,10 +237,10 @@ def read_prints(source: Source) -> Table:
     """Everything that a text names and counts."""
     name = shown(source.name)
     reader = PrintReader(name)
-    lines, grids = Lines(source), Grids()
+    lines, grids, headings = Lines(source), Grids(), Headings()
     first = 1
     previous: _Template | None = None
-    for block in map(grids.rewritten, lines.blocks()):
+    for block in map(headings.rewritten, map(grids.rewritten, lines.blocks())):
         if len(block) > 1:
             reader.take(first, block[:-1])
         previous = reader.last

@@ -87,6 +87,7 @@ class _Cut:
     bare: Slot | None = None  # a number at the start of the line
     parent: str = ""  # a heading that names what follows: `Discriminator:`
     split: str = ""  # whether what follows is of training or of validation
+    list_held_out: bool = False  # whether names after commas are of validation, as the first was
     listed: list[str] = field(default_factory=list)  # names still without a value: `D | G: 1 | 2`
     names_are_behind: bool = False  # `1.353 [d_loss]   1.074 [g_loss]`, to the line's end
     ahead: str = ""  # a name that stood before the step of its value: `FID at epoch 4: `
@@ -170,9 +171,22 @@ class _Cut:
         self.split = next((w for w in name_words(above) if w in _PARENTS), self.split)
         if explicit and not _has_meaning(name) and _has_meaning(f"{self.parent} {name}"):
             name = f"{self.parent} {name}"
-        elif self.split and explicit and role(name).kind == "signal":
-            name = f"{self.split} {name}"
+        elif split := self._split_of(name, explicit, gap):
+            name = f"{split} {name}"
         return name, explicit
+
+    def _split_of(self, name: str, explicit: bool, gap: str) -> str:
+        """Whether a loss is one of training or of validation, where its name does not say so."""
+        words = {word.lower() for word in name.split()}
+        if explicit and len(words) > 2 and "loss" in words:
+            # `Validation loss G: 0.7, D: 0.6`: of both.
+            self.list_held_out = not HELD_OUT.isdisjoint(words)
+        elif not gap.startswith(","):
+            self.list_held_out = False
+        if role(name).kind != "signal":
+            return ""
+        split = "val" if self.list_held_out else self.split
+        return split if explicit or split in HELD_OUT else ""
 
     def _listed(self, index: int, gap: str) -> list[str]:
         """Names that stand before as many values, both apart by the same: `D | G loss: 1 | 2`."""
@@ -321,6 +335,8 @@ def _last_known(text: str) -> str:
     names = [" ".join(parts[-length:]) for length in range(1, min(4, len(parts)) + 1)]
     # What stands before: `dev disc cost` is held out, and not D's loss itself.
     before = [*reversed(parts[:-1]), ""]
+    if len(before) > 2 and before[0].lower() in ("loss", "losses"):
+        before[0] = before[1]  # `Validation loss G`
     known = [
         name
         for name, word in zip(names, before, strict=False)

@@ -129,3 +129,45 @@ TABLES_IN_TEXT: dict[str, list[str]] = {
 def test_a_table_may_stand_in_a_text(form: str, tmp_path: Path) -> None:
     lines = ["GPU: 0", "Loading data... done in 3.2 s", "", *TABLES_IN_TEXT[form]]
     check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
+
+
+@pytest.mark.parametrize(
+    ("row", "held_out"),
+    [
+        ("[Train] epoch {n}: D {d} G {g}", "[Val] epoch {n}: D {d} G {g}"),
+        ("epoch: {n} D: {d} G: {g}", "[Valid] epoch: {n} D: {d} G: {g}"),
+        ("epoch: {n} D: {d} G: {g}", "Test | epoch: {n} D {d} G {g}"),
+        (
+            "=> epoch: {n} Average Train VAE loss: 0.3, G loss: {g}, D loss: {d}",
+            "=> epoch: {n} Average Valid VAE loss: 0.3, G loss: {g}, D loss: {d}",
+        ),
+        (
+            "[Epoch {n}] losses:\n - Training Loss G: {g}, D: {d}",
+            " - Validation Loss G: {g}, D: {d}",
+        ),
+        (
+            "Epoch {n}/6\nTrain:\n  D loss: {d}\n  G loss: {g}",
+            "Validation:\n  D loss: {d}\n  G loss: {g}",
+        ),
+        ("Epoch {n}/6\nD loss: {d}, G loss: {g}", "--- Test results ---\nD loss: {d}, G loss: {g}"),
+    ],
+)
+def test_losses_on_held_out_data_are_not_those_of_training(
+    row: str, held_out: str, tmp_path: Path
+) -> None:
+    lines = [
+        text
+        for n, (d, g) in enumerate(ROWS, 1)
+        for text in (row.format(n=n, d=d, g=g), held_out.format(n=n, d=d + 1, g=g + 1))
+    ]
+    check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "epoch")
+
+
+def test_a_heading_ends_where_a_row_has_its_own_step(tmp_path: Path) -> None:
+    lines = ["Validation:", "FID: 33.2", *(f"[{n}] D: {d} G: {g}" for n, (d, g) in enumerate(ROWS))]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
+
+
+def test_a_loss_of_validation_says_nothing_of_those_behind_it(tmp_path: Path) -> None:
+    lines = [f"epoch {n}, val loss: 0.7, D loss: {d}, G loss: {g}" for n, (d, g) in enumerate(ROWS)]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "epoch")
