@@ -6,7 +6,13 @@ import numpy as np
 
 from ganverdict.families import infer
 from ganverdict.formats.clocks import clock_of
-from ganverdict.formats.columns import halves_of_pix2pix, main_column, named, renamed
+from ganverdict.formats.columns import (
+    halves_of_pix2pix,
+    main_column,
+    named,
+    named_by_others,
+    renamed,
+)
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.kinds import OUTPUTS_ARE_HALVES, UNITS, kind_of
 from ganverdict.formats.measures import measures_of, metric_of
@@ -31,6 +37,7 @@ def assemble(
     kind, loss = kind_of(tables)
     if kind in OUTPUTS_ARE_HALVES:
         tables = [halves_of_pix2pix(table) for table in tables]
+    tables = named_by_others(tables)
     tables = [table for table in tables if table.columns]
     gathered = Gathered(tables, [], [])
     offset = 0

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import Role, role
+from ganverdict.formats.names import Role, critic_name, role
 from ganverdict.formats.table import Series, Table
 from ganverdict.formats.tracks import shown_name
+from ganverdict.naming import name_words
 
 _CHART = re.compile(r"^(?P<run>.+?) - (?P<name>.+)$")
+_NUMBERED = re.compile(r"[dD]_?(\d)$")
 _TAG = re.compile(r"(?:^|.*[-_])tag[-_](?P<name>.+)$")
 
 
@@ -104,6 +106,28 @@ def halves_of_pix2pix(table: Table) -> Table:
     outputs, and `GAN` alone is G's."""
     names = {"d_real": "D_loss_real", "d_fake": "D_loss_fake", "gan": "G_loss"}
     return replace(table, columns={names.get(n.lower(), n): s for n, s in table.columns.items()})
+
+
+def named_by_others(tables: list[Table]) -> list[Table]:
+    """The tables, with names by which D is known where these mean it only by what is beside them.
+
+    `C loss` beside G's is a critic's where D has no loss else; beside D's it is of classes or of
+    content. `D1`, `D2` and `D3` are three discriminators, the first two alone are halves of one.
+    """
+    names = {name for table in tables for name in table.columns}
+    roles = {name: role(name) for name in names}
+    known = {meaning.name for meaning in roles.values() if meaning.kind == "signal"}
+    new: dict[str, str] = {}
+    if "g_loss" in known and "d_loss" not in known:
+        new = {name: as_critic for name in names if (as_critic := critic_name(name))}
+    if any(name_words(name) == ("d3",) for name in names):
+        new |= {name: f"D_{match[1]} loss" for name in names if (match := _NUMBERED.match(name))}
+    if not new:
+        return tables
+    return [
+        replace(table, columns={new.get(n, n): s for n, s in table.columns.items()})
+        for table in tables
+    ]
 
 
 def main_column(table: Table) -> Series | None:

@@ -18,12 +18,19 @@ _D = _set(
     "d dis disc discr discri discrim discriminator discriminators critic netd dnet disnet adversary"
 )
 _G = _set("g gen gener generator generators netg gnet gennet")
+_AS_CRITIC = {
+    "c": "critic",
+    "dsc": "critic",
+    "closs": "critic loss",
+    "lossc": "critic loss",
+}
 _LOSS = _set("loss losses err error cost l")
+_KIND = "hinge"  # of loss: says that it is one, and that it may be only a part of the whole
 # Words that leave a loss what it is, the more of them the less it is the plain one.
 _PLAIN = _set(
     "train training trn avg average mean total overall sum running epoch step batch iter value",
     "scalar scalars log gan adv adversarial model net network main current cur item smooth",
-    "smoothed metrics stats summary raw all logger data per",
+    "smoothed metrics stats summary raw all logger data per hinge",
 )
 HELD_OUT = _set("val valid validation test eval evaluation dev heldout")
 # Parts of a loss, or other things beside it: never the loss itself.
@@ -260,7 +267,7 @@ def _loss(parts: tuple[str, ...]) -> Role | None:
         return None
     own = _D if side == "d" else _G
     rest = [p for p in parts if p not in own and p not in _LOSS]
-    weak = not set(parts) & _LOSS
+    weak = not set(parts) & (_LOSS | {_KIND})
     if side == "d" and not weak and (half := _half(rest)):
         return half
     if side == "g":
@@ -298,6 +305,7 @@ def _half(rest: list[str]) -> Role | None:
 
 
 _COST = {"total": 1, "overall": 1, "all": 1, "epoch": 3, "gan": 4, "adv": 4, "adversarial": 4}
+_COST[_KIND] = 4
 
 
 _SHORT = {"rl": "real", "fk": "fake"}
@@ -321,7 +329,7 @@ def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
     split: list[str] = []
     is_loss = not _LOSS.isdisjoint(parts)
     for part in parts:
-        if is_loss and _JOINED_LABEL.fullmatch(part):
+        if (is_loss and _JOINED_LABEL.fullmatch(part)) or parts in (("ld",), ("lg",)):
             split += part
             continue
         for word in ("losses", "loss", "err", "cost"):
@@ -334,6 +342,18 @@ def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
         else:
             split.append(part)
     return tuple(split)
+
+
+def critic_name(name: str) -> str:
+    """The name of a critic's loss for what may be one beside G's loss: `C loss`; "" if it may not.
+
+    Short words that mean something else more often, as `dsc` does an overlap of segments.
+    """
+    parts = [word for part in name_words(name) for word in _AS_CRITIC.get(part, part).split()]
+    as_critic = " ".join(parts)
+    meaning = role(as_critic)
+    unlike = as_critic == " ".join(name_words(name)) or not _G.isdisjoint(parts) or meaning.weak
+    return as_critic if not unlike and meaning.name in ("d_loss", "d_real", "d_fake") else ""
 
 
 def metric_rank(name: str) -> tuple[int, int, int] | None:

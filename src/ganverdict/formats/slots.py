@@ -18,6 +18,7 @@ _FIND = re.compile(rf"(?:(?<![\w.])|(?:{_GLUED})(?=\d))({_NUMBER})(?![\w]|\.\w)"
 _WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|[aA]rray|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
 _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
 _EDGES = " \t\u00a0:=.*#"  # beside names
+_WIDE = {0xFEE0 + ord(mark): mark for mark in ":,;()[]=|"}  # of Chinese and Japanese
 _STARTS = re.compile(r"^[\s>#*\[(]*$")
 _EPOCH_AND_BATCH = re.compile(r"[\s>#*]*\[\s*\d+\s*,\s*\d+\s*\]\s*[^\s\d]")  # `[1,   100] loss: `
 _PARENTS = ("train", "training", "val", "valid", "validation", "test", "eval")
@@ -239,6 +240,8 @@ def numbers_of(line: str) -> list[tuple[int, int]]:
 
 def slots_of(line: str) -> list[Slot]:
     """The named numbers of a line, in order."""
+    if not line.isascii():
+        line = line.translate(_WIDE)
     found = numbers_of(line)
     dates = [m.span() for m in _DATE.finditer(line)] if ":" in line or "-" in line else []
     last = _BEHIND.match(line, found[-1][1]) if found else None

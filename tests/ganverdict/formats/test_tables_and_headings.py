@@ -171,3 +171,40 @@ def test_a_heading_ends_where_a_row_has_its_own_step(tmp_path: Path) -> None:
 def test_a_loss_of_validation_says_nothing_of_those_behind_it(tmp_path: Path) -> None:
     lines = [f"epoch {n}, val loss: 0.7, D loss: {d}, G loss: {g}" for n, (d, g) in enumerate(ROWS)]
     check(log(tmp_path, "\n".join(lines)), STEPS, "epoch")
+
+
+@pytest.mark.parametrize(
+    ("of_d", "of_g"),
+    [
+        ("C loss", "G loss"),
+        ("closs", "gloss"),
+        ("loss_dsc", "loss_gen"),
+        ("LD", "LG"),
+        ("hinge_d", "hinge_g"),
+        ("判别器损失", "生成器损失"),
+        ("判别器loss", "生成器loss"),
+    ],
+)
+def test_names_of_losses(of_d: str, of_g: str, tmp_path: Path) -> None:
+    colon = ":" if of_d.isascii() else "\uff1a"
+    lines = [f"step: {n} | {of_d}{colon} {d} | {of_g}{colon} {g}" for n, (d, g) in enumerate(ROWS)]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
+
+
+def test_c_beside_a_loss_of_d_is_no_critic(tmp_path: Path) -> None:
+    lines = [f"step: {n} c_loss: 0.3 d_loss: {d} g_loss: {g}" for n, (d, g) in enumerate(ROWS)]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
+
+
+def test_a_part_of_ds_loss_is_not_the_whole(tmp_path: Path) -> None:
+    lines = [f"step: {n} hinge_d: 0.3 d_loss: {d} g_loss: {g}" for n, (d, g) in enumerate(ROWS)]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
+
+
+def test_three_discriminators_are_no_halves(tmp_path: Path) -> None:
+    lines = [f"Iter {n} D1: {d} D2: 0.2 D3: 0.3 G: {g}" for n, (d, g) in enumerate(ROWS)]
+    found = log(tmp_path, "\n".join(lines))
+    assert list(found.pairs) == ["1", "2", "3"]
+    assert found.pairs["1"]["d_loss"].tolist() == D
+    assert found.pairs["3"]["d_loss"].tolist() == [0.3] * 6
+    assert found.pairs["3"]["g_loss"].tolist() == G
