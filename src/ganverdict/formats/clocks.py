@@ -227,6 +227,21 @@ def _bars_of(series: Series, of: Series | None, main: Series) -> Column | None:
     return Series(rows, series.values[own]), Series(rows, total[own])
 
 
+def _nearest(table: Table, names: list[str], main: Series | None) -> str | None:
+    """Of two epochs in prints the one that starts them: `Train Epoch: 2`, losses, `=> Epoch: 2`.
+
+    None where neither stands nearer before most rows than the other.
+    """
+    if not table.carry or main is None or len(names) != 2 or role(names[0]).name != "epoch":
+        return None
+    printed = [np.append(-1, table.columns[name].rows) for name in names]
+    before = [rows[np.searchsorted(rows[1:], main.rows, side="right")] for rows in printed]
+    for name, own, other in zip(names, before, before[::-1], strict=True):
+        if np.mean(own > other) > _NEARLY:
+            return name
+    return None
+
+
 def _best_name(table: Table, ranked: list[tuple[int, str]], main: Series | None) -> str:
     """The plainest of names that mean the same, of columns that serve.
 
@@ -234,12 +249,13 @@ def _best_name(table: Table, ranked: list[tuple[int, str]], main: Series | None)
     whose step it would be.
     """
     longest = max(len(table.columns[name]) for _, name in ranked)
+    nearest = _nearest(table, [name for _, name in ranked], main)
 
-    def key(entry: tuple[int, str]) -> tuple[bool, bool, int, int]:
+    def key(entry: tuple[int, str]) -> tuple[bool, bool, bool, int, int]:
         rank, name = entry
         series = table.columns[name]
         late = table.carry and main is not None and series.rows[0] > main.rows[0]
-        return _MANY_TIMES * len(series) < longest, late, rank, -len(series)
+        return _MANY_TIMES * len(series) < longest, late, name != nearest, rank, -len(series)
 
     return min(ranked, key=key)[1]
 

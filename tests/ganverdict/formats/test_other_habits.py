@@ -224,7 +224,7 @@ def test_a_log_without_a_loss_of_d_says_so(tmp_path: Path) -> None:
 
 
 def test_what_a_kind_of_log_is_known_for_must_agree_with_its_numbers(tmp_path: Path) -> None:
-    form = "Epoch: [ 0] [{row}/1000] time: 1.0, d_loss: {d:.4f}, g_loss: {g:.4f}"
+    form = "Epoch: [ 0/25] [{row}/1000] time: 1.0, d_loss: {d:.4f}, g_loss: {g:.4f}"
     usual = "\n".join(form.format(row=row, d=d, g=g) for row, (d, g) in enumerate(ROWS))
     assert log(tmp_path, usual).loss == "bce_sum"
     critic = "\n".join(form.format(row=row, d=-d, g=g) for row, (d, g) in enumerate(ROWS))
@@ -541,3 +541,12 @@ def test_a_print_that_many_share_does_not_tell_the_loss(
     found = log(tmp_path, "\n".join(lines))
     check(found, STEPS, "iteration")
     assert found.loss == loss
+
+
+def test_an_epoch_is_the_one_that_starts_the_rows(tmp_path: Path) -> None:
+    text = "".join(
+        f"INFO:run:Train Epoch: {r + 2} [1%]\nINFO:run:[{200 * r}, 1e-4]\n"
+        f"INFO:run:loss_disc={D[r]}, loss_gen={G[r]}, loss_fm=10.4\nINFO:run:====> Epoch: {r + 2}\n"
+        for r in range(6)
+    )
+    check(log(tmp_path, f"INFO:run:====> Epoch: 1\n{text}"), [2.0, 3, 4, 5, 6, 7], "epoch")
