@@ -7,6 +7,7 @@ from ganverdict.formats.delimited import read_delimited, shape
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.events import is_event_file, read_events
 from ganverdict.formats.json_files import is_json, is_json_lines, read_json, read_json_lines
+from ganverdict.formats.lost_breaks import with_breaks
 from ganverdict.formats.parquet import is_parquet, read_parquet
 from ganverdict.formats.prints import read_prints
 from ganverdict.formats.sources import Source, encoding, sample_lines, shown
@@ -62,6 +63,7 @@ def _read_text(source: Source) -> list[Table]:
         return [read_json_lines(source)]
     if is_json(lines):
         return read_json(source)
+    source, lines = with_breaks(source, lines)
     form = shape(lines)
     if form is not None:
         return [read_delimited(source, form)]

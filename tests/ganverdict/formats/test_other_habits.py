@@ -550,3 +550,12 @@ def test_an_epoch_is_the_one_that_starts_the_rows(tmp_path: Path) -> None:
         for r in range(6)
     )
     check(log(tmp_path, f"INFO:run:====> Epoch: 1\n{text}"), [2.0, 3, 4, 5, 6, 7], "epoch")
+
+
+@pytest.mark.parametrize("before", ["", "This is what I get after an hour:\n"])
+def test_rows_whose_line_breaks_were_lost_are_rows(before: str, tmp_path: Path) -> None:
+    rows = [
+        f"[{r // 3}/2][{r % 3}/3] Loss_D: {D[r]} Loss_G: {G[r]} D(x): nan D(G(z)): 0.3 / 1e-05"
+        for r in range(6)
+    ]
+    check(log(tmp_path, before + " ".join(rows)), STEPS, "iteration")
