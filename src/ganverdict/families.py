@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 _UNSURE = 0.35, 0.7  # answers near 1/2; surer ones cost what other losses may be, too
 _BY_THE_CURVE = 0.97, 1.08  # times that cost; one answer for all costs least
 _MOST = 0.75  # of the windows
+_FEW = 16  # windows lie by a curve by accident
 
 
 class Family(NamedTuple):
@@ -123,7 +124,7 @@ def _by_constant_answers(d_loss: Array, g_loss: Array) -> Family | None:
     In the public logs at most half of them do where the loss is another; in the project's trainings
     with D at chance for long three quarters and more.
     """
-    if len(d_loss) < 8:
+    if len(d_loss) < _FEW:
         return None
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         answers = np.exp(-g_loss)  # of which G pays the cross-entropy
