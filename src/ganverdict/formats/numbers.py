@@ -38,6 +38,7 @@ _WRAPPED = re.compile(
 _BRACKETS = re.compile(r"\[\s*([^\[\],\s]+)\s*\]")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 DOTTED_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+")
+_ROUND = re.compile(r"([-+]?\d+(?:\.\d+)?)([kKM])")  # `500k`, `1.5M` steps
 _JULIAS = re.compile(r"([-+]?[\d.]+)f([-+]?\d+)")  # 32 bits: `6.9f-5`
 _EMPHASIS = "*_`~"  # of Markdown
 _DEVIATION = re.compile(r"\s*(?:±|\+/-|\+-)\s*[\d.]+(?:[eE][-+]?\d+)?$")
@@ -84,5 +85,7 @@ def _float(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
+        if match := _ROUND.fullmatch(text):
+            return round(float(match[1]) * (1e6 if match[2] == "M" else 1e3), 6)
         match = _JULIAS.fullmatch(text)
         return _float(f"{match[1]}e{match[2]}") if match else None

@@ -559,3 +559,11 @@ def test_rows_whose_line_breaks_were_lost_are_rows(before: str, tmp_path: Path) 
         for r in range(6)
     ]
     check(log(tmp_path, before + " ".join(rows)), STEPS, "iteration")
+
+
+def test_steps_by_the_thousand_and_the_million(tmp_path: Path) -> None:
+    text = "Step,D loss,G loss\n" + "".join(
+        f"{at},{d},{g}\n"
+        for at, (d, g) in zip(["400k", "600k", "0.8M", "1M", "1.2M", "1400K"], ROWS, strict=True)
+    )
+    check(log(tmp_path, text), [4e5, 6e5, 8e5, 1e6, 1.2e6, 1.4e6], "iteration")
