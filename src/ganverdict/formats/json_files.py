@@ -104,10 +104,15 @@ def read_json(source: Source) -> list[Table]:
     notes = []
     document = _loads(text)
     if document is None:
+        told = "the document is cut off: the first {} counted"
         document = list(_whole_records(text))
         if not document:
+            # A terminal breaks lines at its width, also within numbers.
+            document = list(_whole_records(re.sub(r"\r?\n", "", text)))
+            told = "lines that were broken in two joined: {} counted"
+        if not document:
             raise ReadError(f"{name}: neither JSON nor a log that is known")
-        notes.append(f"the document is cut off: the first {count(len(document), 'record')} counted")
+        notes.append(told.format(count(len(document), "record")))
     sample = "Wall time Step Value" if _is_chart(document) else text[:2000]
     own = _with_own_steps(document, 0)
     builder = Builder(name)

@@ -567,3 +567,9 @@ def test_steps_by_the_thousand_and_the_million(tmp_path: Path) -> None:
         for at, (d, g) in zip(["400k", "600k", "0.8M", "1M", "1.2M", "1400K"], ROWS, strict=True)
     )
     check(log(tmp_path, text), [4e5, 6e5, 8e5, 1e6, 1.2e6, 1.4e6], "iteration")
+
+
+def test_json_lines_that_a_terminal_broke_are_joined(tmp_path: Path) -> None:
+    records = [json.dumps({"step": r, "d_loss": d, "g_loss": g}) for r, (d, g) in enumerate(ROWS)]
+    text = "".join(f"{record[:24]}\n{record[24:]}\n" for record in records)
+    check(log(tmp_path, text, "stats.jsonl"), STEPS, "iteration")
