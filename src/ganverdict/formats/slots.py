@@ -42,7 +42,7 @@ _OF_THOUSANDS = re.compile(
 _WORD_BEHIND = re.compile(
     r"\s*(?P<name>epochs?|batch(?:es)?|iter(?:ation)?s?|steps?)\s*(?=[,;|\])])", re.IGNORECASE
 )
-_AFTER_NOTHING = re.compile(r"(?:^|.*[\]),;|])[\s\[(]*")
+_AFTER_NOTHING = re.compile(r"(?:^|.*[\]),;|])[\s\[(]*(?:[Aa]fter\s+)?")
 # A unit behind a number, and a word that is a value, belong to no name: `0.59 s d_loss: 0.7`,
 # `12ms/step d_loss: 0.7`, `ada_p: No d_loss: 0.7`.
 _VALUE_BEFORE = re.compile(

@@ -454,6 +454,11 @@ def test_the_word_of_a_step_may_stand_behind_its_number(tmp_path: Path) -> None:
     check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
 
 
+def test_so_many_steps_after_which_it_is_told(tmp_path: Path) -> None:
+    text = "".join(f"After {10 * r} steps, d_loss: {D[r]}, g_loss: {G[r]}\n" for r in range(6))
+    check(log(tmp_path, text), [0.0, 10, 20, 30, 40, 50], "iteration")
+
+
 def test_epo_is_an_epoch(tmp_path: Path) -> None:
     lines = [f"... Epo[ {2 + r // 3}][ {r % 3}/ 3][t2.6] d_l:{D[r]} g_l:{G[r]}" for r in range(6)]
     check(log(tmp_path, "\n".join(lines)), [6.0, 7, 8, 9, 10, 11], "iteration")
