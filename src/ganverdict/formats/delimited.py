@@ -4,7 +4,7 @@ import csv
 import re
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ _NAMED_NUMBER = re.compile(r"[A-Za-z_]\s*[:=]\s*[-+.]?(?:\d|nan\b|inf\b)")
 _VALUE_WORDS = frozenset(("value", "values", "val"))
 _RUN_COLUMN = re.compile(r"(?:run|experiment)(?:_(?:id|hash|name|uuid))?")
 _OF_RUN = " - "
+_SIDES = 2
 
 
 @dataclass
@@ -409,6 +410,38 @@ def _of_one_run(columns: dict[str, Series]) -> dict[str, Series]:
     )
 
 
+def side_by_side(table: Table) -> list[Table]:
+    """The tables that stand side by side in one: of iterations, and a shorter one of epochs.
+
+    Each begins in the first row and has steps of its own, so that a row says nothing of two.
+    """
+    whole = max(table.columns.values(), key=len, default=None)
+    by_length: dict[int, dict[str, Series]] = {}
+    for name, series in table.columns.items():
+        by_length.setdefault(len(series), {})[name] = series
+    lengths = [n for n, columns in by_length.items() if _own_steps(columns)]
+    if whole is None or len(lengths) != _SIDES or 2 * min(lengths) > max(lengths):
+        return [table]
+    short = by_length[min(lengths)]
+    prefix = whole.rows[: min(lengths)]
+    if max(lengths) != len(whole) or not all(
+        np.array_equal(s.rows, prefix) for s in short.values()
+    ):
+        return [table]
+    rest = {name: series for name, series in table.columns.items() if name not in short}
+    other = replace(table, columns=short, notes=[])
+    return [replace(table, columns=rest), other]
+
+
+def _own_steps(columns: dict[str, Series]) -> bool:
+    """Whether one of these columns counts them: each value is higher than the one before."""
+    return any(
+        role(name).kind == "step" and bool(np.all(np.diff(series.values) > 0))
+        for name, series in columns.items()
+        if len(series) > 1
+    )
+
+
 def _merged(reading: _Reading, file: str) -> dict[str, Series]:
     """The columns, of which two of one name must be equal."""
     columns = reading.builder.columns()
@@ -442,7 +475,7 @@ def _first_difference(one: Series, other: Series) -> int:
 
 
 def _notes(reading: _Reading, lines: Lines, last_line: int) -> list[str]:
-    notes = []
+    notes = reading.builder.notes()
     wrong = reading.wrong_length
     if wrong and wrong[-1] >= last_line - 1 and (lines.unfinished or len(wrong) == 1):
         notes.append(f"line {wrong.pop():,} is cut off: skipped")

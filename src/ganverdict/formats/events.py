@@ -62,7 +62,9 @@ def read_events(source: Source) -> Table:
             builder.add(tag, row, value)
         if values:
             builder.add(STEP, row, float(step))
-    table = Table(name, "TensorBoard", source.stem, builder.columns(), notes=notes)
+    table = Table(
+        name, "TensorBoard", source.stem, builder.columns(), notes=notes + builder.notes()
+    )
     table.order = first_time or 0.0
     return table
 

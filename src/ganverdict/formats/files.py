@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ganverdict.formats.arrays import is_arrays, read_arrays
-from ganverdict.formats.delimited import read_delimited, shape
+from ganverdict.formats.delimited import read_delimited, shape, side_by_side
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.events import is_event_file, read_events
 from ganverdict.formats.json_files import is_json, is_json_lines, read_json, read_json_lines
@@ -66,7 +66,7 @@ def _read_text(source: Source) -> list[Table]:
     source, lines = with_breaks(source, lines)
     form = shape(lines)
     if form is not None:
-        return [read_delimited(source, form)]
+        return side_by_side(read_delimited(source, form))
     return [read_prints(source)]
 
 

@@ -20,6 +20,7 @@ _DEEPEST = 6
 _MOST_OF_ONE = 12  # keys of a record that has one value and says of what
 _SNAPSHOT = re.compile(r"snapshot-(\d+)")
 _STEPS_OF = re.compile(r"(?P<what>.+)_(?P<kind>(?:epoch|step|iter|iteration|kimg)s?)")
+_STEP_KEY = re.compile(r"(?:(?P<name>(?i:epoch|step|iter|iteration))[ _-]?)?(?P<step>[0-9]{1,9})")
 _STATISTICS = frozenset(("num", "mean", "std"))
 # A list of numbers has nothing behind it: `[1,   100] loss: 0.5` is a print.
 _JSON_START = re.compile(
@@ -34,7 +35,7 @@ def is_json_lines(lines: list[str]) -> bool:
     objects = [record for record in found if isinstance(record, dict)]
     if len(body) == 1 and objects and any(_holds_many(value) for value in objects[0].values()):
         return False
-    if len(body) == 1 and objects and all(_count(key) is not None for key in objects[0]):
+    if len(body) == 1 and objects and all(_STEP_KEY.fullmatch(key) for key in objects[0]):
         return False  # `{"0": {...}, "1": {...}}`
     return len(body) > 0 and len(objects) >= 0.5 * len(body)
 
@@ -74,7 +75,7 @@ def read_json_lines(source: Source) -> Table:
                 wrong.append(place)
             last = place
         flat.flush()
-    notes = []
+    notes = builder.notes()
     if wrong and wrong[-1] == last:
         notes.append(f"line {wrong.pop():,} is cut off: skipped")
     if wrong:
@@ -117,6 +118,7 @@ def read_json(source: Source) -> list[Table]:
     own = _with_own_steps(document, 0)
     builder = Builder(name)
     _document(builder, document, 0)
+    notes += builder.notes()
     tables = [Table(name, "JSON", source.stem, builder.columns(), notes=notes, sample=sample)]
     for records in own:
         builder = Builder(name)
@@ -325,13 +327,13 @@ def _columns(builder: Builder, value: dict[str, Any]) -> bool:
 
 
 def _numbered(builder: Builder, value: dict[str, Any]) -> bool:
-    """`{step: record}`."""
-    if not value or not all(
-        isinstance(record, dict) and _count(step) is not None for step, record in value.items()
-    ):
+    """`{step: record}`, where the step may be `epoch_3`."""
+    keys = [_STEP_KEY.fullmatch(key) for key in value]
+    if not value or not all(keys) or not all(isinstance(record, dict) for record in value.values()):
         return False
-    for row, (step, record) in enumerate(value.items(), 1):
-        builder.add("#step", row, float(step))
+    for row, (key, record) in enumerate(zip(keys, value.values(), strict=True), 1):
+        assert key is not None
+        builder.add(key["name"] or "#step", row, float(key["step"]))
         _add(builder, record, row)
     return True
 

@@ -7,7 +7,14 @@ import numpy as np
 
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.sources import Source, shown
-from ganverdict.formats.table import MOST_COLUMNS, Series, Table, check_size
+from ganverdict.formats.table import (
+    MOST_COLUMNS,
+    Series,
+    Table,
+    check_size,
+    left_out,
+    may_count,
+)
 
 
 def is_parquet(head: bytes) -> bool:
@@ -24,20 +31,25 @@ def read_parquet(source: Source) -> Table:
         raise ReadError(f"{name}: Parquet needs pyarrow; install ganverdict[parquet]") from None
     try:
         with source.open() as file:
-            columns = _columns(name, parquet.ParquetFile(file))
+            parquet_file = parquet.ParquetFile(file)
+            columns = _columns(name, parquet_file)
+            more = len(parquet_file.schema_arrow.names) - MOST_COLUMNS
     except ReadError:
         raise
     except Exception as error:  # pyarrow raises many kinds on broken files
         first = str(error).strip().split("\n")[0][:200]
         raise ReadError(f"{name}: no readable Parquet file ({first})") from None
-    return Table(name, "parquet", source.stem, columns)
+    return Table(name, "parquet", source.stem, columns, notes=left_out(max(more, 0)))
 
 
 def _columns(name: str, file: Any) -> dict[str, Series]:
     names = file.schema_arrow.names
     check_size(name, file.metadata.num_rows * min(len(names), MOST_COLUMNS))
     columns: dict[str, Series] = {}
-    for index, column in enumerate(names[:MOST_COLUMNS]):
+    kept = {*sorted(names, key=lambda name: not may_count(name))[:MOST_COLUMNS]}
+    for index, column in enumerate(names):
+        if column not in kept:
+            continue
         kind = str(file.schema_arrow.field(index).type)
         if not kind.startswith(("int", "uint", "float", "double", "halffloat", "decimal")):
             continue

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganverdict.formats.errors import ReadError
+from ganverdict.formats.names import role
 
 Floats = NDArray[np.float64]
 
 MOST_CELLS = 120_000_000
 MOST_COLUMNS = 4_096
+_MOST_TOLD = 100_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Builder:
         self._file = file
         self._columns: dict[str, tuple[array[int], array[float]]] = {}
         self._cells = 0
+        self._left_out: set[str] = set()
 
     def add(self, name: str, row: int, value: float) -> None:
         """One value."""
@@ -73,10 +76,20 @@ class Builder:
     def _column(self, name: str) -> "tuple[array[int], array[float]] | None":
         column = self._columns.get(name)
         if column is None:
-            if len(self._columns) >= MOST_COLUMNS:
+            if len(self._columns) >= MOST_COLUMNS and not self._has_room_for(name):
+                if len(self._left_out) < _MOST_TOLD:
+                    self._left_out.add(name)
                 return None
             column = self._columns[name] = (array("I"), array("d"))
         return column
+
+    def _has_room_for(self, name: str) -> bool:
+        """Whether a column beyond the first ones is taken: one that has a meaning."""
+        return may_count(name) and len(self._columns) < 2 * MOST_COLUMNS
+
+    def notes(self) -> list[str]:
+        """What was left out."""
+        return left_out(len(self._left_out))
 
     def _count(self, cells: int) -> None:
         self._cells += cells
@@ -89,6 +102,17 @@ class Builder:
             for name, (rows, values) in self._columns.items()
             if rows
         }
+
+
+def may_count(name: str) -> bool:
+    """Whether a column has a meaning, so that it is taken of however many."""
+    return role(name).kind in ("step", "signal", "half", "measure")
+
+
+def left_out(columns: int) -> list[str]:
+    """The note that so many columns were not taken."""
+    what = f"columns beyond the first {MOST_COLUMNS:,} left out, which are no loss, measure or step"
+    return [f"{columns:,} {what}"] if columns else []
 
 
 def check_size(file: str, cells: int) -> None:
