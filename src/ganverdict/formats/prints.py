@@ -15,6 +15,7 @@ import numpy as np
 from ganverdict.formats.delimited import count
 from ganverdict.formats.grids import Grids
 from ganverdict.formats.headings import Headings
+from ganverdict.formats.names import role
 from ganverdict.formats.numbers import number
 from ganverdict.formats.slots import Slot, numbers_of, slots_of
 from ganverdict.formats.sources import Lines, Source, shown
@@ -33,6 +34,12 @@ _SLOT = (
 _SPACE = r"[ \t\f\v\u00a0\u2000-\u200a\u202f\u3000]"
 _SPACES, _MAY_BE_SPACES = f"{_SPACE}+", f"{_SPACE}*"
 _TOGETHER = 512  # lines
+_NTH_EPOCH = re.compile(r"第\s*(\d+)\s*(?:个|次)?\s*(?:轮|回合|周期|epoch)次?", re.IGNORECASE)
+_NTH_STEP = re.compile(
+    r"第\s*(\d+)\s*(?:个|次)?\s*(?:步|迭代|批次|step|iter(?:ation)?)", re.IGNORECASE
+)
+_MOST_ALIKE = 16  # names that differ by a number, as those of several discriminators do
+_DIGITS = re.compile(r"\d+")
 _NEVER = re.compile(r"(?!)")
 _MAY_HOLD_NUMBERS = re.compile(r"\d|nan|inf", re.IGNORECASE)
 _BAR_MARKS = ("|", "[=", "[>", "─", "━", "█", "==", "--", "**", "__", "~~", "##")
@@ -188,16 +195,28 @@ class PrintReader:
                 if name not in done:
                     gathered.setdefault(name, []).append(Series(rows, values[:, index]))
                     done.add(name)
-        return {name: _joined(parts) for name, parts in gathered.items()}
+        return {name: _joined(parts) for name, parts in _few(gathered).items()}
+
+
+def _few(gathered: dict[str, list[Series]]) -> dict[str, list[Series]]:
+    """Many names that differ only by numbers within their words are one: `E3 S70 d_loss`."""
+    alike: dict[str, list[str]] = {}
+    for name in gathered:
+        alike.setdefault(_DIGITS.sub("", name), []).append(name)
+    few: dict[str, list[Series]] = {}
+    for plain, names in alike.items():
+        if len(names) > _MOST_ALIKE and role(plain).kind in ("signal", "half", "measure"):
+            few.setdefault(plain, []).extend(part for name in names for part in gathered[name])
+        else:
+            few.update((name, gathered[name]) for name in names)
+    return few
 
 
 def _joined(parts: list[Series]) -> Series:
     if len(parts) == 1:
         return parts[0]
-    rows = np.concatenate([part.rows for part in parts])
-    values = np.concatenate([part.values for part in parts])
-    order = np.argsort(rows, kind="stable")
-    return Series(rows[order], values[order])
+    rows, first = np.unique(np.concatenate([part.rows for part in parts]), return_index=True)
+    return Series(rows, np.concatenate([part.values for part in parts])[first])
 
 
 def _pattern(line: str, slots: list[Slot]) -> str:
@@ -233,6 +252,15 @@ def _literal(text: str) -> str:
     return "".join(pieces)
 
 
+def _translated(line: str) -> str:
+    """`第3轮`, the third epoch, which Chinese writes around its number."""
+    return (
+        line
+        if "第" not in line
+        else _NTH_STEP.sub(r" step \1 ", _NTH_EPOCH.sub(r" epoch \1 ", line))
+    )
+
+
 def read_prints(source: Source) -> Table:
     """Everything that a text names and counts."""
     name = shown(source.name)
@@ -240,7 +268,8 @@ def read_prints(source: Source) -> Table:
     lines, grids, headings = Lines(source), Grids(), Headings()
     first = 1
     previous: _Template | None = None
-    for block in map(headings.rewritten, map(grids.rewritten, lines.blocks())):
+    for block in lines.blocks():
+        block = headings.rewritten(grids.rewritten(list(map(_translated, block))))
         if len(block) > 1:
             reader.take(first, block[:-1])
         previous = reader.last

@@ -56,6 +56,7 @@ _OF = re.compile(r"[\s(\[]+(?:(?:with|of|on|over|using|from|for)\s*)?$")
 _SHARE = re.compile(r"%\s*\|\s*(?=[\d.]+[kMG]?/)")
 # A value that was once reached, and its step: `FID: 90.1, best FID 24.3 (epoch 105)`.
 _REACHED = frozenset(("best", "lowest", "min", "minimum", "highest", "max", "top", "previous"))
+_CLASS = re.compile(r"\b(?:class|label|category)\W*$", re.IGNORECASE)
 _BEST = re.compile(r"\b(?:best|lowest)\b[^.!;|*\]]*$", re.IGNORECASE)
 _NO_LONGER_BEST = re.compile(r"[.!;|*\]]")
 # The last: `[0803 11:00:00 @monitor.py:467]`, month and day before the time.
@@ -88,6 +89,7 @@ class _Cut:
     bare: Slot | None = None  # a number at the start of the line
     parent: str = ""  # a heading that names what follows: `Discriminator:`
     split: str = ""  # whether what follows is of training or of validation
+    of_class: bool = False  # whether what follows is of one class
     list_held_out: bool = False  # whether names after commas are of validation, as the first was
     listed: list[str] = field(default_factory=list)  # names still without a value: `D | G: 1 | 2`
     names_are_behind: bool = False  # `1.353 [d_loss]   1.074 [g_loss]`, to the line's end
@@ -132,7 +134,13 @@ class _Cut:
         return match if match and not self.ahead and _AFTER_NOTHING.fullmatch(gap) else None
 
     def _of_best(self, gap: str, name: str, explicit: bool) -> tuple[str, bool]:
-        """The name, with "best" where that stood before: `Saved the best model (FID 24.3)`."""
+        """The name, with "best" where that stood before: `Saved the best model (FID 24.3)`.
+
+        Or with "per class", where a class's number did: `class 1 FID: 24.3`.
+        """
+        if self.of_class and role(name).kind == "measure":
+            name = f"per class {name}"
+        self.of_class = _CLASS.search(gap) is not None
         if _BEST.search(gap):
             self.behind_best = self.best_is_next = True
         elif _NO_LONGER_BEST.search(gap):
