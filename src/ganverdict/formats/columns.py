@@ -116,18 +116,20 @@ def named_by_others(tables: list[Table]) -> list[Table]:
     """
     names = {name for table in tables for name in table.columns}
     roles = {name: role(name) for name in names}
-    known = {meaning.name for meaning in roles.values() if meaning.kind == "signal"}
+    known = {meaning.name for meaning in roles.values() if meaning.kind in ("signal", "half")}
     new: dict[str, str] = {}
-    if "g_loss" in known and "d_loss" not in known:
+    if "g_loss" in known and known.isdisjoint(("d_loss", "d_real", "d_fake")):
         new = {name: as_critic for name in names if (as_critic := critic_name(name))}
     if any(name_words(name) == ("d3",) for name in names):
         new |= {name: f"D_{match[1]} loss" for name in names if (match := _NUMBERED.match(name))}
     if not new:
         return tables
-    return [
-        replace(table, columns={new.get(n, n): s for n, s in table.columns.items()})
-        for table in tables
-    ]
+    result = []
+    for table in tables:
+        told = [f"{shown_name(n)} is taken for {new[n]}" for n in table.columns if n in new]
+        columns = {new.get(n, n): s for n, s in table.columns.items()}
+        result.append(replace(table, columns=columns, notes=[*table.notes, *told]))
+    return result
 
 
 def main_column(table: Table) -> Series | None:

@@ -12,7 +12,7 @@ _DIGIT = re.compile(r"\d")
 _STEP = re.compile(
     r"(?<![a-z])(?:epoch|step|iter|iteration|batch)s?\W*\d|\d\s*/\s*\d|^\W*\d", re.IGNORECASE
 )
-_MOST = 30  # lines that one heads
+_MOST = 10  # lines that one heads
 
 
 class Headings:
@@ -28,6 +28,8 @@ class Headings:
     def _line(self, line: str) -> str:
         if _DIGIT.search(line) is None and (match := _HEADING.fullmatch(line)):
             self._left = _MOST if match["held_out"] else 0
+        elif not line.strip():
+            self._left = 0
         elif self._left:
             self._left = 0 if _STEP.search(line) else self._left - 1
             return f"Val: {line}" if self._left else line

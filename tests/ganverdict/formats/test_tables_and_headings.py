@@ -168,6 +168,11 @@ def test_a_heading_ends_where_a_row_has_its_own_step(tmp_path: Path) -> None:
     check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
 
 
+def test_a_heading_ends_at_an_empty_line(tmp_path: Path) -> None:
+    lines = ["Validation:", "FID: 33.2", "", *(f"D: {d} G: {g}" for d, g in ROWS)]
+    check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "row")
+
+
 def test_a_loss_of_validation_says_nothing_of_those_behind_it(tmp_path: Path) -> None:
     lines = [f"epoch {n}, val loss: 0.7, D loss: {d}, G loss: {g}" for n, (d, g) in enumerate(ROWS)]
     check(log(tmp_path, "\n".join(lines)), STEPS, "epoch")
@@ -191,8 +196,10 @@ def test_names_of_losses(of_d: str, of_g: str, tmp_path: Path) -> None:
     check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
 
 
-def test_c_beside_a_loss_of_d_is_no_critic(tmp_path: Path) -> None:
-    lines = [f"step: {n} c_loss: 0.3 d_loss: {d} g_loss: {g}" for n, (d, g) in enumerate(ROWS)]
+@pytest.mark.parametrize("of_d", ["d_loss: {d}", "d_loss_real: {d} d_loss_fake: 0"])
+def test_c_beside_a_loss_of_d_is_no_critic(of_d: str, tmp_path: Path) -> None:
+    form = f"step: {{n}} c_loss: 0.3 {of_d} g_loss: {{g}}"
+    lines = [form.format(n=n, d=d, g=g) for n, (d, g) in enumerate(ROWS)]
     check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
 
 
@@ -208,3 +215,59 @@ def test_three_discriminators_are_no_halves(tmp_path: Path) -> None:
     assert found.pairs["1"]["d_loss"].tolist() == D
     assert found.pairs["3"]["d_loss"].tolist() == [0.3] * 6
     assert found.pairs["3"]["g_loss"].tolist() == G
+
+
+@pytest.mark.parametrize(
+    "line", ["E{n} S{n}0 d_loss {d} g_loss {g}", "run7_{n} d_loss: {d} g_loss: {g}"]
+)
+def test_a_number_within_a_word_makes_no_pair_a_line(line: str, tmp_path: Path) -> None:
+    lines = [line.format(n=n, d=d, g=g) for n, (d, g) in enumerate([*ROWS] * 6)]
+    found = log(tmp_path, "\n".join(lines))
+    check(found, [float(n) for n in range(1, 37)], "row", D * 6, G * 6)
+
+
+def test_chinese_writes_around_the_number_of_an_epoch(tmp_path: Path) -> None:
+    lines = [f"第{n}轮 d_loss: {d} g_loss: {g}" for n, (d, g) in enumerate(ROWS)]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "epoch")
+
+
+def test_records_may_be_called_by_their_epochs(tmp_path: Path) -> None:
+    document = {f"epoch_{n}": {"d_loss": d, "g_loss": g} for n, (d, g) in enumerate(ROWS)}
+    check(log(tmp_path, json.dumps(document), "metrics.json"), STEPS, "epoch")
+
+
+def test_two_tables_may_stand_side_by_side(tmp_path: Path) -> None:
+    epochs = {0: "1,90.5", 1: "2,80.5", 2: "3,70.5"}
+    rows = [f"{n},{g},{d},{epochs.get(n, ',')}" for n, (d, g) in enumerate(ROWS)]
+    text = "\n".join(["Iteration,Generator Loss,Discriminator Loss,Epoch,FID", *rows])
+    found = log(tmp_path, text, "log.csv")
+    check(found, STEPS, "iteration")
+    assert found.evaluations["FID"].tolist() == [90.5, 80.5, 70.5]
+    assert found.evaluations["step"].tolist() == [1, 3, 5]
+
+
+def test_an_fid_of_one_class_is_not_the_one_that_counts(tmp_path: Path) -> None:
+    lines = [
+        f"epoch: {n} D: {d} G: {g}\nclass 0 FID: 1.5\nclass 1 FID: 2.5\nmean FID: {n}.5"
+        for n, (d, g) in enumerate(ROWS)
+    ]
+    found = log(tmp_path, "\n".join(lines))
+    assert found.metric is not None
+    assert found.evaluations[found.metric].tolist() == [n + 0.5 for n in range(6)]
+
+
+@pytest.mark.parametrize("form", ["CSV", "JSON lines", "MLflow"])
+def test_losses_are_found_behind_thousands_of_columns(form: str, tmp_path: Path) -> None:
+    more = {f"weight_{n}": 0.5 for n in range(5000)}
+    records = [{**more, "step": n, "d_loss": d, "g_loss": g} for n, (d, g) in enumerate(ROWS)]
+    if form == "CSV":
+        rows = [",".join(map(str, record.values())) for record in records]
+        text = "\n".join([",".join(records[0]), *rows])
+    elif form == "JSON lines":
+        text = "\n".join(map(json.dumps, records))
+    else:
+        rows = [f"{k},{v},{r['step']}" for r in records for k, v in r.items() if k != "step"]
+        text = "\n".join(["key,value,step", *rows])
+    found = log(tmp_path, text, "log.txt")
+    check(found, STEPS, "iteration")
+    assert any("columns beyond the first 4,096 left out" in note for note in found.notes)
