@@ -6,13 +6,15 @@ Their lines are rewritten as other prints are, `epoch: 3, d_loss: 0.7`, and then
 import re
 
 from ganverdict.formats.names import role
-from ganverdict.formats.numbers import number
+from ganverdict.formats.numbers import is_missing, number
+from ganverdict.naming import name_words
 
 _EDGES = "|│┃║"
 _EDGE = re.compile(f"[{_EDGES}]")
 _WORD = re.compile(r"\w")
 _NUMBER = re.compile(r"(?<![\w.])[-+.]?\d")
-_GAP = re.compile(r"\s*\t\s*|\s{2,}")
+_CELL = re.compile(r"\S+")
+_APART = re.compile(r"\S+(?: \S+)*")  # a name may have single spaces in it
 _MARKS = re.compile(r"[,;:=|\[\]{}<>\"']+")  # at which a print's name would be cut
 _KNOWN = ("step", "signal", "half", "measure")
 _FEWEST = 2  # names that are known, numbers of a row
@@ -24,7 +26,7 @@ class Grids:
 
     def __init__(self) -> None:
         self._names: list[str] = []  # of the last table with edges
-        self._columns: dict[int, str] = {}  # of the last one without: by where its name begins
+        self._columns: list[re.Match[str]] = []  # the names of the last one without
         self._box: dict[str, str] = {}  # the prints of a box that is not closed, by their names
         self._after_header = False
 
@@ -66,24 +68,42 @@ class Grids:
 
     def _header(self, line: str) -> None:
         """Takes the names of a table without edges, where the line may be its header."""
-        names = _GAP.split(line.strip()) if len(line) < _LONGEST else []
-        known = sum(role(name).kind in _KNOWN for name in names)
-        if known >= _FEWEST and not _MARKS.search(line):
-            starts = [match.end() for match in re.finditer(r"^\s*|\s*\t\s*|\s{2,}", line.rstrip())]
-            self._columns = dict(zip(starts, names, strict=False))
+        text = _EDGE.sub(" ", line).rstrip()
+        if len(text) > _LONGEST or _MARKS.search(text):
+            return
+        found = list(_APART.finditer(text))
+        known = sum(_is_known(match[0]) for match in found)
+        if len(found) == 1:  # single spaces between names that are all known
+            found = list(_CELL.finditer(text))
+            known = len(found) * all(_is_known(match[0]) for match in found)
+        if known >= _FEWEST:
+            self._columns = found
 
     def _row(self, line: str) -> str:
-        cells = {match.start(): match[0] for match in re.finditer(r"\S+", line)}
-        if len(cells) == len(self._columns):
-            return _print_of(list(self._columns.values()), list(cells.values())) or line
-        # Cells without a value are left blank.
-        names = [self._columns.get(start, "") for start in cells]
-        return (all(names) and _print_of(names, list(cells.values()))) or line
+        cells = list(_CELL.finditer(_EDGE.sub(" ", line)))
+        if not all(
+            _NUMBER.match(cell[0]) or is_missing(cell[0]) or number(cell[0]) for cell in cells
+        ):
+            return line
+        names = [match[0] for match in self._columns]
+        if len(cells) != len(names):
+            # Cells without a value are left blank.
+            names = [next((n[0] for n in self._columns if _below(n, c)), "") for c in cells]
+        return (all(names) and _print_of(names, [cell[0] for cell in cells])) or line
+
+
+def _is_known(name: str) -> bool:
+    return bool(name_words(name)) and role(name).kind in _KNOWN
+
+
+def _below(name: re.Match[str], cell: re.Match[str]) -> bool:
+    """Whether a cell begins or ends where the name of its column does."""
+    return cell.start() == name.start() or cell.end() == name.end()
 
 
 def _print_of(names: list[str], cells: list[str]) -> str:
     """A row as a print; "" where it is none."""
-    if len(names) != len(cells) or not any(role(name).kind in _KNOWN for name in names):
+    if len(names) != len(cells) or not any(map(_is_known, names)):
         return ""
     printed = [_printed(name, cell) for name, cell in zip(names, cells, strict=True)]
     return ", ".join(filter(None, printed)) if sum(map(bool, printed)) >= _FEWEST else ""

@@ -22,6 +22,13 @@ _WIDE = {0xFEE0 + ord(mark): mark for mark in ":,;()[]=|"}  # of Chinese and Jap
 _STARTS = re.compile(r"^[\s>#*\[(]*$")
 _EPOCH_AND_BATCH = re.compile(r"[\s>#*]*\[\s*\d+\s*,\s*\d+\s*\]\s*[^\s\d]")  # `[1,   100] loss: `
 _PARENTS = ("train", "training", "val", "valid", "validation", "test", "eval")
+# `Validation epoch 3 D loss: 0.7`, `(val) step 3 D loss: 0.7`.
+_SPLIT_STEP = re.compile(
+    r"\b(?:train|training|(?P<held_out>val|valid|validation|test|eval))[\s\])|:-]+"
+    r"(?:epoch|step|iter|iteration|batch)\W*$",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(r"\s*,|\s+\w\W*$")  # a list of losses, as of `Validation loss G: 1, D: 2`
 _NAMELESS = ("#fraction", "#bar")
 _VALUES = ("signal", "half", "measure")
 _BEHIND = re.compile(r"\s*\[(?P<name>[A-Za-z][\w ]*)\](?!\s*[A-Za-z:=])")  # `1.353 [d_loss]`
@@ -190,12 +197,14 @@ class _Cut:
         if explicit and len(words) > 2 and "loss" in words:
             # `Validation loss G: 0.7, D: 0.6`: of both.
             self.list_held_out = not HELD_OUT.isdisjoint(words)
-        elif not gap.startswith(","):
+        elif not _GOES_ON.match(gap):
             self.list_held_out = False
+        if match := _SPLIT_STEP.search(gap):
+            self.split = match["held_out"] or ""
         if role(name).kind != "signal":
             return ""
         split = "val" if self.list_held_out else self.split
-        return split if explicit or split in HELD_OUT else ""
+        return split if explicit or split.lower() in HELD_OUT else ""
 
     def _listed(self, index: int, gap: str) -> list[str]:
         """Names that stand before as many values, both apart by the same: `D | G loss: 1 | 2`."""

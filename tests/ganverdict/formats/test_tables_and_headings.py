@@ -102,6 +102,20 @@ TABLES_IN_TEXT: dict[str, list[str]] = {
             )
         ),
     ],
+    "single spaces": ["step d_loss g_loss", *(f"{n} {d} {g}" for n, (d, g) in enumerate(ROWS))],
+    "cells left blank": [
+        "  Step    Time    D loss    G loss    FID",
+        "------  ------  --------  --------  -----",
+        *(
+            f"{n:6d}  {'0:01':>6}  {d:8}  {g:8}  {'' if n else 50.5:>5}"
+            for n, (d, g) in enumerate(ROWS)
+        ),
+        "saved 3 models in 5",
+    ],
+    "edges between": [
+        "Step | D loss | G loss",
+        *(f"{n} | {d} | {g}" for n, (d, g) in enumerate(ROWS)),
+    ],
     "prettytable": boxed("+------+--------+--------+"),
     "tabulate": boxed("+======+========+========+", between="+------+--------+--------+"),
     "rich": boxed("┡━━━━━━╇━━━━━━━━╇━━━━━━━━┩", edge="│"),
@@ -145,6 +159,9 @@ def test_a_table_may_stand_in_a_text(form: str, tmp_path: Path) -> None:
             "[Epoch {n}] losses:\n - Training Loss G: {g}, D: {d}",
             " - Validation Loss G: {g}, D: {d}",
         ),
+        ("Train Epoch {n} D: {d} G: {g}", "Test Epoch: {n} D: {d} G: {g}"),
+        ("(train) epoch {n} D loss: {d} G loss: {g}", "(val) epoch {n} D loss: {d} G loss: {g}"),
+        ("Epoch {n} Train Loss D: {d} G: {g}", "Epoch {n} Test Loss D: {d} G: {g}"),
         (
             "Epoch {n}/6\nTrain:\n  D loss: {d}\n  G loss: {g}",
             "Validation:\n  D loss: {d}\n  G loss: {g}",
