@@ -16,6 +16,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-+.]?\d")
 _CELL = re.compile(r"\S+")
 _APART = re.compile(r"\S+(?: \S+)*")  # a name may have single spaces in it
 _MARKS = re.compile(r"[,;:=|\[\]{}<>\"']+")  # at which a print's name would be cut
+_OF = re.compile(r"\d+ ?/ ?\d+")  # `3/100`
 _KNOWN = ("step", "signal", "half", "measure")
 _FEWEST = 2  # names that are known, numbers of a row
 _LONGEST = 2_000  # characters of a line
@@ -111,4 +112,6 @@ def _print_of(names: list[str], cells: list[str]) -> str:
 
 def _printed(name: str, cell: str) -> str:
     value = number(cell)
+    if value is None and _OF.fullmatch(cell) and role(name).kind == "step":
+        return f"{name}: {cell}"
     return "" if value is None else f"{_MARKS.sub(' ', name).strip()}: {value!r}"

@@ -2,6 +2,9 @@
 
 import re
 
+from ganverdict.formats.names import role
+from ganverdict.formats.slots import slots_of
+
 _HEADING = re.compile(
     r"\W*(?:(?P<held_out>val|valid|validation|test|testing|eval|evaluation)|train|training)"
     r"(?:\s+(?:set|data|losses|loss|results|metrics|phase))?\W*",
@@ -12,14 +15,19 @@ _DIGIT = re.compile(r"\d")
 _STEP = re.compile(
     r"(?<![a-z])(?:epoch|step|iter|iteration|batch)s?\W*\d|\d\s*/\s*\d|^\W*\d", re.IGNORECASE
 )
-_MOST = 10  # lines that one heads
+_NUMBER = re.compile(r"[\d.]+")
+_LONGEST = 4_000  # characters
 
 
 class Headings:
-    """Takes a text's lines in order, and puts the heading before those that it heads."""
+    """Takes a text's lines in order, and puts the heading before those that it heads.
+
+    Up to a row with a step of its own, a measure, an empty line, or a wording that comes again.
+    """
 
     def __init__(self) -> None:
-        self._left = 0  # lines that the last heading may still head
+        self._is_on = False
+        self._headed: set[str] = set()  # wordings
 
     def rewritten(self, lines: list[str]) -> list[str]:
         """As many lines."""
@@ -27,10 +35,16 @@ class Headings:
 
     def _line(self, line: str) -> str:
         if _DIGIT.search(line) is None and (match := _HEADING.fullmatch(line)):
-            self._left = _MOST if match["held_out"] else 0
-        elif not line.strip():
-            self._left = 0
-        elif self._left:
-            self._left = 0 if _STEP.search(line) else self._left - 1
-            return f"Val: {line}" if self._left else line
+            self._is_on = match["held_out"] is not None
+            self._headed.clear()
+        elif self._is_on:
+            wording = _NUMBER.sub("0", line)
+            self._is_on = not self._ends(line, wording)
+            self._headed.add(wording)
+            return f"Val: {line}" if self._is_on else line
         return line
+
+    def _ends(self, line: str, wording: str) -> bool:
+        if not line.strip() or _STEP.search(line) or wording in self._headed:
+            return True
+        return any(role(slot.name).kind == "measure" for slot in slots_of(line[:_LONGEST]))

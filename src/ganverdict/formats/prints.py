@@ -17,7 +17,7 @@ from ganverdict.formats.grids import Grids
 from ganverdict.formats.headings import Headings
 from ganverdict.formats.names import role
 from ganverdict.formats.numbers import number
-from ganverdict.formats.slots import Slot, numbers_of, slots_of
+from ganverdict.formats.slots import HELD_OUT_MARK, Slot, numbers_of, slots_of
 from ganverdict.formats.sources import Lines, Source, shown
 from ganverdict.formats.table import Series, Table, check_size
 
@@ -195,7 +195,11 @@ class PrintReader:
                 if name not in done:
                     gathered.setdefault(name, []).append(Series(rows, values[:, index]))
                     done.add(name)
-        return {name: _joined(parts) for name, parts in _few(gathered).items()}
+        few = _few(gathered)
+        if not any(role(name).kind in ("signal", "half") for name in few):
+            # All losses are of what looked held out: `Test run, epoch 3: d_loss 0.7`.
+            few = {name.removeprefix(HELD_OUT_MARK): parts for name, parts in few.items()}
+        return {name: _joined(parts) for name, parts in few.items()}
 
 
 def _few(gathered: dict[str, list[Series]]) -> dict[str, list[Series]]:

@@ -8,6 +8,7 @@ from ganverdict.formats.names import HELD_OUT, role
 from ganverdict.naming import name_words
 
 MOST_NUMBERS = 200
+HELD_OUT_MARK = "val: "  # before names that say it not by themselves
 _NUMBER = (
     r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)(?:\.\d+)?|(?:\d+\.?\d*|\.\d+)(?:[eEf][-+]?\d+)?"
     r"|(?:nan|inf|infinity|NaN|Inf|NAN|INF|Infinity)(?![a-zA-Z]))"
@@ -188,7 +189,7 @@ class _Cut:
         if explicit and not _has_meaning(name) and _has_meaning(f"{self.parent} {name}"):
             name = f"{self.parent} {name}"
         elif split := self._split_of(name, explicit, gap):
-            name = f"{split} {name}"
+            name = f"{HELD_OUT_MARK}{name}" if split.lower() in HELD_OUT else f"{split} {name}"
         return name, explicit
 
     def _split_of(self, name: str, explicit: bool, gap: str) -> str:

@@ -114,7 +114,7 @@ TABLES_IN_TEXT: dict[str, list[str]] = {
     ],
     "edges between": [
         "Step | D loss | G loss",
-        *(f"{n} | {d} | {g}" for n, (d, g) in enumerate(ROWS)),
+        *(f"{n}/6 | {d} | {g}" for n, (d, g) in enumerate(ROWS)),
     ],
     "prettytable": boxed("+------+--------+--------+"),
     "tabulate": boxed("+======+========+========+", between="+------+--------+--------+"),
@@ -182,6 +182,21 @@ def test_losses_on_held_out_data_are_not_those_of_training(
 
 def test_a_heading_ends_where_a_row_has_its_own_step(tmp_path: Path) -> None:
     lines = ["Validation:", "FID: 33.2", *(f"[{n}] D: {d} G: {g}" for n, (d, g) in enumerate(ROWS))]
+    check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
+
+
+def test_a_heading_ends_where_rows_go_on(tmp_path: Path) -> None:
+    lines = ["Evaluation:", "FID: 33.2", *(f"D: {d} G: {g}" for d, g in ROWS)]
+    check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "row")
+
+
+@pytest.mark.parametrize(
+    "before", ["eval step: {n}", "Test | step {n}", "step {n} val rec loss: 3,"]
+)
+def test_losses_that_are_all_called_held_out_are_those_there_are(
+    before: str, tmp_path: Path
+) -> None:
+    lines = [f"{before.format(n=n)} D loss: {d}, G loss: {g}" for n, (d, g) in enumerate(ROWS)]
     check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
 
 
