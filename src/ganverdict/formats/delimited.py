@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import Role, role
+from ganverdict.formats.names import Role, is_held_out, is_split, role
 from ganverdict.formats.numbers import DOTTED_THOUSANDS, is_missing, number
 from ganverdict.formats.sources import Lines, Source, shown
 from ganverdict.formats.table import Builder, Series, Table
@@ -187,6 +187,7 @@ class _Reading:
     tag: int | None = None
     value: int | None = None
     run: int | None = None
+    has_training: bool = False
     seen: int = 0
 
     def take(self, number_of_first: int, lines: list[str]) -> None:
@@ -214,7 +215,7 @@ class _Reading:
 
     def _at_once(self, number_of_first: int, lines: list[str]) -> bool:
         """Take a block in which each line is a row and begins with a digit; False if it is not."""
-        if self.tag is not None or self.shape.comma or len(self.names) < 2:
+        if self.tag is not None or self.shape.comma or len(self.names) < 2 or self._splits():
             return False
         separator = self.shape.separator
         rows = [line.split(separator) for line in lines]
@@ -232,6 +233,7 @@ class _Reading:
         if not rows:
             return
         self.seen += len(rows)
+        self._blank_held_out(rows)
         if self.tag is not None:
             for row, place in zip(rows, places, strict=True):
                 self._long(row, place)
@@ -242,6 +244,23 @@ class _Reading:
             if not row[0][:1].isdigit() and self._header(row, places[index], rows, places, start):
                 start = index + 1
         self._columns(rows[start:], places[start:])
+
+    def _splits(self) -> list[int]:
+        """Where it stands of which data a row is."""
+        return [index for index, name in enumerate(self.names) if is_split(name)]
+
+    def _blank_held_out(self, rows: list[list[str]]) -> None:
+        """Takes the losses out of rows of held-out data, where others are of training."""
+        splits = self._splits()
+        held_out = [row for row in rows if any(is_held_out(row[index]) for index in splits)]
+        self.has_training = self.has_training or len(held_out) < len(rows)
+        if not self.has_training:
+            return
+        losses = [i for i, name in enumerate(self.names) if role(name).kind in ("signal", "half")]
+        for row in held_out:
+            is_loss = self.tag is not None and role(row[self.tag]).kind in ("signal", "half")
+            for index in [*losses, *([self.value] if is_loss and self.value is not None else [])]:
+                row[index] = ""
 
     def _columns(self, rows: list[list[str]], places: Sequence[int]) -> None:
         """A block, column by column; at once where each cell of one is a number."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ganverdict.formats.delimited import count, long_columns
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import role
+from ganverdict.formats.names import is_held_out, is_split, role
 from ganverdict.formats.numbers import number
 from ganverdict.formats.sources import LINE_LIMIT, Lines, Source, chunks, encoding, shown
 from ganverdict.formats.table import Builder, Table
@@ -384,7 +384,10 @@ def _list(builder: Builder, records: list[Any]) -> bool:
 
 def _add(builder: Builder, record: dict[str, Any], row: int) -> None:
     """The numbers of one record; names within names are joined by a slash."""
-    pending: list[tuple[str, Any, int]] = [("", _named_by_itself(record), 0)]
+    record = _named_by_itself(record)
+    if any(isinstance(v, str) and is_split(k) and is_held_out(v) for k, v in record.items()):
+        record = {k: v for k, v in record.items() if role(k).kind not in ("signal", "half")}
+    pending: list[tuple[str, Any, int]] = [("", record, 0)]
     while pending:
         prefix, value, depth = pending.pop()
         if isinstance(value, dict):

@@ -32,6 +32,7 @@ _PLAIN = _set(
     "scalar scalars log gan adv adversarial model net network main current cur item smooth",
     "smoothed metrics stats summary raw all logger data per hinge",
 )
+_SPLIT = _set("split subset phase stage mode context")
 HELD_OUT = _set("val valid validation test eval evaluation dev heldout")
 # Parts of a loss, or other things beside it: never the loss itself.
 _PARTS = HELD_OUT | _set(
@@ -354,6 +355,16 @@ def critic_name(name: str) -> str:
     meaning = role(as_critic)
     unlike = as_critic == " ".join(name_words(name)) or not _G.isdisjoint(parts) or meaning.weak
     return as_critic if not unlike and meaning.name in ("d_loss", "d_real", "d_fake") else ""
+
+
+def is_split(name: str) -> bool:
+    """Whether a column says of which data a row is: `phase`, `split`, `runContext`."""
+    return not _SPLIT.isdisjoint(name_words(name))
+
+
+def is_held_out(value: str) -> bool:
+    """Whether a row with this in such a column is of held-out data."""
+    return not HELD_OUT.isdisjoint(name_words(value[:100].removesuffix("ate")))
 
 
 def metric_rank(name: str) -> tuple[int, int, int] | None:

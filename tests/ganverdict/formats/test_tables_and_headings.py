@@ -180,6 +180,24 @@ def test_losses_on_held_out_data_are_not_those_of_training(
     check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "epoch")
 
 
+@pytest.mark.parametrize("form", ["CSV", "CSV, a row for each value", "JSON lines"])
+def test_a_column_may_tell_rows_of_validation(form: str, tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"step": n, "phase": phase, "d_loss": d + more, "g_loss": g + more}
+        for n, (d, g) in enumerate(ROWS)
+        for phase, more in (("train", 0), ("val", 8))
+    ]
+    if form == "JSON lines":
+        lines = [json.dumps(row) for row in rows]
+    elif form == "CSV":
+        lines = ["step,phase,d_loss,g_loss", *(",".join(map(str, r.values())) for r in rows)]
+    else:
+        names = ("d_loss", "g_loss")
+        lines = [f"{row['step']},{row['phase']},{k},{row[k]}" for k in names for row in rows]
+        lines = ["step,phase,metric,value", *lines]
+    check(log(tmp_path, "\n".join(lines), "log.csv"), STEPS, "iteration")
+
+
 def test_a_heading_ends_where_a_row_has_its_own_step(tmp_path: Path) -> None:
     lines = ["Validation:", "FID: 33.2", *(f"[{n}] D: {d} G: {g}" for n, (d, g) in enumerate(ROWS))]
     check(log(tmp_path, "\n".join(lines)), STEPS, "iteration")
