@@ -104,9 +104,10 @@ class TrainingRun:
         counts = {"train": len(self.data.train_images), "test": len(self.data.test_images)}
         self.tracked.dataset("mnist", data_hash, str(DATA), counts)
         if self.history.reports and self.history.saved_step == self.state.step:
-            # Killed between the checkpoint and the outbox, the newest report would be missing, and
-            # what waits in another machine's outbox may never come; sent twice, it counts once.
-            self._track(len(self.history.times_ms) if self.checkpoints.from_elsewhere else 1)
+            # Killed between the checkpoint and the outbox, the newest report would be missing. Of a
+            # run that was taken before, any may be: it waits in another machine's outbox, or was
+            # dropped for a machine that never began with it. Sent twice, it counts once.
+            self._track(len(self.history.times_ms) if self.checkpoints.term > 1 else 1)
         if self.checkpoints.term > 1:
             self.tracked.flush()  # now: who had the run before is to know it
 

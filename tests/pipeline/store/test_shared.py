@@ -154,6 +154,35 @@ def test_the_same_machine_goes_on_with_its_own_and_fetches_nothing(
         assert (run.state.step, run.checkpoints.from_elsewhere) == (LENGTH, False)
 
 
+def test_what_was_dropped_is_told_again_where_no_other_machine_took_the_run(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a cut link, whoever had the run may be the first to begin with it again."""
+    with machine(tmp_path / "one", place) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(Tracked, "flush", lambda *_: None)  # the server is away
+            trains(run, until=3 * LENGTH)
+        run.hand_over()
+    with machine(tmp_path / "one", place) as run:
+        told = trains(run)
+    assert [step for step, _ in told.sent] == [*range(1, EPOCHS * LENGTH + 1)]
+
+
+def test_killed_before_it_tells_what_it_took_from_another_machine_it_tells_it_later(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with machine(tmp_path / "one", place) as one, monkeypatch.context() as patch:
+        patch.setattr(Tracked, "flush", lambda *_: None)  # the server is away
+        trains(one, until=3 * LENGTH)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "two/checkpoints")
+        with Checkpoints("run", place).alone():
+            pass
+    with machine(tmp_path / "two", place) as two:
+        told = trains(two)
+    assert [step for step, _ in told.sent] == [*range(1, EPOCHS * LENGTH + 1)]
+
+
 def test_a_bucket_that_is_full_costs_a_line_and_the_work_goes_on(
     tmp_path: Path, reached: S3, capfd: pytest.CaptureFixture[str]
 ) -> None:
