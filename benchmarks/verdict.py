@@ -31,6 +31,7 @@ from benchmarks.intervals import share_interval
 from benchmarks.learning_curves import STEPS_PER_EPOCH, Training, read_table
 from dcgan.training import SIGNALS
 from ganverdict import Monitor, Verdict
+from ganverdict.formats.names import judged_name
 from ganverdict.quality import MEASURES
 from ganverdict.signals import HELD_OUT
 from pipeline.base.cli import progress_bar, run
@@ -40,6 +41,7 @@ from tests.synthetic_runs import EPOCH, synthetic_run
 Array = NDArray[np.float64]
 
 PUBLIC = Path("benchmarks/public_logs")
+FURTHER = Path("benchmarks/further_logs")
 RECORDED = Path("tests/recorded")
 PATIENCES = (5, 10, 20)
 RESAMPLES = 2000
@@ -152,6 +154,7 @@ def collections() -> dict[str, list[Log]]:
         "public, calibration": public[::2],
         "public, report": public[1::2],
         "public": public,
+        "further": list(further_logs()),
         "replication": list(replication_logs()),
         "recorded": list(recorded_logs()),
         "curves": list(curve_logs()),
@@ -283,6 +286,18 @@ def public_logs() -> Iterator[Log]:
         folder = PUBLIC / row["name"]
         signals, evaluations = _table(folder / "losses.csv"), _table(folder / "evaluations.csv")
         yield Log(row["name"], row["kind"], signals, evaluations, {"metric": "fid"})
+
+
+def further_logs() -> Iterator[Log]:
+    """Evaluations of further trainings, without signals, in the order of index.csv."""
+    table = _rows(FURTHER / "evaluations.csv")
+    for row in _rows(FURTHER / "index.csv"):
+        run = [line for line in table if line["run"] == row["name"]]
+        steps, values = (np.array([float(line[key]) for line in run]) for key in ("step", "value"))
+        judged = judged_name(row["metric"])
+        values = values if judged == row["metric"] else 1 / values
+        evaluations = {"step": steps, judged: values}
+        yield Log(row["name"], row["kind"], {"step": np.empty(0)}, evaluations, {"metric": judged})
 
 
 def replication_logs() -> Iterator[Log]:

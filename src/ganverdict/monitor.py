@@ -191,7 +191,8 @@ class Monitor:
         if words := quality.plateau:
             for state in alarms.states.holding.values():
                 words += f"; {self._from_when(state)}"
-            return self._answer("plateau", words, "end" if quality.since_best else "go_on")
+            over = quality.since_best and not quality.plateau_ends
+            return self._answer("plateau", words, "end" if over else "go_on")
         if quality.excursions:
             decline, back = quality.excursions[-1]
             reason = f"{decline.words}, from {self._place(decline.first.step)} on, and came back "
@@ -348,7 +349,12 @@ class Monitor:
     def _not_yet(self, status: Status) -> str:
         """Why to go on where samples do not improve; empty where nothing is wrong."""
         if status == "plateau":
-            return "the latest evaluation is the best so far, if not by much"
+            more = self._quality.plateau_ends
+            if not more:
+                return "the latest evaluation is the best so far, if not by much"
+            next_ones = f"one of the next {more} evaluations" if more > 1 else "the next evaluation"
+            change = f"{self._params.plateau_change:.0%}"
+            return f"to end unless {next_ones} is better by {change}"
         if status not in ("stall", "never_learned"):
             return ""
         if self._quality.best is None:

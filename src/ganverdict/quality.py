@@ -220,14 +220,23 @@ class Quality:
     @property
     def plateau(self) -> str:
         """In words that there has been nothing better for long; else empty."""
-        if not self._known:
-            return ""
         since = len(self._known) - 1 - self._material
-        wanted = max(self._params.plateau_evaluations, self._params.plateau_share * self._material)
-        if since < wanted or self._still_falls(self._material):
+        if not self._known or since < self._longest_plateau(self._params.plateau_share):
+            return ""
+        if self._still_falls(self._material):
             return ""
         change = f"{self._params.plateau_change:.0%}"
         return f"{self.metric} has not improved by {change} in the last {since} evaluations"
+
+    @property
+    def plateau_ends(self) -> int:
+        """How many evaluations more a plateau may last before training should end."""
+        since = len(self._known) - 1 - self._material
+        return max(self._longest_plateau(self._params.plateau_end_share) - since, 0)
+
+    def _longest_plateau(self, share: float) -> int:
+        """Evaluations that may go by without a better one, as many as came before by a share."""
+        return math.ceil(max(self._params.plateau_evaluations, share * self._material))
 
     @property
     def never_learned(self) -> str:
@@ -324,9 +333,12 @@ class Quality:
         """Whether the evaluations from `place` on fall, by what their wobble lets be told.
 
         A fall by half of what counts as better, between the medians of the first third and of the
-        last: as many evaluations again will make it better.
+        last: as many evaluations again will make it better. What comes back to a best of before
+        is none.
         """
         values = [e.value or 0.0 for e in self._known[place:]]
+        if self._best < len(self._known) - len(values):
+            return False
         third = max(len(values) // 3, 1)
         first, last = (float(np.median(part)) for part in (values[:third], values[-third:]))
         deviation = deviations * _OF_A_MEDIAN * self.wobble * math.sqrt(2 / third)

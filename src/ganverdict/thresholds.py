@@ -75,6 +75,7 @@ class Thresholds:
     patience_share: Positive = 0.7
     plateau_evaluations: Count = 8
     plateau_share: Positive = 1.0
+    plateau_end_share: Positive = 1.75
     plateau_change: Share = 0.03
 
     def __post_init__(self) -> None:

@@ -729,7 +729,7 @@ def test_a_g_that_never_learned_without_a_cause_ends_when_patience_is_lost() -> 
 
 
 def test_a_plateau_goes_on_while_the_latest_is_the_best() -> None:
-    fds = [*np.geomspace(100, 20, 12), *[20.0 * 0.999**i for i in range(1, 12)]]
+    fds = [*np.geomspace(100, 20, 12), *[20.0 * 0.999**i for i in range(1, 22)]]
     newest = judged(None, evaluated(fds))
     assert (newest.status, newest.end) == ("plateau", "go_on")
     assert newest.end_reason.startswith("the latest evaluation is the best")
@@ -788,12 +788,15 @@ def test_a_metric_that_is_broken_is_not_gone_by() -> None:
 
 
 def test_no_gain_for_long_is_a_plateau_and_no_failure() -> None:
-    fds = [*np.geomspace(100, 20, 10), *[20.0] * 12]
-    verdict = judged(series(22, d_loss=0.5, g_loss=0.9), evaluated(fds))
+    fds = [*np.geomspace(100, 20, 10), *[20.0] * 16]
+    early = judged(series(20, d_loss=0.5, g_loss=0.9), evaluated(fds[:20]))
+    assert (early.status, early.end) == ("plateau", "go_on")
+    assert early.end_reason.startswith("to end unless one of the next 6 evaluations is better")
+    verdict = judged(series(26, d_loss=0.5, g_loss=0.9), evaluated(fds))
     assert (verdict.status, verdict.end, verdict.went_wrong) == ("plateau", "end", False)
     assert not verdict.ends_training
     assert "nothing says that better ones will come" in verdict.end_reason
-    sure = judged(series(22, d_loss=0.01, g_loss=0.9), evaluated(fds))
+    sure = judged(series(26, d_loss=0.01, g_loss=0.9), evaluated(fds))
     assert sure.reason.startswith(f"{verdict.reason}; D's loss was at nothing")
 
 

@@ -471,6 +471,9 @@ def test_a_slow_start_among_noise_is_learning() -> None:
     late = [*noisy(0, 300, 30, 0.005), 290.0, 280.0, 270.0, 260.0, 250.0]
     assert fed(metric="fid", fid=late).never_learned == ""
     assert fed(metric="fid", fid=late[:30]).never_learned
+    # What only comes back to where it began has learned nothing.
+    back = [190.0, *[640.0] * 5, *[640.0 - 30 * i for i in range(12)]]
+    assert fed(metric="fid", fid=back).never_learned
 
 
 def test_an_inception_score_of_one_was_never_learned() -> None:
