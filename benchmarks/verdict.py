@@ -43,6 +43,7 @@ Array = NDArray[np.float64]
 PUBLIC = Path("benchmarks/public_logs")
 FURTHER = Path("benchmarks/further_logs")
 RECORDED = Path("tests/recorded")
+CALIBRATING = 33  # of the further logs, the first
 PATIENCES = (5, 10, 20)
 RESAMPLES = 2000
 SYNTHETIC_EPOCHS = 150
@@ -149,12 +150,14 @@ def _percent(hits: int, count: int) -> list[float]:
 
 def collections() -> dict[str, list[Log]]:
     """All logs, by collection."""
-    public = list(public_logs())
+    public, further = list(public_logs()), list(further_logs())
     return {
         "public, calibration": public[::2],
         "public, report": public[1::2],
         "public": public,
-        "further": list(further_logs()),
+        "further, calibration": further[:CALIBRATING],
+        "further, report": further[CALIBRATING:],
+        "further": further,
         "replication": list(replication_logs()),
         "recorded": list(recorded_logs()),
         "curves": list(curve_logs()),
