@@ -21,6 +21,7 @@ STATISTICS = ("share", "median", "mean")
 DECIDING = (
     "alarms",
     "charts",
+    "confirming",
     "failures",
     "families",
     "loess",
@@ -33,6 +34,7 @@ DECIDING = (
     "thresholds",
     "verdict",
     "windows",
+    "wobble",
 )
 """The modules of `ganverdict` whose code decides what a verdict says."""
 

@@ -7,16 +7,17 @@ been nothing better, against how long it took to get there.
 """
 
 import math
-import statistics
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganverdict.confirming import OTHERS, Rule, Typical
 from ganverdict.metrics import metric_named
 from ganverdict.thresholds import Thresholds
+from ganverdict.wobble import is_odd, relative_wobble
 
 Array = NDArray[np.float64]
 
@@ -27,13 +28,11 @@ drawn; coverage in [0, 1]; the rarest digit's share over its true share."""
 ASSUMED_NOISE = 0.01
 """The relative deviation of a metric that comes without one."""
 
-_SOME_COVERAGE = 0.1  # of less, a share says nothing
 _EVALUATIONS_TO_SEE_WAVES = 30  # what neighbours share, their differences do not show
 _ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 _HIGHEST_KID = 1.0
 _LATELY = 10  # values of the metric; of so many, two that it cannot have are too many
-_FAR_BELOW, _AS_BEFORE = 0.75, 1.1  # times its neighbours
 _OF_A_MEDIAN = 1.25  # its deviation is so many times that of a mean
 
 
@@ -71,32 +70,6 @@ class Decline:
     words: str
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """A way to be bad: `wanted` evaluations running make it certain."""
-
-    measure: str
-    wanted: float
-    words: str
-    rising: bool = False
-
-
-class _Typical:
-    """The lowest and the highest median of three values running: no lucky one can set these."""
-
-    def __init__(self) -> None:
-        self.lowest = self.highest = math.nan
-        self._latest: list[float] = []
-
-    def add(self, value: float) -> None:
-        """Take the next value; of fewer than three the median is all that there is."""
-        first = len(self._latest) < 3
-        self._latest = [*self._latest[-2:], value]
-        median = statistics.median(self._latest)
-        self.lowest = median if first else min(self.lowest, median)
-        self.highest = median if first else max(self.highest, median)
-
-
 class Quality:
     """Takes evaluations as they come.
 
@@ -125,7 +98,7 @@ class Quality:
         self._lowest = self._second = math.inf  # values
         self._runs: dict[tuple[str, str], list[Evaluation]] = {}
         self._good_since_decline = 0
-        self._typical: dict[str, _Typical] = {}
+        self._typical: dict[str, Typical] = {}
         self._lately_broken: deque[bool] = deque(maxlen=_LATELY)
         self.go_by(metric)
 
@@ -145,8 +118,8 @@ class Quality:
         value = evaluation.value
         bad = self._bad(evaluation, held)
         self.evaluations.append(evaluation)
-        for measure in _OTHERS.keys() & evaluation.measures.keys():
-            self._typical.setdefault(measure, _Typical()).add(evaluation.measures[measure])
+        for measure in OTHERS.keys() & evaluation.measures.keys():
+            self._typical.setdefault(measure, Typical()).add(evaluation.measures[measure])
         if value is not None:
             self._rank(evaluation, {rule.measure for rule in bad.values()})
         for key in [key for key in self._runs if key not in bad and self._tells(evaluation, key)]:
@@ -173,7 +146,7 @@ class Quality:
         finite = {name: float(v) for name, v in measures.items() if math.isfinite(v)}
         value = self._believed(step, finite.pop(self.metric, None))
         sigma = finite.pop(f"{self.metric}_sigma", None)
-        if value is None and _OTHERS.keys().isdisjoint(finite):
+        if value is None and OTHERS.keys().isdisjoint(finite):
             return None
         is_given = sigma is not None
         if sigma is None:
@@ -344,7 +317,7 @@ class Quality:
         deviation = deviations * _OF_A_MEDIAN * self.wobble * math.sqrt(2 / third)
         return last < first - max(deviation, self._params.plateau_change / 2) * abs(first)
 
-    def _confirm(self, rule: _Rule, run: list[Evaluation]) -> None:
+    def _confirm(self, rule: Rule, run: list[Evaluation]) -> None:
         if self.decline is not None or len(run) < rule.wanted or self._is_noise():
             return
         if rule.rising and run[-1].measures[rule.measure] <= run[0].measures[rule.measure]:
@@ -416,13 +389,12 @@ class Quality:
         assert self.best.value is not None
         first = max(self._best - 3, 0)
         around = [e.value or 0.0 for e in self._known[first : self._best + 4]]
-        is_odd = _is_odd(around, self._best - first)
-        best = self._second if is_odd else self.best.value
+        best = self._second if is_odd(around, self._best - first) else self.best.value
         return max(best, 0.01 * float(np.median([e.value for e in self._known[:3]])))
 
-    def _bad(self, evaluation: Evaluation, held: bool) -> dict[tuple[str, str], _Rule]:
+    def _bad(self, evaluation: Evaluation, held: bool) -> dict[tuple[str, str], Rule]:
         """The ways in which an evaluation is bad, against the best of those before it."""
-        params, found = self._params, dict[tuple[str, str], _Rule]()
+        params, found = self._params, dict[tuple[str, str], Rule]()
         value = evaluation.value
         if value is not None and self._known:
             base, best = self._base(), self._best
@@ -443,8 +415,8 @@ class Quality:
             )
             for name, factor, least, wanted in waits:
                 if value > max(factor * base, least):
-                    found[self.metric, name] = _Rule(self.metric, wanted, words)
-        for measure, judge in _OTHERS.items():
+                    found[self.metric, name] = Rule(self.metric, wanted, words)
+        for measure, judge in OTHERS.items():
             value = evaluation.measures.get(measure)
             before = self._typical.get(measure)
             if value is not None and before is not None:
@@ -457,67 +429,3 @@ class Quality:
         if key[0] == self.metric:
             return evaluation.value is not None
         return key[0] in evaluation.measures
-
-
-def _class_kl(value: float, before: _Typical, params: Thresholds) -> dict[str, _Rule]:
-    best = before.lowest
-    found = {}
-    if value > max(params.class_kl, params.class_kl_factor * best):
-        words = f"class_kl rose to {value:.2g}"
-        found["rising"] = _Rule("class_kl", 3, words, rising=True)
-        if value > params.class_kl_once:
-            found["once"] = _Rule("class_kl", 2, words)
-    return found
-
-
-def _coverage(value: float, before: _Typical, params: Thresholds) -> dict[str, _Rule]:
-    best = before.highest
-    if best < _SOME_COVERAGE or value >= params.coverage_factor * best:
-        return {}
-    return {"": _Rule("coverage", 2, f"coverage fell to {value / best:.0%} of its best")}
-
-
-def _min_share(value: float, before: _Typical, params: Thresholds) -> dict[str, _Rule]:
-    best = before.highest
-    # A digit that was never drawn has not been lost: twice the limit is "was drawn".
-    if value >= params.min_share or best < 2 * params.min_share:
-        return {}
-    return {"": _Rule("min_share", 2, f"the rarest digit fell to {value:.0%} of its true share")}
-
-
-_OTHERS: dict[str, Callable[[float, _Typical, Thresholds], dict[str, _Rule]]] = {
-    "class_kl": _class_kl,
-    "coverage": _coverage,
-    "min_share": _min_share,
-}
-
-
-def relative_wobble(values: list[float] | Array, apart: int = 1) -> float:
-    """Relative deviation of values from the line of those `apart`; 0 if there are too few.
-
-    From second differences of logarithms, which a steady fall leaves at zero; their variance is
-    six times that of one value. The median makes it deaf to a few jumps. Over more than neighbours
-    a curve bends by itself; what all of it bends is not counted.
-    """
-    positive = np.array([value for value in values if value > 0])
-    if len(positive) < 2 * apart + 1:
-        return 0.0
-    logs = np.log(positive)
-    bends = logs[2 * apart :] - 2 * logs[apart:-apart] + logs[: -2 * apart]
-    if apart > 1:
-        bends = bends - np.median(bends)
-    return float(1.4826 * np.median(np.abs(bends)) / math.sqrt(6))
-
-
-def _is_odd(values: list[float], place: int) -> bool:
-    """Whether a value is far below what came before it, and what comes after is not above that.
-
-    One that is followed by the line before it was measured otherwise than its neighbours.
-    """
-    if place < 2 or place + 1 >= len(values):
-        return False
-    earlier, latest, value = values[place - 2 : place + 1]
-    before = min(values[max(place - 3, 0) : place])
-    after = float(np.median(values[place + 1 : place + 4]))
-    expected = before * min(latest / earlier, 1.0) if earlier > 0 else before
-    return value < _FAR_BELOW * min(expected, after) and after <= _AS_BEFORE * before

@@ -43,5 +43,7 @@ def test_a_state_that_holds_at_the_end_warns_and_one_of_the_first_epochs_does_no
     )
     assert [alarm.signal for alarm in fed(early)[1].alarms] == ["saturated"]
     assert false_alarms([early])["warned"] == 0
-    chance = with_signal("d_loss", np.full(24 * EPOCH, 0.72) + 1e-3 * np.sin(np.arange(24 * EPOCH)))
-    assert false_alarms([chance])["warned"] == 1
+    wave = 1e-3 * np.sin(np.arange(24 * EPOCH))
+    chance = {"d_loss": 0.72 + wave, "d_real": 0.5 + wave, "d_fake": 0.5 + wave}
+    at_chance = dataclasses.replace(HEALTHY, signals={**HEALTHY.signals, **chance})
+    assert false_alarms([at_chance])["warned"] == 1

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganverdict.quality import ASSUMED_NOISE, Quality, relative_wobble
+from ganverdict.quality import ASSUMED_NOISE, Quality
 from ganverdict.thresholds import Thresholds
+from ganverdict.wobble import relative_wobble
 from tests.synthetic_runs import PARAMS
 
 NAN = float("nan")
