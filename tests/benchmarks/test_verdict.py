@@ -1,10 +1,11 @@
-"""Healthy synthetic series, and what counts as a false end or a false warning."""
+"""The logs of the benchmark, and what counts as a false end or a false warning."""
 
+import csv
 import dataclasses
 
 import numpy as np
 
-from benchmarks.verdict import Log, false_alarms, fed, synthetic_log
+from benchmarks.verdict import FURTHER, Log, false_alarms, fed, further_logs, synthetic_log
 from tests.synthetic_runs import EPOCH, synthetic_run
 
 HEALTHY = synthetic_log(5, epochs=24)
@@ -47,3 +48,17 @@ def test_a_state_that_holds_at_the_end_warns_and_one_of_the_first_epochs_does_no
     chance = {"d_loss": 0.72 + wave, "d_real": 0.5 + wave, "d_fake": 0.5 + wave}
     at_chance = dataclasses.replace(HEALTHY, signals={**HEALTHY.signals, **chance})
     assert false_alarms([at_chance])["warned"] == 1
+
+
+def test_the_further_logs_are_as_their_index_tells_them() -> None:
+    with (FURTHER / "index.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    logs = list(further_logs())
+    assert len(logs) == len(rows) == 40
+    for row, log in zip(rows, logs, strict=True):
+        assert len(log.metric) == int(row["evaluations"])
+        assert (np.diff(log.evaluations["step"]) > 0).all()
+        times = np.median(log.metric[-3:]) / log.metric.min()
+        assert row["kind"] == (
+            "collapsed" if times > 1.5 else "declined" if times > 1.15 else "fine"
+        )
