@@ -133,11 +133,6 @@ class Checkpoints:
         return 0 if self._shared is None else self._shared.term
 
     @property
-    def from_elsewhere(self) -> bool:
-        """Whether another machine has trained what is here."""
-        return self._shared is not None and self._shared.fetched
-
-    @property
     def kept(self) -> bool:
         """Whether whoever goes on with this run, on any machine, finds all that was saved here."""
         return self._shared is None or self._shared.kept

@@ -28,7 +28,6 @@ class Shared:
     """The folder of one run here, and the same at a place.
 
     Attributes:
-        fetched: whether what is here was trained elsewhere.
         kept: whether the place has all that is here.
     """
 
@@ -37,7 +36,7 @@ class Shared:
         self._record: dict[str, Any] = {}
         self._retry = Retry()
         self._copied: dict[str, tuple[int, int]] = {}
-        self.fetched, self.kept = False, True
+        self.kept = True
 
     @property
     def term(self) -> int:
@@ -114,7 +113,6 @@ class Shared:
             if name not in _OWN:
                 self.fetch_file(name)
         self._copied = dict(self._files())
-        self.fetched = True
 
     def _known(self) -> dict[str, Any]:
         file = self._folder / _RECORD

@@ -196,7 +196,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"verdicts that give exit status 1, of {', '.join(STATUSES)} "
         f"(default: {', '.join(s for s in STATUSES if s in WENT_WRONG)})",
     )
-    add("--watch", action="store_true", help="follow a growing log until it went wrong, or Ctrl-C")
+    add(
+        "--watch",
+        action="store_true",
+        help="follow a growing log until it went wrong for good, or Ctrl-C",
+    )
     add("--every", type=_seconds, default=30.0, metavar="SECONDS", help="between looks (30)")
     add(
         "--on-change",

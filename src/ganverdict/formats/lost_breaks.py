@@ -9,8 +9,9 @@ from ganverdict.formats.sources import LINE_LIMIT, Source, chunks, encoding
 _LONG = 200  # characters, of a line that may be several
 _NUMBER = r"[-+]?(?:\d[\d.,]*(?:[eE][-+]?\d+)?|\b[nN]a[nN]\b|\binf\b)"
 _FIND = re.compile(_NUMBER)
-# At least four times the same words, which hold a letter, whatever the numbers.
-_REPEATED = re.compile(r"\s*((?=.*?[A-Za-z]).{20,1000}?)(?:\s+\1){3,}")
+# At least four times the same words, which hold a letter, whatever the numbers. All is bounded: a
+# line may be a million blanks.
+_REPEATED = re.compile(r"((?=.{0,999}[A-Za-z]).{20,1000}?)(?:\s{1,20}\1){3,}")
 
 
 def with_breaks(source: Source, lines: list[str]) -> tuple[Source, list[str]]:
@@ -30,9 +31,10 @@ def with_breaks(source: Source, lines: list[str]) -> tuple[Source, list[str]]:
 
 def _unit(line: str) -> str:
     """The words of one row, with 0 for each number; empty where they do not come again."""
-    if len(line) < _LONG:
+    text = line.strip()
+    if len(text) < _LONG:
         return ""
-    match = _REPEATED.match(_FIND.sub("0", line))
+    match = _REPEATED.match(_FIND.sub("0", text))
     return match[1] if match and "0" in match[1] else ""
 
 

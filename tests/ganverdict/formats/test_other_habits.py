@@ -578,3 +578,10 @@ def test_json_lines_that_a_terminal_broke_are_joined(tmp_path: Path) -> None:
     records = [json.dumps({"step": r, "d_loss": d, "g_loss": g}) for r, (d, g) in enumerate(ROWS)]
     text = "".join(f"{record[:24]}\n{record[24:]}\n" for record in records)
     check(log(tmp_path, text, "stats.jsonl"), STEPS, "iteration")
+
+
+def test_a_line_of_blanks_without_end_is_read_at_once(tmp_path: Path) -> None:
+    """A search that steps back for each blank would take hours."""
+    text = "\n".join(f"epoch {row} d_loss: 0.{row + 50} g_loss: 0.9" for row in range(20))
+    blanks = " " * 300_000
+    assert len(log(tmp_path, f"{blanks}x\n{'a' * 300}{blanks}b\n{text}").pairs[""]["d_loss"]) == 20
