@@ -968,12 +968,3 @@ def test_an_alarm_waits_for_evaluations_of_samples_alone() -> None:
     told, plain = monitor.verdict(), judged(steps, epochs)
     assert (told.status, told.alarm_step) == (plain.status, plain.alarm_step)
     assert told.status == "onset"
-
-
-def test_epochs_that_count_from_nothing_do_so_before_the_first_evaluation() -> None:
-    monitor = Monitor(steps_per_epoch=100)
-    for epoch in range(3):
-        monitor.evaluate(100 * (epoch + 1), epoch, fd=20.0)
-    found = [monitor._epoch_of(step) for step in (1, 50, 100, 101, 200, 201)]
-    assert found == [0, 0, 0, 1, 1, 2]
-    assert monitor.evaluate(400, math.nan, fd=10.0).best_epoch == 3
