@@ -46,7 +46,7 @@ class Alarm:
         `since` on."""
         if self.state is None:
             return self.step >= since
-        return self.state.until is None or self.state.until >= since
+        return self.state.released is None or self.state.released >= since
 
 
 class Alarms:

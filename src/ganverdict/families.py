@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 _UNSURE = 0.35, 0.7  # answers near 1/2; surer ones cost what other losses may be, too
 _BY_THE_CURVE = 0.97, 1.08  # times that cost; one answer for all costs least
 _MOST = 0.75  # of the windows
+_LOWEST_MAXIMISED = 3.0  # twice what a constant answer costs
 _FEW = 16  # windows lie by a curve by accident
 
 
@@ -44,7 +45,8 @@ class Family(NamedTuple):
 def infer(medians: Mapping[str, Array]) -> Family | None:
     """Tell the family from windows' medians [n] by signal; None where the numbers leave it open.
 
-    Only what the numbers prove: a loss of D below zero is an estimate of a distance; a loss of G
+    Only what the numbers prove: a loss of D below zero is an estimate of a distance, unless both
+    may be the cross-entropies of the first GAN, which D and G maximise; a loss of G
     below zero beside one of D that is not is a score, so the hinge (or minimax); D's answers give
     D's cross-entropy, by Jensen's inequality at least -log D(x) - log(1 - D(G(z))). Losses that are
     all positive, without answers, may be any of several, unless D's is what a constant answer
@@ -54,7 +56,7 @@ def infer(medians: Mapping[str, Array]) -> Family | None:
     if len(d_loss) < 3:
         return None
     if np.mean(d_loss < 0) > 0.1:
-        return Family("wasserstein", "inferred")
+        return None if _is_maximised(medians) else Family("wasserstein", "inferred")
     if len(g_loss) and np.mean(g_loss < 0) > 0.1:
         return _by_scores(medians)
     if "d_real" in medians and "d_fake" in medians:
@@ -65,6 +67,20 @@ def infer(medians: Mapping[str, Array]) -> Family | None:
     losses = medians["d_loss"][both], medians["g_loss"][both]
     lately = slice(len(losses[0]) // 2, None)  # D may be at chance only then
     return _by_constant_answers(*losses) or _by_constant_answers(*(one[lately] for one in losses))
+
+
+def _is_maximised(medians: Mapping[str, Array]) -> bool:
+    """Whether D's loss may be E log D(x) + E log(1 - D(G(z))), and G's E log D(G(z))."""
+    if "g_loss" not in medians:
+        return False
+    both = np.isfinite(medians["d_loss"]) & np.isfinite(medians["g_loss"])
+    d_loss, g_loss = medians["d_loss"][both], medians["g_loss"][both]
+    if len(d_loss) < 3:
+        return False
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        of_fake = np.log(-np.expm1(g_loss))  # D's half of it is no better, by Jensen
+        possible = (d_loss <= of_fake + 0.05) & (d_loss > -_LOWEST_MAXIMISED) & (g_loss < 0)
+    return bool(np.mean(possible) > 0.9)
 
 
 def _by_scores(medians: Mapping[str, Array]) -> Family | None:

@@ -33,6 +33,11 @@ def loess(x: ArrayLike, y: ArrayLike, span: int = 12) -> Array:
 
 
 def minimum(x: ArrayLike, y: ArrayLike, span: int = 12) -> int:
-    """The place of the lowest point of the smooth curve; of log y, where all y are positive."""
+    """The place of the lowest point of the smooth curve; of log y, where all y are positive.
+
+    Each fit takes half of the points at most: one line through all of a short log has its lowest
+    point at an end.
+    """
     values = np.asarray(y, dtype=np.float64)
+    span = min(span, max(len(values) // 2, 3))
     return int(np.argmin(loess(x, np.log(values) if (values > 0).all() else values, span)))

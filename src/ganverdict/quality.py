@@ -33,6 +33,7 @@ _ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 _HIGHEST_KID = 1.0
 _LATELY = 10  # values of the metric; of so many, two that it cannot have are too many
+_TO_TELL_INTERVAL = 20  # evaluations
 _OF_A_MEDIAN = 1.25  # its deviation is so many times that of a mean
 
 
@@ -209,7 +210,15 @@ class Quality:
 
     def _longest_plateau(self, share: float) -> int:
         """Evaluations that may go by without a better one, as many as came before by a share."""
-        return math.ceil(max(self._params.plateau_evaluations, share * self._material))
+        before = self._material + self._before_the_log()
+        return math.ceil(max(self._params.plateau_evaluations, share * before))
+
+    def _before_the_log(self) -> float:
+        """Evaluations for which training had gone on where the log begins: it may be resumed."""
+        steps = np.array([e.step for e in self._known[:_TO_TELL_INTERVAL]])
+        if len(steps) < 3:
+            return 0.0
+        return max(float(steps[0] / np.median(np.diff(steps))) - 1, 0.0)
 
     @property
     def never_learned(self) -> str:

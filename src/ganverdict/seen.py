@@ -67,6 +67,10 @@ class Seen:
             unknown.append(told)
         elif quality.best is None:
             unknown.append("which checkpoint was best: no metric of samples was given")
+            chance = alarms.family.chance if alarms.family else None
+            if chance and alarms.states.near[chance] >= self._params.stall_windows:
+                level = f"its loss is within 1% of {chance:.3g}"
+                unknown.append(f"whether D still tells samples from data: {level}, as in balance")
         if quality.broken and not quality.metric_broken:
             unknown.append(f"{quality.first_broken}: left out")
         if not alarms.rows:

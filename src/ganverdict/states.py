@@ -35,18 +35,23 @@ class Evidence:
     A bad window multiplies the evidence by 1/2 + 1/(2 share), another one halves it: a fair bet
     where windows are bad with probability `share` given the past. Then the average number of
     windows to a false alarm is at least `limit`. It holds from the limit on until it is below 1.
+
+    Attributes:
+        since: where the windows began that made it certain.
+        until: where those began that speak against it.
+        windows: how many there have been since it began.
     """
 
     def __init__(self, share: float, limit: float) -> None:
         self._gain, self._limit = 0.5 + 0.5 / share, limit
         self._value = 0.0
         self.holds = False
-        self.since = math.nan
-        self.windows = 0  # since then
+        self.since = self.until = math.nan
+        self.windows = 0
 
-    def forget(self) -> None:
-        """Begin anew, where what was bad so far speaks for nothing that comes."""
-        self._value, self.holds = 0.0, False
+    def forget(self, step: float) -> None:
+        """Begin anew at `step`, where what was bad so far speaks for nothing that comes."""
+        self._value, self.holds, self.until = 0.0, False, step
 
     def add(self, bad: bool, start: float, weight: float = 1) -> bool:
         """Take a window that begins at step `start`; return whether the evidence now suffices.
@@ -56,6 +61,8 @@ class Evidence:
         if self._value < 1:
             self.since, self.windows = start, 0
         self.windows += 1
+        if self._value == self._limit:
+            self.until = start
         grown = max(self._value, 1) * (self._gain**weight if bad else 0.5)
         self._value = min(grown, self._limit)
         held, self.holds = self.holds, self._value >= (1 if self.holds else self._limit)
@@ -72,15 +79,15 @@ class Running:
     def __init__(self, wanted: int) -> None:
         self._wanted, self._count = wanted, 0  # running ones that speak against what is told
         self.holds = False
-        self.since = math.nan
+        self.since = self.until = math.nan
 
     def add(self, bad: bool, step: float) -> None:
         """Take a measurement made at `step`."""
         if bad is self.holds:
             self._count = 0
             return
-        if not self._count and bad:
-            self.since = step
+        if not self._count:
+            self.since, self.until = (step, self.until) if bad else (self.since, step)
         self._count += 1
         if self._count == self._wanted:
             self.holds, self._count = bad, 0
@@ -91,7 +98,8 @@ class State:
     """A state that the run was in.
 
     Attributes:
-        since, raised, until: the steps at which it began, was certain, and was over (None: never).
+        since, raised: the steps at which it began, and was certain.
+        until, released: those at which it was over, and that was certain; None: never.
         windows: how many there have been since it began.
         early: whether it was certain within the burn-in.
     """
@@ -101,6 +109,7 @@ class State:
     since: float
     raised: float
     until: float | None = None
+    released: float | None = None
     windows: int = 0
     early: bool = False
 
@@ -122,7 +131,13 @@ class _Middle:
 
 
 class States:
-    """Takes windows as they come; `holding` are the states that hold, `all` these and the past."""
+    """Takes windows as they come.
+
+    Attributes:
+        holding: the states that hold.
+        all: these and the past.
+        near: by each level at chance, the latest windows running with D's loss within 1 % of it.
+    """
 
     def __init__(self, params: Thresholds, burn_in: int) -> None:
         self.all: list[State] = []
@@ -135,6 +150,7 @@ class States:
             for level in CHANCE.values()
             if level is not None
         }
+        self.near = dict.fromkeys(self._at_chance, 0)
         self._held_out = Running(params.memorising_evaluations)
         self._told_by: dict[str, set[object]] = {name: set() for name in WORDS}
         self._middles = {
@@ -159,7 +175,7 @@ class States:
             if name not in found:
                 if name in _BY_FAMILY and has_loss and evidence.holds:
                     # The family, known by now, has no such state.
-                    evidence.forget()
+                    evidence.forget(window.end)
                     self._settle(name, evidence, window.end, "")
                 continue
             words = found[name]
@@ -181,14 +197,15 @@ class States:
             if math.isfinite(d):
                 # Far above it the loss has other terms, and its level tells nothing; so it does
                 # where the answers to real and to generated images are apart.
-                above = level < d < self._params.chance_range * level
+                above = (1 - _AS_PRINTED) * level < d < self._params.chance_range * level
                 evidence.add(above and not real - fake > _APART, window.start)
+                self.near[level] = self.near[level] + 1 if abs(d / level - 1) < _NEAR else 0
         chance = family.chance if family else None
         before, now = self._evidence["at_chance"], self._at_chance.get(chance or math.nan)
         if now is not None and now is not before:
             if self._told_by["at_chance"]:
                 self._told_by["at_chance"].clear()
-                self.holding.pop("at_chance").until = window.end
+                self._release("at_chance", window.end, window.end)
             self._evidence["at_chance"] = now
 
     def add_held_out(
@@ -221,8 +238,13 @@ class States:
             self.all.append(state)
             return [state]
         if held and not told_by:
-            self.holding.pop(name).until = step
+            self._release(name, evidence.until, step)
         return []
+
+    def _release(self, name: str, until: float, step: float) -> None:
+        """End a state that was over `until` a step, which is certain at `step`."""
+        state = self.holding.pop(name)
+        state.until, state.released = until, step
 
     def _found(self, window: Window, family: Family | None) -> dict[str, str | None]:
         """For each state that this window can tell: in words that it is so, or None."""
@@ -299,7 +321,7 @@ class States:
             return None
         if len(dead.items() & self._still_at.items()) < (1 if certain else 2):
             # Other values: a bar that is written more often than its losses are new.
-            self._evidence["dead"].forget()
+            self._evidence["dead"].forget(window.start)
         self._still_at = dead
         return WORDS["dead"].format(signal=TABLE[next(iter(dead))].words)
 
@@ -313,7 +335,7 @@ class States:
                 continue
             times = middle.ratio(value)
             factor = self._params.exploding_factor
-            excused = self._count <= min(self._burn_in, _FEW_WINDOWS)
+            excused = self._count <= min(self._burn_in, _FEW_WINDOWS) and times < _BEYOND_ALL
             if critic and name in LOSSES:
                 # G's has a free offset. The distance that a critic tells shrinks in a training that
                 # works, unless it begins at nothing.
@@ -347,11 +369,16 @@ _WASSERSTEIN_FACTOR = 3.0
 _PAID_BY_G = ("bce_mean", "bce_sum", "lsgan_mean", "lsgan_sum")  # G's loss is 0 where it fools D
 _LOSES = 10  # times D's loss: what G's is at least where D has won
 _REGRESSION = 0.02
+# What is printed as 0.693 is at ln 2. Of healthy trainings at most 3 % of the windows are so near
+# below it, also of those whose D is just under chance by design (0.691 to 0.692).
+_AS_PRINTED = 0.001
+_NEAR = 0.01
 _APART = 0.1  # at chance the medians of D's answers were within 0.07 (14 trainings)
 _LOST = 4 * math.log(2)
 _NOTHING = 0.05
 _ZERO = 1e-6  # a loss of G that is exactly 0 is `dead`
 _FEW_WINDOWS = 12  # of a past to compare with
+_BEYOND_ALL = 1e6  # times: no beginning
 _LARGE = 10.0  # a loss of less has not exploded
 _FAR = 50.0  # no distance between images that a critic tells, but for the first steps
 _MANY_DIGITS = 5

@@ -54,7 +54,7 @@ def test_the_further_logs_are_as_their_index_tells_them() -> None:
     with (FURTHER / "index.csv").open() as file:
         rows = list(csv.DictReader(file))
     logs = list(further_logs())
-    assert len(logs) == len(rows) == 40
+    assert len(logs) == len(rows) == 48
     for row, log in zip(rows, logs, strict=True):
         assert len(log.metric) == int(row["evaluations"])
         assert (np.diff(log.evaluations["step"]) > 0).all()

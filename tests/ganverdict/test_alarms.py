@@ -82,7 +82,7 @@ def test_a_state_is_a_warning_beside_the_charts() -> None:
 
 
 def state(until: float | None, early: bool = False) -> Alarm:
-    return Alarm(100, "fooled", "", State("fooled", "", 50, 100, until, early=early))
+    return Alarm(100, "fooled", "", State("fooled", "", 50, 100, until, until, early=early))
 
 
 def test_a_change_waits_for_a_while_and_a_state_as_long_as_it_holds() -> None:

@@ -73,6 +73,17 @@ def test_a_critic_whose_distance_is_logged_above_zero_is_no_hinge() -> None:
     assert name({"d_loss": 5e5 + rng.random(50), "g_loss": -4e5 + rng.random(50)}) is None
 
 
+def test_cross_entropies_that_are_maximised_prove_no_distance() -> None:
+    rng = np.random.default_rng(0)
+    answers = 0.3 + 0.1 * rng.random(50)
+    won = {"d_loss": 2 * np.log1p(-answers), "g_loss": np.log(answers)}
+    assert name(won) is None
+    # D's half over generated images cannot cost less than G's loss says.
+    assert name({**won, "d_loss": 0.1 * np.log1p(-answers)}) == "wasserstein"
+    assert name({**won, "g_loss": -won["g_loss"]}) == "wasserstein"
+    assert name({**won, "d_loss": 10 * won["d_loss"]}) == "wasserstein"
+
+
 def test_minimax_at_chance_is_cross_entropy() -> None:
     rng = np.random.default_rng(0)
     chance = 1.388 + 0.002 * rng.random(50)

@@ -34,6 +34,11 @@ def test_the_minimum_is_that_of_the_curve_and_not_a_lucky_point() -> None:
     assert abs(minimum(x, curve) - 21) <= 2
 
 
+def test_the_minimum_of_a_short_curve_is_no_end_of_a_line() -> None:
+    falls_and_rises = np.array([160.0, 140.0, 110.0, 180.0, 260.0, 330.0, 400.0])
+    assert minimum(np.arange(7.0), falls_and_rises) == 2
+
+
 @given(
     st.lists(st.floats(1.0, 1e4), min_size=3, max_size=40),
     st.floats(1e-6, 1e6),

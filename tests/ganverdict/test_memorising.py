@@ -48,7 +48,7 @@ def test_memorising_announces_the_decline_and_ends_patience() -> None:
 
 def test_a_state_that_has_passed_explains_nothing_that_comes_after() -> None:
     passed = verdict(memorises_from=2, until=6)
-    assert passed.states[0].until == 8 * EPOCH
+    assert passed.states[0].until == 6 * EPOCH
     assert passed.signal != "memorising"
 
 

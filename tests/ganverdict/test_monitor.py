@@ -968,3 +968,17 @@ def test_an_alarm_waits_for_evaluations_of_samples_alone() -> None:
     told, plain = monitor.verdict(), judged(steps, epochs)
     assert (told.status, told.alarm_step) == (plain.status, plain.alarm_step)
     assert told.status == "onset"
+
+
+def test_a_d_near_chance_without_a_metric_is_told_to_be_one_or_the_other() -> None:
+    def unknown(loss: float, **measures: float) -> str:
+        monitor = Monitor(loss="bce_mean", unit="epoch")
+        for epoch in range(1, 13):
+            monitor.log(epoch, d_loss=loss + 1e-3 * (epoch % 2), g_loss=0.7)
+            if measures:
+                monitor.add_evaluation(epoch, measures)
+        return "; ".join(monitor.verdict().unknown)
+
+    assert "whether D still tells samples from data" in unknown(0.69)
+    assert "whether D still tells" not in unknown(0.68)
+    assert "whether D still tells" not in unknown(0.69, fd=10.0)

@@ -335,6 +335,20 @@ def test_no_gain_for_as_long_as_the_best_took_is_a_plateau() -> None:
     assert fed(fd=[100.0] * 3).plateau == ""
 
 
+def test_a_log_that_begins_late_has_a_long_training_before_it() -> None:
+    fall = [100.0 - 5 * i for i in range(10)]
+
+    def resumed(at: float) -> Quality:
+        quality = Quality(PARAMS, "fd")
+        for index, fd in enumerate([*fall, *[55.0] * 11]):
+            quality.add(at + 100 * (index + 1), None, {"fd": fd}, held=False)
+        return quality
+
+    assert resumed(0.0).plateau
+    assert resumed(40.0).plateau
+    assert resumed(1000.0).plateau == ""
+
+
 def test_gains_that_add_up_are_no_plateau() -> None:
     """Fine-tuning: each evaluation is better by 0.4 %, nine are by 3.5 %."""
     for seed in range(20):

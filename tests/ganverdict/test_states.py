@@ -143,7 +143,9 @@ def test_a_state_is_raised_when_it_is_certain_and_released_when_it_has_passed(na
     assert state.windows == needed
     run(states, family, 30, good, start=100 + needed)
     assert not states.holding
-    assert state.until == 52 * (100 + needed + math.ceil(math.log2(PARAMS.state_limit)))
+    # It was over with the first good window, which is certain later.
+    assert state.until == 52 * (100 + needed) + 1
+    assert state.released == 52 * (100 + needed + math.ceil(math.log2(PARAMS.state_limit)))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -418,7 +420,7 @@ def test_d_memorises_where_a_fifth_of_its_edge_is_lost_at_three_running(name: st
     assert states.holding
     held_out(states, [False], 17, name)
     assert not states.holding
-    assert state.until == 17
+    assert (state.until, state.released) == (15, 17)
     assert held_out(states, [True] * 3, 18, name) == [20]
     assert states.all[1].since == 18
 
@@ -494,6 +496,36 @@ def test_the_limit_is_a_threshold() -> None:
     assert run(states, family, 60, bad) == least(share, 100)
 
 
+@pytest.mark.parametrize("name", ["bce_mean", "bce_sum"])
+def test_what_is_printed_as_chance_is_at_chance(name: str) -> None:
+    chance = CHANCE[name]
+    assert chance is not None
+    printed, family = round(chance, 3), Family(name, "given")
+    assert printed < chance
+    assert run(States(PARAMS, BURN_IN), family, 100, {"d_loss": printed}) == least(0.5, 1e5)
+    # As the lowest of the trainings whose D is just under chance by design.
+    assert run(States(PARAMS, BURN_IN), family, 500, {"d_loss": 0.998 * chance}) is None
+
+
+def test_windows_near_a_level_are_counted_before_the_family_is_known() -> None:
+    states = States(PARAMS, BURN_IN)
+    run(states, None, 20, {"d_loss": 1.38})
+    assert (states.near[CHANCE["bce_sum"] or 0], states.near[2.0]) == (20, 0)
+    run(states, None, 1, {"d_loss": 1.36}, start=20)
+    assert states.near[CHANCE["bce_sum"] or 0] == 0
+
+
+def test_what_grows_a_millionfold_explodes_also_in_the_first_windows() -> None:
+    def growing(factor: float) -> States:
+        states = States(PARAMS, BURN_IN)
+        for index in range(10):
+            states.add(window(index, {"g_loss": 10 * factor**index}), None)
+        return states
+
+    assert list(growing(50.0).holding) == ["exploding"]
+    assert not growing(5.0).holding
+
+
 def test_a_state_goes_with_the_family_whose_level_told_it() -> None:
     states, critic = States(PARAMS, BURN_IN), Family("wasserstein", "inferred")
     assert run(states, None, 10, {"d_loss": 1e-4, "g_loss": 3.0}) is not None
@@ -520,7 +552,7 @@ def test_other_constant_values_are_another_standstill() -> None:
         for index in range(needed):
             states.add(window(start + index, {"d_loss": value}, constant=True), None)
     first, second = states.all
-    assert first.until == second.since + 51  # the same window ends one and begins the other
+    assert first.until == second.since  # the same window ends one and begins the other
     assert second.until is None
 
 
