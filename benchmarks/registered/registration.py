@@ -22,6 +22,7 @@ DECIDING = (
     "alarms",
     "charts",
     "confirming",
+    "evidence",
     "failures",
     "families",
     "judging",

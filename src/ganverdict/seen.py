@@ -68,7 +68,7 @@ class Seen:
         elif quality.best is None:
             unknown.append("which checkpoint was best: no metric of samples was given")
             chance = alarms.family.chance if alarms.family else None
-            if chance and alarms.states.near[chance] >= self._params.stall_windows:
+            if chance and alarms.states.at_chance.near[chance] >= self._params.stall_windows:
                 level = f"its loss is within 1% of {chance:.3g}"
                 unknown.append(f"whether D still tells samples from data: {level}, as in balance")
         if quality.broken and not quality.metric_broken:

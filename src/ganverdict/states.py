@@ -8,13 +8,14 @@ import bisect
 import math
 from dataclasses import dataclass, field
 
-from ganverdict.families import CHANCE, Family
+from ganverdict.evidence import AtChance, Evidence, Running
+from ganverdict.families import Family
 from ganverdict.signals import HELD_OUT, LOSSES, SIGNALS, TABLE
 from ganverdict.thresholds import Thresholds
 from ganverdict.windows import Window
 
 WORDS = {
-    "at_chance": "D's loss stood above {chance:.3g}, what answering the same to everything costs",
+    "at_chance": "D's loss was no lower than {chance:.3g}, what answering the same to everything costs",
     "saturated": "D was sure of everything (D(x) over {real:g}, D(G(z)) under {fake:g})",
     "fooled": "D took everything for real ({evidence})",
     "vanished": "D's loss was at nothing, so that G learns from it no more",
@@ -24,73 +25,7 @@ WORDS = {
 }
 """Every state, and what it says of a run."""
 
-# The share of windows that may be in a state by accident. At chance it is what the theory says:
-# where D's true loss is at most that of a constant answer, its median is above in half of them.
-_SHARES = {name: 0.5 if name == "at_chance" else 0.1 for name in WORDS}
-
-
-class Evidence:
-    """An e-detector in CUSUM form (Shin, Ramdas, Rinaldo 2203.03532).
-
-    A bad window multiplies the evidence by 1/2 + 1/(2 share), another one halves it: a fair bet
-    where windows are bad with probability `share` given the past. Then the average number of
-    windows to a false alarm is at least `limit`. It holds from the limit on until it is below 1.
-
-    Attributes:
-        since: where the windows began that made it certain.
-        until: where those began that speak against it.
-        windows: how many there have been since it began.
-    """
-
-    def __init__(self, share: float, limit: float) -> None:
-        self._gain, self._limit = 0.5 + 0.5 / share, limit
-        self._value = 0.0
-        self.holds = False
-        self.since = self.until = math.nan
-        self.windows = 0
-
-    def forget(self, step: float) -> None:
-        """Begin anew at `step`, where what was bad so far speaks for nothing that comes."""
-        self._value, self.holds, self.until = 0.0, False, step
-
-    def add(self, bad: bool, start: float, weight: float = 1) -> bool:
-        """Take a window that begins at step `start`; return whether the evidence now suffices.
-
-        A bad one counts for `weight` of them.
-        """
-        if self._value < 1:
-            self.since, self.windows = start, 0
-        self.windows += 1
-        if self._value == self._limit:
-            self.until = start
-        grown = max(self._value, 1) * (self._gain**weight if bad else 0.5)
-        self._value = min(grown, self._limit)
-        held, self.holds = self.holds, self._value >= (1 if self.holds else self._limit)
-        return self.holds and not held
-
-
-class Running:
-    """A state told by few and dear measurements: so many bad ones running, until as many are not.
-
-    Where a measurement is bad with probability p given the past, the average number of them to a
-    false alarm is at least p ** -wanted.
-    """
-
-    def __init__(self, wanted: int) -> None:
-        self._wanted, self._count = wanted, 0  # running ones that speak against what is told
-        self.holds = False
-        self.since = self.until = math.nan
-
-    def add(self, bad: bool, step: float) -> None:
-        """Take a measurement made at `step`."""
-        if bad is self.holds:
-            self._count = 0
-            return
-        if not self._count:
-            self.since, self.until = (step, self.until) if bad else (self.since, step)
-        self._count += 1
-        if self._count == self._wanted:
-            self.holds, self._count = bad, 0
+_SHARE = 0.1  # of windows may be in a state by accident
 
 
 @dataclass
@@ -136,21 +71,18 @@ class States:
     Attributes:
         holding: the states that hold.
         all: these and the past.
-        near: by each level at chance, the latest windows running with D's loss within 1 % of it.
+        at_chance: what speaks for that state.
     """
 
     def __init__(self, params: Thresholds, burn_in: int) -> None:
         self.all: list[State] = []
         self.holding: dict[str, State] = {}
         self._params, self._burn_in = params, burn_in
-        self._evidence = {name: Evidence(_SHARES[name], params.state_limit) for name in WORDS}
-        # Kept for every level, as which one counts may be told late.
-        self._at_chance = {
-            level: Evidence(_SHARES["at_chance"], params.state_limit)
-            for level in CHANCE.values()
-            if level is not None
+        self.at_chance = AtChance(params.state_limit, params.chance_range)
+        self._evidence: dict[str, Evidence | AtChance] = {
+            name: Evidence(_SHARE, params.state_limit) for name in WORDS
         }
-        self.near = dict.fromkeys(self._at_chance, 0)
+        self._evidence["at_chance"] = self.at_chance
         self._held_out = Running(params.memorising_evaluations)
         self._told_by: dict[str, set[object]] = {name: set() for name in WORDS}
         self._middles = {
@@ -179,7 +111,7 @@ class States:
                     self._settle(name, evidence, window.end, "")
                 continue
             words = found[name]
-            if name != "at_chance":
+            if isinstance(evidence, Evidence):
                 evidence.add(words is not None, window.start, self._weights.get(name, 1))
             raised += self._settle(name, evidence, window.end, words or "")
             if evidence.holds:
@@ -192,21 +124,14 @@ class States:
 
     def _go_by(self, family: Family | None, window: Window) -> None:
         """Count the window as at chance or not by every level, and take the family's."""
-        d, (real, fake) = window.median("d_loss"), _answers(window, family)
-        for level, evidence in self._at_chance.items():
-            if math.isfinite(d):
-                # Far above it the loss has other terms, and its level tells nothing; so it does
-                # where the answers to real and to generated images are apart.
-                above = (1 - _AS_PRINTED) * level < d < self._params.chance_range * level
-                evidence.add(above and not real - fake > _APART, window.start)
-                self.near[level] = self.near[level] + 1 if abs(d / level - 1) < _NEAR else 0
-        chance = family.chance if family else None
-        before, now = self._evidence["at_chance"], self._at_chance.get(chance or math.nan)
-        if now is not None and now is not before:
-            if self._told_by["at_chance"]:
+        loss, (real, fake) = window.median("d_loss"), _answers(window, family)
+        if math.isfinite(loss):
+            self.at_chance.add(loss, window.start, real - fake > _APART)
+        if family is not None and family.chance is not None:
+            other = self.at_chance.go_by(family.chance)
+            if other and self._told_by["at_chance"]:
                 self._told_by["at_chance"].clear()
                 self._release("at_chance", window.end, window.end)
-            self._evidence["at_chance"] = now
 
     def add_held_out(
         self, step: float, train: float, test: float, family: Family | None
@@ -225,7 +150,7 @@ class States:
         return self._settle("memorising", self._held_out, step, words)
 
     def _settle(
-        self, name: str, evidence: Evidence | Running, step: float, words: str
+        self, name: str, evidence: Evidence | Running | AtChance, step: float, words: str
     ) -> list[State]:
         """Begin or end a state, which holds while any of its evidence does."""
         told_by = self._told_by[name]
@@ -369,10 +294,6 @@ _WASSERSTEIN_FACTOR = 3.0
 _PAID_BY_G = ("bce_mean", "bce_sum", "lsgan_mean", "lsgan_sum")  # G's loss is 0 where it fools D
 _LOSES = 10  # times D's loss: what G's is at least where D has won
 _REGRESSION = 0.02
-# What is printed as 0.693 is at ln 2. Of healthy trainings at most 3 % of the windows are so near
-# below it, also of those whose D is just under chance by design (0.691 to 0.692).
-_AS_PRINTED = 0.001
-_NEAR = 0.01
 _APART = 0.1  # at chance the medians of D's answers were within 0.07 (14 trainings)
 _LOST = 4 * math.log(2)
 _NOTHING = 0.05

@@ -4,9 +4,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from ganverdict.evidence import Evidence, Running
 from ganverdict.families import CHANCE, Family
 from ganverdict.signals import SIGNALS
-from ganverdict.states import WORDS, Evidence, Running, States
+from ganverdict.states import WORDS, State, States
 from ganverdict.thresholds import Thresholds
 from ganverdict.windows import Window
 from tests.synthetic_runs import PARAMS
@@ -155,6 +156,8 @@ def test_noise_within_its_share_raises_no_state(name: str) -> None:
     states = States(PARAMS, BURN_IN)
     for index in range(3000):
         medians = bad if rng.random() < share / 2 else good
+        if name == "at_chance":  # in the mean D gains 1 %, too
+            medians = {"d_loss": medians["d_loss"] - 0.01}
         assert not states.add(window(index, medians), family)
 
 
@@ -507,12 +510,56 @@ def test_what_is_printed_as_chance_is_at_chance(name: str) -> None:
     assert run(States(PARAMS, BURN_IN), family, 500, {"d_loss": 0.998 * chance}) is None
 
 
+def scatter(
+    states: States, family: Family, count: int, mean: float, wobble: float, seed: int = 0
+) -> State | None:
+    """Feed `count` windows whose loss of D scatters evenly; return the first state raised."""
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        loss = mean * (1 + wobble * rng.standard_normal())
+        if raised := states.add(window(index, {"d_loss": loss}), family):
+            return raised[0]
+    return None
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_a_loss_that_scatters_about_chance_is_at_chance(name: str) -> None:
+    family, states = Family(name, "given"), States(PARAMS, BURN_IN)
+    told = scatter(states, family, 500, LEVELS[name], 0.03)
+    assert told is not None
+    assert (told.name, states.at_chance.holds) == ("at_chance", True)
+    # It is over when D gains what three deviations of a mean of 32 tell.
+    start = told.raised // 52
+    for index in range(200):
+        states.add(window(int(start) + index, {"d_loss": 0.95 * LEVELS[name]}), family)
+    assert not states.holding
+    assert told.until is not None and told.released is not None
+    assert told.since < told.until < told.released < told.raised + 52 * 64
+
+
+@pytest.mark.parametrize(("edge", "wobble"), [(0.01, 0.02), (0.003, 0.003), (0.05, 0.3)])
+def test_a_small_gain_that_lasts_is_not_at_chance(edge: float, wobble: float) -> None:
+    for seed in range(5):
+        mean = (1 - edge) * math.log(2)
+        assert scatter(States(PARAMS, BURN_IN), BCE, 2000, mean, wobble, seed) is None
+
+
+def test_a_scatter_about_chance_is_known_before_the_family_is() -> None:
+    states, rng = States(PARAMS, BURN_IN), np.random.default_rng(0)
+    for index in range(300):
+        states.add(window(index, {"d_loss": 2 + 0.06 * rng.standard_normal()}), None)
+    assert not states.holding
+    hinge = Family("hinge", "inferred")
+    assert any(states.add(window(300 + index, {"d_loss": 2.0}), hinge) for index in range(5))
+    assert list(states.holding) == ["at_chance"]
+
+
 def test_windows_near_a_level_are_counted_before_the_family_is_known() -> None:
     states = States(PARAMS, BURN_IN)
     run(states, None, 20, {"d_loss": 1.38})
-    assert (states.near[CHANCE["bce_sum"] or 0], states.near[2.0]) == (20, 0)
+    assert (states.at_chance.near[CHANCE["bce_sum"] or 0], states.at_chance.near[2.0]) == (20, 0)
     run(states, None, 1, {"d_loss": 1.36}, start=20)
-    assert states.near[CHANCE["bce_sum"] or 0] == 0
+    assert states.at_chance.near[CHANCE["bce_sum"] or 0] == 0
 
 
 def test_what_grows_a_millionfold_explodes_also_in_the_first_windows() -> None:
