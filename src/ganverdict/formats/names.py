@@ -345,6 +345,16 @@ def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(split)
 
 
+def form_of_loss(name: str) -> tuple[tuple[str, ...], int]:
+    """How a loss of D or G is written: the words but for D's or G's own, and the length of that.
+
+    The names of a pair agree in the words; of several pairs D's longer word goes with G's longer.
+    """
+    parts = _split_joined(name_words(name))
+    rest = tuple(p for p in parts if p not in _D | _G)
+    return rest, sum(map(len, parts)) - sum(map(len, rest))
+
+
 def critic_name(name: str) -> str:
     """The name of a critic's loss for what may be one beside G's loss: `C loss`; "" if it may not.
 

@@ -1,13 +1,14 @@
 """The losses and outputs of D and G among the columns, pair by pair."""
 
 import re
+import shlex
 from collections.abc import Container
 from dataclasses import replace
 
 import numpy as np
 
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import Role, is_adversarial, role
+from ganverdict.formats.names import Role, form_of_loss, is_adversarial, role
 from ganverdict.formats.tracks import (
     Gathered,
     Track,
@@ -43,11 +44,14 @@ def signals_of(gathered: Gathered) -> Pairs:
             found[key] = [c for c in found[key] if not c[1].weak]
             if not found[key]:
                 del found[key]
+    tied = {key: best for key, c in found.items() if (best := _best(gathered, c))}
+    for label in dict.fromkeys(label for label, _ in tied):
+        _take_one_pair(gathered, tied, label)
     tracks: Pairs = {}
-    for (label, signal), candidates in found.items():
-        track = _best(gathered, signal, candidates)
-        if track is not None:
-            tracks.setdefault(label, {})[signal] = track
+    for (label, signal), best in tied.items():
+        if len(best) > 1 and not signal.startswith("half"):
+            raise ReadError(_may_each_be(gathered, signal, best))
+        tracks.setdefault(label, {})[signal] = best[0]
     return _paired(gathered, tracks)
 
 
@@ -68,15 +72,15 @@ def _candidates(gathered: Gathered) -> Candidates:
     return found
 
 
-def _best(gathered: Gathered, signal: str, candidates: list[tuple[str, Role]]) -> Track | None:
-    """The plainest name's column, of the best layout; two of the same rank must be equal."""
+def _best(gathered: Gathered, candidates: list[tuple[str, Role]]) -> list[Track]:
+    """The plainest name's column, of the best layout, and those of the same rank that differ."""
     ranked = [
         ((meaning.rank, layout_rank(gathered.tables[track.tables[0]])), track)
         for name, meaning in candidates
         if (track := track_of(gathered, name, meaning)) is not None
     ]
     if not ranked:
-        return None
+        return []
     ranked.sort(key=lambda pair: (pair[0], -len(pair[1])))
     first_rank, first = ranked[0]
     rivals = [
@@ -89,13 +93,43 @@ def _best(gathered: Gathered, signal: str, candidates: list[tuple[str, Role]]) -
         # Each file may call it its own way.
         and not set(first.tables).isdisjoint(track.tables)
     ]
-    if rivals and not signal.startswith("half"):
-        listed = ", ".join(shown_name(track.name) for track in [first, *rivals])
-        raise ReadError(
-            f"{gathered.tables[first.tables[0]].file}: {listed} may each be {signal}"
-            + _SEVERAL.format(signal)
-        )
-    return first
+    return [first, *rivals]
+
+
+def _take_one_pair(
+    gathered: Gathered, tied: dict[tuple[str, str], list[Track]], label: str
+) -> None:
+    """Of several whole pairs of names for the same D and G the first, since each tells of both.
+
+    Keras 3 prints what a step returns, as `d_loss` and `g_loss`, and then its metrics, as
+    `discriminator_loss` and `generator_loss`.
+    """
+    of_d, of_g = (tied.get((label, side), []) for side in ("d_loss", "g_loss"))
+    pairs = list(zip(_by_form(of_d), _by_form(of_g), strict=False))
+    alike = all(form_of_loss(d.name)[0] == form_of_loss(g.name)[0] for d, g in pairs)
+    if not alike or not 1 < len(pairs) == len(of_d) == len(of_g):
+        return
+    taken = next(pair for pair in pairs if pair[0] is of_d[0])
+    tied[label, "d_loss"], tied[label, "g_loss"] = [taken[0]], [taken[1]]
+    other = next(pair for pair in pairs if pair is not taken)
+    ours, others = ([shown_name(track.name) for track in pair] for pair in (taken, other))
+    options = (shlex.quote(f"{side}_loss={name}") for side, name in zip("dg", others, strict=True))
+    gathered.notes.append(
+        f"{' and '.join(ours)} are taken, {' and '.join(others)} are another pair: choose it with"
+        f" {' '.join(f'--map {option}' for option in options)}"
+    )
+
+
+def _by_form(tracks: list[Track]) -> list[Track]:
+    """Tracks in the order of how their names are written; none where two are written alike."""
+    forms = {form_of_loss(track.name): track for track in tracks}
+    return [forms[form] for form in sorted(forms)] if len(forms) == len(tracks) else []
+
+
+def _may_each_be(gathered: Gathered, signal: str, tracks: list[Track]) -> str:
+    listed = ", ".join(shown_name(track.name) for track in tracks)
+    file = gathered.tables[tracks[0].tables[0]].file
+    return f"{file}: {listed} may each be {signal}" + _SEVERAL.format(signal)
 
 
 def _paired(gathered: Gathered, tracks: Pairs) -> Pairs:

@@ -585,3 +585,31 @@ def test_a_line_of_blanks_without_end_is_read_at_once(tmp_path: Path) -> None:
     text = "\n".join(f"epoch {row} d_loss: 0.{row + 50} g_loss: 0.9" for row in range(20))
     blanks = " " * 300_000
     assert len(log(tmp_path, f"{blanks}x\n{'a' * 300}{blanks}b\n{text}").pairs[""]["d_loss"]) == 20
+
+
+KERAS_BARS = "".join(
+    f"Epoch {r + 1}/6\n3/3 ━━━━━ 1s 9ms/step - d_loss: {d} - g_loss: {g}"
+    f" - discriminator_loss: {d + 1} - generator_loss: {g + 1}\n"
+    for r, (d, g) in enumerate(ROWS)
+)
+KERAS_CSV = "epoch,d_loss,discriminator_loss,g_loss,generator_loss\n" + "".join(
+    f"{3 * (r + 1)},{d},{d + 1},{g},{g + 1}\n" for r, (d, g) in enumerate(ROWS)
+)
+
+
+@pytest.mark.parametrize(("text", "unit"), [(KERAS_BARS, "iteration"), (KERAS_CSV, "epoch")])
+def test_of_two_pairs_of_names_for_the_same_losses_one_is_taken(
+    text: str, unit: str, tmp_path: Path
+) -> None:
+    found = log(tmp_path, text)
+    check(found, [3.0 * (row + 1) for row in range(6)], unit)
+    assert (
+        "d_loss and g_loss are taken, discriminator_loss and generator_loss are another pair:"
+        " choose it with --map d_loss=discriminator_loss --map g_loss=generator_loss"
+    ) in found.notes
+
+
+@pytest.mark.parametrize("other", ["generator_acc", "generator_error"])
+def test_two_names_for_one_loss_are_to_be_chosen_from(other: str, tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="d_loss, discriminator_loss may each be d_loss"):
+        log(tmp_path, KERAS_CSV.replace("generator_loss", other))
