@@ -43,7 +43,8 @@ def assemble(
     offset = 0
     for table in tables:
         clock = clock_of(table, main_column(table))
-        clock.unit = UNITS.get(kind, clock.unit)
+        if clock.unit == "iteration":
+            clock.unit = UNITS.get(kind, clock.unit)
         gathered.clocks.append(clock)
         gathered.offsets.append(offset)
         offset += 1 + max(int(series.rows[-1]) for series in table.columns.values() if len(series))

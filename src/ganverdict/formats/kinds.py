@@ -3,6 +3,9 @@
 import re
 from collections.abc import Iterable
 
+import numpy as np
+
+from ganverdict.formats.names import role
 from ganverdict.formats.table import Table
 
 # Names that all must be there -> what it is called, and its loss. The first that fits counts.
@@ -43,7 +46,7 @@ _KINDS: tuple[tuple[str, tuple[str, ...], str, str | None], ...] = (
     ("JSON lines", ("_step", "_runtime"), "Weights & Biases", None),
     ("JSON lines", ("itr", "IS_mean", "FID"), "BigGAN-PyTorch", "hinge"),
 )
-# What a step counts, where the numbers do not say it.
+# What an iteration counts, where the numbers do not say it.
 UNITS = {
     "CycleGAN": "image",
     "pix2pix": "image",
@@ -68,9 +71,22 @@ def kind_of(tables: Iterable[Table]) -> tuple[str, str | None]:
         for table in tables:
             fits = not layout or table.layout == layout
             if fits and all(name in table.columns for name in needed):
+                if UNITS.get(kind) == "epoch" and _counts_within_epochs(table, needed):
+                    continue
                 return kind, loss
     for pattern, kind in _SAMPLES:
         if any(pattern.search(table.sample) for table in tables):
             return kind, None
     layouts = list(dict.fromkeys(table.layout for table in tables))
     return " and ".join(layouts), None
+
+
+def _counts_within_epochs(table: Table, names: Iterable[str]) -> bool:
+    """Whether a batch or a step stands in the rows of `names`."""
+    rows = np.concatenate([table.columns[name].rows for name in names])
+    for name, series in table.columns.items():
+        meaning = role(name)
+        counts = meaning.kind == "step" and meaning.name != "epoch" and not meaning.weak
+        if counts and np.isin(series.rows, rows).any():
+            return True
+    return False

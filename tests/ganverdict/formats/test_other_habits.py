@@ -613,3 +613,24 @@ def test_of_two_pairs_of_names_for_the_same_losses_one_is_taken(
 def test_two_names_for_one_loss_are_to_be_chosen_from(other: str, tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="d_loss, discriminator_loss may each be d_loss"):
         log(tmp_path, KERAS_CSV.replace("generator_loss", other))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Epoch [{epoch}/2], Step [{batch}/3], Loss D: {d}, Loss G: {g}",
+        "Epoch {epoch}/2, Batch {batch}/3, Loss G: {g},Loss D: {d}",
+        "Epoch {epoch} [{batch}/3] Loss G: {g} Loss D: {d}",
+    ],
+)
+def test_a_log_with_steps_within_epochs_does_not_count_epochs(line: str, tmp_path: Path) -> None:
+    lines = [line.format(epoch=r // 3 + 1, batch=r % 3, d=d, g=g) for r, (d, g) in enumerate(ROWS)]
+    found = log(tmp_path, "\n".join(lines))
+    check(found, STEPS, "iteration")
+    assert (found.kind, found.steps_per_epoch) == ("text", 3)
+
+
+def test_what_a_kind_of_log_counts_is_only_told_of_its_iterations(tmp_path: Path) -> None:
+    form = "(epoch: {row}, iters: 100) G_GAN: {g} G_L1: 9.0 D_real: {d} D_fake: {d}"
+    lines = [form.format(row=row + 1, d=d, g=g) for row, (d, g) in enumerate(ROWS)]
+    check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "epoch")
