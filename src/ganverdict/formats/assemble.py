@@ -7,14 +7,13 @@ import numpy as np
 from ganverdict.families import infer
 from ganverdict.formats.clocks import clock_of
 from ganverdict.formats.columns import (
-    halves_of_pix2pix,
     main_column,
     named,
     named_by_others,
     renamed,
 )
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.kinds import OUTPUTS_ARE_HALVES, UNITS, kind_of
+from ganverdict.formats.kinds import UNITS, kind_of
 from ganverdict.formats.measures import measures_of, metric_of
 from ganverdict.formats.recorded import settings_of, without_settings
 from ganverdict.formats.runs import Found, runs_of
@@ -35,8 +34,6 @@ def assemble(
     tables = [named(table) for table in without_settings(tables)]
     tables = renamed(tables, rename)
     kind, loss = kind_of(tables)
-    if kind in OUTPUTS_ARE_HALVES:
-        tables = [halves_of_pix2pix(table) for table in tables]
     tables = named_by_others(tables)
     tables = [table for table in tables if table.columns]
     gathered = Gathered(tables, [], [])

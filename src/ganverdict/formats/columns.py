@@ -101,13 +101,6 @@ def means_the_same(one: Role, other: Role, name: str, ours: str) -> bool:
     return name == ours
 
 
-def halves_of_pix2pix(table: Table) -> Table:
-    """In its family `D_real` and `D_fake` (SPADE: `D_Fake`) are the halves of D's loss, not D's
-    outputs, and `GAN` alone is G's."""
-    names = {"d_real": "D_loss_real", "d_fake": "D_loss_fake", "gan": "G_loss"}
-    return replace(table, columns={names.get(n.lower(), n): s for n, s in table.columns.items()})
-
-
 def named_by_others(tables: list[Table]) -> list[Table]:
     """The tables, with names by which D is known where these mean it only by what is beside them.
 

@@ -54,8 +54,6 @@ UNITS = {
     "SPADE": "image",
     "CTGAN": "epoch",
 }
-# Whose `D_real` and `D_fake` are losses.
-OUTPUTS_ARE_HALVES = ("pix2pix", "pix2pix (another loss)", "SPADE")
 _SAMPLES = (
     (re.compile(r'"log_history"'), "Hugging Face trainer"),
     (re.compile(r'"snapshot_pkl"'), "StyleGAN"),

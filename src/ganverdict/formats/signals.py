@@ -2,13 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Container
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import Role, form_of_loss, is_adversarial, role
+from ganverdict.formats.names import HELD_OUT, Role, form_of_loss, is_adversarial, role
 from ganverdict.formats.tracks import (
     Gathered,
     Track,
@@ -58,8 +58,7 @@ def signals_of(gathered: Gathered) -> Pairs:
 def _candidates(gathered: Gathered) -> Candidates:
     """The columns that may be a signal or half of D's loss."""
     found: Candidates = {}
-    for name in all_names(gathered):
-        meaning = role(name)
+    for name, meaning in _meanings(all_names(gathered)).items():
         if meaning.kind == "signal":
             found.setdefault((meaning.label, meaning.name), []).append((name, meaning))
         elif meaning.kind == "half":
@@ -70,6 +69,25 @@ def _candidates(gathered: Gathered) -> Candidates:
         if others:
             found["", "g_loss"] = [(name, Role("signal", "g_loss")) for name in others]
     return found
+
+
+def _meanings(names: list[str]) -> dict[str, Role]:
+    """What names mean, some of them only by what is beside them.
+
+    In pix2pix's family, where G's adversarial loss is called `G_GAN` (SPADE: `GAN`), `D_real` and
+    `D_fake` (SPADE: `D_Fake`) are the halves of D's loss, not D's outputs.
+    """
+    meanings = {name: role(name) for name in names}
+    trained = {name: _last_part(name) for name in names if HELD_OUT.isdisjoint(name_words(name))}
+    there = {*trained.values()}
+    if "G_GAN" not in there and not {"GAN", "D_Fake"} <= there:
+        return meanings
+    for name, last in trained.items():
+        if last in ("D_real", "D_fake", "D_Fake"):
+            meanings[name] = Role("half", last.lower())
+        elif last == "GAN":
+            meanings[name] = Role("signal", "g_loss")
+    return meanings
 
 
 def _best(gathered: Gathered, candidates: list[tuple[str, Role]]) -> list[Track]:
@@ -222,12 +240,17 @@ def _join_halves(gathered: Gathered, label: str, own: dict[str, Track]) -> None:
     )
 
 
-def takes_the_mean(real: str, names: Container[str]) -> bool:
+def takes_the_mean(real: str, names: Iterable[str]) -> bool:
     """Whether D's loss is the mean of its halves, of which `real` is one, among other `names`.
 
     pix2pix and the book that prints d1 and d2 take the mean; others update D by the sum.
     """
-    return real in ("d1", "c1") or "G_GAN" in names
+    return real in ("d1", "c1") or "G_GAN" in map(_last_part, names)
+
+
+def _last_part(name: str) -> str:
+    """A name without the folders that a tracker puts before it: `train/G_GAN`."""
+    return name.rpartition("/")[2]
 
 
 def _missing(gathered: Gathered, ours: str) -> str:

@@ -634,3 +634,32 @@ def test_what_a_kind_of_log_counts_is_only_told_of_its_iterations(tmp_path: Path
     form = "(epoch: {row}, iters: 100) G_GAN: {g} G_L1: 9.0 D_real: {d} D_fake: {d}"
     lines = [form.format(row=row + 1, d=d, g=g) for row, (d, g) in enumerate(ROWS)]
     check(log(tmp_path, "\n".join(lines)), [1.0, 2, 3, 4, 5, 6], "epoch")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "row"),
+    [
+        ("log.csv", "epoch,iters,G_GAN,D_real,D_fake\n", "1,{step},{g},{d},0.5\n"),
+        (
+            "log.csv",
+            "_step,_runtime,train/G_GAN,train/D_real,train/D_fake\n",
+            "{step},9,{g},{d},.5\n",
+        ),
+        ("log.jsonl", "", '{{"step": {step}, "G_GAN": {g}, "D_real": {d}, "D_fake": 0.5}}\n'),
+        ("log.txt", "", "Iters: {step}\nG_GAN: {g}\nG_VGG: 7.6\nD_real: {d}\nD_fake: 0.5\n"),
+        ("log.jsonl", "", '{{"step": {step}, "GAN": {g}, "D_real": {d}, "D_Fake": 0.5}}\n'),
+    ],
+)
+def test_d_real_beside_the_adversarial_loss_of_pix2pix_is_half_of_ds_loss(
+    name: str, head: str, row: str, tmp_path: Path
+) -> None:
+    rows = [row.format(step=r, g=g, d=d) for r, (d, g) in enumerate(ROWS)]
+    mean = "G_GAN" in head + row  # SPADE takes the sum
+    d_loss = [(d + 0.5) / 2 if mean else d + 0.5 for d in D]
+    check(log(tmp_path, head + "".join(rows), name), STEPS, "iteration", d_loss)
+
+
+def test_d_real_is_an_answer_where_no_loss_is_called_as_in_pix2pix(tmp_path: Path) -> None:
+    rows = "".join(f"{r},{g},0.7,0.3\n" for r, g in enumerate(G))
+    pair = log(tmp_path, f"step,G_loss,D_real,D_fake\n{rows}", "log.csv").pairs[""]
+    assert {"d_real", "d_fake"} <= pair.keys()
