@@ -96,6 +96,7 @@ class _Cut:
     fractions: list[int] = field(default_factory=list)  # the places in `slots` without a name
     bare: Slot | None = None  # a number at the start of the line
     parent: str = ""  # a heading that names what follows: `Discriminator:`
+    whole: str = ""  # the loss whose parts the open bracket names: `g_loss(mse: 0.1, adv: `
     split: str = ""  # whether what follows is of training or of validation
     of_class: bool = False  # whether what follows is of one class
     list_held_out: bool = False  # whether names after commas are of validation, as the first was
@@ -186,11 +187,20 @@ class _Cut:
             name = before if _has_meaning(before) else name
         self.parent = above or ("" if ";" in gap or "]" in gap else self.parent)
         self.split = next((w for w in name_words(above) if w in _PARENTS), self.split)
-        if explicit and not _has_meaning(name) and _has_meaning(f"{self.parent} {name}"):
-            name = f"{self.parent} {name}"
+        self.whole = _whole_of(gap, self.whole)
+        if explicit and not _has_meaning(name) and (longer := self._below(name)):
+            name = longer
         elif split := self._split_of(name, explicit, gap):
             name = f"{HELD_OUT_MARK}{name}" if split.lower() in HELD_OUT else f"{split} {name}"
         return name, explicit
+
+    def _below(self, name: str) -> str:
+        """The name with what it stands in or below, where that gives it a meaning."""
+        part = f"{self.whole} {name}"
+        if self.whole and name and _is_loss(part) and not role(part).weak:
+            return part
+        headed = f"{self.parent} {name}"
+        return headed if _has_meaning(headed) else ""
 
     def _split_of(self, name: str, explicit: bool, gap: str) -> str:
         """Whether a loss is one of training or of validation, where its name does not say so."""
@@ -350,6 +360,17 @@ def _before_parenthesis(line: str, end: int) -> str:
     return ""
 
 
+def _whole_of(gap: str, whole: str) -> str:
+    """The loss that a bracket follows which is open at the end; `whole` was it before."""
+    opened, closed = gap.rfind("("), gap.rfind(")")
+    if opened < closed:
+        return ""
+    if opened < 0:
+        return whole
+    name = _last_known(_CUT.split(gap[closed + 1 : opened][-200:])[-1])
+    return name if _is_loss(name) else ""
+
+
 def _last_known(text: str) -> str:
     """The end of a text that is a name with a meaning: the longest, of a measure the shortest."""
     parts = text.split()
@@ -376,6 +397,11 @@ def _is_another(name: str, before: str) -> bool:
 
 def _is_signal(name: str) -> bool:
     return role(name).kind in ("signal", "half")
+
+
+def _is_loss(name: str) -> bool:
+    meaning = role(name)
+    return meaning.kind == "half" or meaning.name in ("d_loss", "g_loss")
 
 
 def _has_meaning(name: str) -> bool:

@@ -663,3 +663,27 @@ def test_d_real_is_an_answer_where_no_loss_is_called_as_in_pix2pix(tmp_path: Pat
     rows = "".join(f"{r},{g},0.7,0.3\n" for r, g in enumerate(G))
     pair = log(tmp_path, f"step,G_loss,D_real,D_fake\n{rows}", "log.csv").pairs[""]
     assert {"d_real", "d_fake"} <= pair.keys()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "g_loss(mse:0.000, vgg:7.6, adv:{g}) d_loss: {d}",
+        "g_loss (adv={g}, l1=9.3) adv: 7.6, d_loss (total={d}, real=0.1, fake=0.2) total: 7.6",
+        "D (loss: {d}, acc: 0.5) G (loss: {g}) loss: 7.6",
+        "Loss D: {d} (epoch: 3), Loss G: {g} (mse: 7.6, adv: 0.1)",
+    ],
+)
+def test_a_bracket_behind_a_loss_names_its_parts(line: str, tmp_path: Path) -> None:
+    rows = [f"step {r} time: 2.3s, {line.format(d=d, g=g)}" for r, (d, g) in enumerate(ROWS)]
+    check(log(tmp_path, "\n".join(rows)), STEPS, "iteration")
+
+
+def test_halves_in_a_bracket_are_of_the_loss_before_it(tmp_path: Path) -> None:
+    rows = [
+        f"step {r} D loss (real: 0.5, fake: {d - 0.5:.3f}), G loss (adv: {g})"
+        for r, (d, g) in enumerate(ROWS)
+    ]
+    (pair,) = log(tmp_path, "\n".join(rows)).pairs.values()
+    assert pair["d_loss"].tolist() == pytest.approx(D)
+    assert pair["g_loss"].tolist() == G
