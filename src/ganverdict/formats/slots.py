@@ -16,9 +16,9 @@ _NUMBER = (
 # A number may be glued to the word of a step: `epoch12 d_loss: 0.7`, `iter_000100: ...`.
 _GLUED = "|".join(f"(?<={word})" for word in ("poch", "poch_", "POCH", "iter", "iter_", "step"))
 _FIND = re.compile(rf"(?:(?<![\w.])|(?:{_GLUED})(?=\d))({_NUMBER})(?![\w]|\.\w)")
-_WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|[aA]rray|float\d*|Tensor)\(\[?|[\[({<'\"$]|\s)+$")
+_WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|[aA]rray|float\d*|Tensor)\(\[?|[\[({<'\"$`]|\s)+$")
 _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
-_EDGES = " \t\u00a0:=.*#"  # beside names
+_EDGES = " \t\u00a0:=.*#`"  # beside names
 _WIDE = {0xFEE0 + ord(mark): mark for mark in ":,;()[]=|"}  # of Chinese and Japanese
 _STARTS = re.compile(r"^[\s>#*\[(]*$")
 _EPOCH_AND_BATCH = re.compile(r"[\s>#*]*\[\s*\d+\s*,\s*\d+\s*\]\s*[^\s\d]")  # `[1,   100] loss: `

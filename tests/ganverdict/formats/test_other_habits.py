@@ -687,3 +687,14 @@ def test_halves_in_a_bracket_are_of_the_loss_before_it(tmp_path: Path) -> None:
     (pair,) = log(tmp_path, "\n".join(rows)).pairs.values()
     assert pair["d_loss"].tolist() == pytest.approx(D)
     assert pair["g_loss"].tolist() == G
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["`d_loss={d}, g_loss={g}`", "`D loss`: {d}, `G loss`: {g}", "d_loss: `{d}` g_loss: `{g}`"],
+)
+def test_marks_of_code_belong_to_no_name(line: str, tmp_path: Path) -> None:
+    rows = [f"- step {r}: {line.format(d=d, g=g)}" for r, (d, g) in enumerate(ROWS)]
+    found = log(tmp_path, "\n".join(rows))
+    check(found, STEPS, "iteration")
+    assert not any("`" in note for note in found.notes)
