@@ -49,7 +49,7 @@ def signals_of(gathered: Gathered) -> Pairs:
         _take_one_pair(gathered, tied, label)
     tracks: Pairs = {}
     for (label, signal), best in tied.items():
-        if len(best) > 1 and not signal.startswith("half"):
+        if _differ(best) and not signal.startswith("half"):
             raise ReadError(_may_each_be(gathered, signal, best))
         tracks.setdefault(label, {})[signal] = best[0]
     return _paired(gathered, tracks)
@@ -91,7 +91,7 @@ def _meanings(names: list[str]) -> dict[str, Role]:
 
 
 def _best(gathered: Gathered, candidates: list[tuple[str, Role]]) -> list[Track]:
-    """The plainest name's column, of the best layout, and those of the same rank that differ."""
+    """The plainest name's column, of the best layout, and those of the same rank."""
     ranked = [
         ((meaning.rank, layout_rank(gathered.tables[track.tables[0]])), track)
         for name, meaning in candidates
@@ -105,7 +105,6 @@ def _best(gathered: Gathered, candidates: list[tuple[str, Role]]) -> list[Track]
         track
         for rank, track in ranked[1:]
         if rank == first_rank
-        and not equal(first, track)
         # Beside a row an iteration one of an epoch's means.
         and len(track) * _MANY_TIMES > len(first)
         # Each file may call it its own way.
@@ -123,6 +122,8 @@ def _take_one_pair(
     `discriminator_loss` and `generator_loss`.
     """
     of_d, of_g = (tied.get((label, side), []) for side in ("d_loss", "g_loss"))
+    if not _differ(of_d) and not _differ(of_g):
+        return
     pairs = list(zip(_by_form(of_d), _by_form(of_g), strict=False))
     alike = all(form_of_loss(d.name)[0] == form_of_loss(g.name)[0] for d, g in pairs)
     if not alike or not 1 < len(pairs) == len(of_d) == len(of_g):
@@ -136,6 +137,10 @@ def _take_one_pair(
         f"{' and '.join(ours)} are taken, {' and '.join(others)} are another pair: choose it with"
         f" {' '.join(f'--map {option}' for option in options)}"
     )
+
+
+def _differ(tracks: list[Track]) -> bool:
+    return any(not equal(tracks[0], track) for track in tracks[1:])
 
 
 def _by_form(tracks: list[Track]) -> list[Track]:

@@ -609,6 +609,12 @@ def test_of_two_pairs_of_names_for_the_same_losses_one_is_taken(
     ) in found.notes
 
 
+def test_two_pairs_of_names_may_tell_the_same_of_one_loss(tmp_path: Path) -> None:
+    rows = "".join(f"{r},0.0,0.0,{g},{g + 1}\n" for r, g in enumerate(G))
+    text = KERAS_CSV.split("\n")[0] + "\n" + rows
+    check(log(tmp_path, text), STEPS, "epoch", [0.0] * 6)
+
+
 @pytest.mark.parametrize("other", ["generator_acc", "generator_error"])
 def test_two_names_for_one_loss_are_to_be_chosen_from(other: str, tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="d_loss, discriminator_loss may each be d_loss"):
