@@ -15,7 +15,7 @@ from ganverdict.thresholds import Thresholds
 from ganverdict.windows import Window
 
 WORDS = {
-    "at_chance": "D's loss was no lower than {chance:.3g}, what answering the same to everything costs",
+    "at_chance": "D's loss was no lower than {chance:.3g}, the cost of answering all the same",
     "saturated": "D was sure of everything (D(x) over {real:g}, D(G(z)) under {fake:g})",
     "fooled": "D took everything for real ({evidence})",
     "vanished": "D's loss was at nothing, so that G learns from it no more",
