@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ganverdict.families import infer
-from ganverdict.formats.clocks import clock_of
+from ganverdict.formats.clocks import clock_of, in_order
 from ganverdict.formats.columns import (
     main_column,
     named,
@@ -38,8 +38,9 @@ def assemble(
     tables = [table for table in tables if table.columns]
     gathered = Gathered(tables, [], [])
     offset = 0
-    for table in tables:
+    for index, table in enumerate(tables):
         clock = clock_of(table, main_column(table))
+        tables[index] = in_order(table, clock)
         if clock.unit == "iteration":
             clock.unit = UNITS.get(kind, clock.unit)
         gathered.clocks.append(clock)

@@ -1,12 +1,12 @@
 """When each row of a table was: the step columns of a log, made one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ganverdict.formats.names import role
+from ganverdict.formats.names import checkpoint_unit, role
 from ganverdict.formats.table import Floats, Series, Table
 
 _MANY_BATCHES = 1_000  # a fraction without a name, of fewer than these, counts epochs
@@ -30,6 +30,7 @@ class Clock:
     - `unit`: what a step counts.
     - `per_epoch`: steps an epoch, where the table tells.
     - `epochs`: the epoch by row, where it tells.
+    - `any_order`: the rows may stand in any order, as those of checkpoints do.
     """
 
     unit: str
@@ -38,6 +39,7 @@ class Clock:
     per_epoch: float | None = None
     epochs: Series | None = None
     notes: list[str] = field(default_factory=list)
+    any_order: bool = False
 
     def at(self, rows: NDArray[np.uint32]) -> tuple[Floats, Mask]:
         """The steps of `rows` [n] and whether they are known."""
@@ -150,6 +152,53 @@ def _candidates(table: Table, main: Series | None) -> Iterator[Clock]:
         yield _batches(*found["batch"], epochs, base, table)
     if epochs is not None:
         yield _by_epoch(epochs, table, main)
+    if (clock := _by_checkpoint(table)) is not None:
+        yield clock
+    if "index" in found:
+        yield Clock("iteration", found["index"][0], table.carry)
+
+
+def _by_checkpoint(table: Table) -> Clock | None:
+    """By the number of the checkpoint that a row of a table of evaluations is of."""
+    kinds = {role(name).kind for name in table.columns}
+    if table.carry or kinds & {"signal", "half"}:
+        return None
+    for name, series in table.columns.items():
+        unit = checkpoint_unit(name)
+        if unit is not None and len(series) and _are_apart(series.values):
+            epochs = series if unit == "epoch" else None
+            notes = [f"steps are the numbers of {name}"]
+            return Clock(unit or "iteration", series, False, None, epochs, notes, any_order=True)
+    return None
+
+
+def _are_apart(values: Floats) -> bool:
+    """Whether numbers may be those of checkpoints: whole, and seldom one of them twice."""
+    whole = bool(np.all(np.isfinite(values)) and np.all(values == np.floor(values)))
+    changed = np.mean(np.diff(values) != 0) if len(values) > 1 else 1.0
+    return whole and bool(changed > _NEARLY) and len(np.unique(values)) >= _MOSTLY * len(values)
+
+
+def in_order(table: Table, clock: Clock) -> Table:
+    """The table with its rows by step where they may stand in any order, and in none twice."""
+    steps = clock.steps
+    if not clock.any_order or steps is None or np.all(np.diff(steps.values) >= 0):
+        return table
+    if len(np.unique(steps.values)) <= _NEARLY * len(steps):
+        return table  # perhaps several runs
+    places = np.argsort(np.argsort(steps.values, kind="stable"))
+
+    def moved(series: Series) -> Series:
+        rows = np.array(series.rows)
+        known = np.isin(rows, steps.rows)
+        rows[known] = steps.rows[places[np.searchsorted(steps.rows, rows[known])]]
+        order = np.argsort(rows)
+        return Series(rows[order], series.values[order])
+
+    clock.steps = moved(steps)
+    clock.epochs = clock.epochs and clock.steps
+    clock.notes.append("rows are out of order: sorted by step")
+    return replace(table, columns={name: moved(s) for name, s in table.columns.items()})
 
 
 def _batches(
@@ -185,7 +234,7 @@ def _step_columns(table: Table, main: Series | None) -> dict[str, Column]:
             continue
         found.setdefault(meaning.name, []).append((meaning.rank, name))
     if not found and index is not None:
-        found["iteration"] = [(0, index)]
+        found["index"] = [(0, index)]
     best = {kind: _best_name(table, ranked, main) for kind, ranked in found.items()}
     if table.layout == "TensorBoard" and "kimg" in best and "iteration" in best:
         # StyleGAN's own event files: their steps are thousands of images.

@@ -285,6 +285,7 @@ class _Reading:
                 numbers.append(place)
                 values.append(value)
             elif not is_missing(cell):
+                self.builder.tell(name, place, cell)
                 self.no_number.setdefault(name, []).append(place)
         if values:
             self.builder.extend(name, numbers, values)
@@ -298,6 +299,8 @@ class _Reading:
             if index != self.tag and value is not None:
                 name = self._named(row) if index == self.value else self.names[index]
                 self.builder.add(name, place, value)
+            elif index not in (self.tag, self.value):
+                self.builder.tell(self.names[index], place, cell)
 
     def _named(self, row: list[str]) -> str:
         """What a row of a long table is of, and of which run, as in charts of several."""

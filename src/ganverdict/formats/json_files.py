@@ -18,7 +18,6 @@ from ganverdict.formats.table import Builder, Table
 _MOST_BYTES = 1 << 28  # a document is read as a whole
 _DEEPEST = 6
 _MOST_OF_ONE = 12  # keys of a record that has one value and says of what
-_SNAPSHOT = re.compile(r"snapshot-(\d+)")
 _STEPS_OF = re.compile(r"(?P<what>.+)_(?P<kind>(?:epoch|step|iter|iteration|kimg)s?)")
 _STEP_KEY = re.compile(r"(?:(?P<name>(?i:epoch|step|iter|iteration))[ _-]?)?(?P<step>[0-9]{1,9})")
 _STATISTICS = frozenset(("num", "mean", "std"))
@@ -401,9 +400,6 @@ def _add(builder: Builder, record: dict[str, Any], row: int) -> None:
         elif isinstance(value, list):
             if len(value) == 1:
                 _put(builder, prefix, row, value[0])
-        elif isinstance(value, str) and "snapshot" in prefix:
-            if match := _SNAPSHOT.search(value[:300]):
-                builder.add("kimg", row, float(match[1]))
         else:
             _put(builder, prefix, row, value)
 
@@ -426,7 +422,9 @@ def _put(builder: Builder, name: str, row: int, value: Any) -> None:
     if isinstance(value, bool) or value is None:
         return
     if isinstance(value, str):
-        value = number(value) if len(value) < 100 else None
+        text, value = value, number(value) if len(value) < 100 else None
+        if value is None:
+            builder.tell(name, row, text)
     if isinstance(value, int | float):
         try:
             builder.add(name[:300], row, float(value))

@@ -1,7 +1,7 @@
 """The measures of evaluations among the columns, and the one that counts."""
 
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import metric_rank, role
+from ganverdict.formats.names import checkpoint_unit, metric_rank, role
 from ganverdict.formats.tracks import (
     Gathered,
     Track,
@@ -34,7 +34,7 @@ def measures_of(gathered: Gathered, metric: str | None) -> dict[str, Track]:
 
 def _beside_measures(gathered: Gathered, name: str) -> bool:
     """Whether an unknown column stands in a table of evaluations alone."""
-    if name.startswith("#") or name.endswith("/of"):
+    if name.startswith("#") or name.endswith("/of") or checkpoint_unit(name) is not None:
         return False
     for table in gathered.tables:
         if name not in table.columns or table.layout in ("text", "TensorBoard", "MLflow"):

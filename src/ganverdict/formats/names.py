@@ -75,6 +75,10 @@ for _kind, _names in {
     for _rank, _name in enumerate(_names.split()):
         _STEP_NAMES[_name] = (_kind, _rank)
 
+# Columns of which checkpoint a row is, and words beside these that leave them so.
+_CHECKPOINT = _set("model models checkpoint checkpoints ckpt ckpts snapshot snapshots pkl")
+_OF_CHECKPOINT = _set("network id index idx no nr num number name file filename path")
+
 _MEASURE = re.compile(
     r"(?:^|_)(?:[a-z]?fids?|[a-z]?kids?|fd|fvd|fad|fcd|cmmd|frechet|inception|precision|recall|density"
     r"|coverage|ppl|lpips|swd|fdd|fd_dino\w*|fid\d+\w*|kid\d+\w*|is\d+\w*|pr\d+\w*|ppl\w*|prdc"
@@ -365,6 +369,19 @@ def critic_name(name: str) -> str:
     meaning = role(as_critic)
     unlike = as_critic == " ".join(name_words(name)) or not _G.isdisjoint(parts) or meaning.weak
     return as_critic if not unlike and meaning.name in ("d_loss", "d_real", "d_fake") else ""
+
+
+@lru_cache(maxsize=8192)
+def checkpoint_unit(name: str) -> str | None:
+    """What counts the checkpoints of such a column, "" where its name does not say it: `model`,
+    `ckpt_step`, `snapshot_pkl`; None for every other column."""
+    parts = name_words(name)
+    rest = [part for part in parts if part not in _CHECKPOINT]
+    if len(rest) == len(parts):
+        return None
+    rest = [part for part in rest if part not in _OF_CHECKPOINT]
+    meaning = role(" ".join(rest))
+    return "" if not rest else meaning.name if meaning.kind == "step" else None
 
 
 def is_split(name: str) -> bool:

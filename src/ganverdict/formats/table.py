@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ganverdict.formats.checkpoints import Names, tells_steps
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.names import role
 
@@ -54,6 +55,7 @@ class Builder:
     def __init__(self, file: str) -> None:
         self._file = file
         self._columns: dict[str, tuple[array[int], array[float]]] = {}
+        self._texts: dict[str, Names] = {}
         self._cells = 0
         self._left_out: set[str] = set()
 
@@ -72,6 +74,12 @@ class Builder:
             column[0].extend(rows)
             column[1].extend(values)
             self._count(len(values))
+
+    def tell(self, name: str, row: int, text: str) -> None:
+        """A text in place of a number, which may be a checkpoint's name."""
+        own = name.rpartition("/")[2]
+        if tells_steps(own):
+            self._count(self._texts.setdefault(own, Names()).add(row, text))
 
     def _column(self, name: str) -> "tuple[array[int], array[float]] | None":
         column = self._columns.get(name)
@@ -97,10 +105,13 @@ class Builder:
 
     def columns(self) -> dict[str, Series]:
         """All that was added; NumPy arrays on the same memory."""
+        columns = {name: column for name, column in self._columns.items() if column[0]}
+        for name, texts in self._texts.items():
+            if name not in columns:
+                columns = {**texts.steps(name), **columns}
         return {
             name: Series(np.frombuffer(rows, np.uint32), np.frombuffer(values, np.float64))
-            for name, (rows, values) in self._columns.items()
-            if rows
+            for name, (rows, values) in columns.items()
         }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ganverdict.formats import read
+from ganverdict.log import Log
 from tests.ganverdict.formats.test_other_habits import ROWS, STEPS, D, G, check, log
 
 FORMS: dict[str, tuple[str, str]] = {
@@ -321,3 +322,86 @@ def test_losses_are_found_behind_thousands_of_columns(form: str, tmp_path: Path)
     found = log(tmp_path, text, "log.txt")
     check(found, STEPS, "iteration")
     assert any("columns beyond the first 4,096 left out" in note for note in found.notes)
+
+
+FALLING = [90.5, 60.25, 48.0, 45.5, 44.0, 43.5]
+
+
+def evaluated(found: Log, steps: list[float], unit: str, fids: list[float] = FALLING) -> None:
+    assert found.metric is not None
+    assert found.unit == unit
+    assert found.evaluations["step"].tolist() == steps
+    assert found.evaluations[found.metric].tolist() == fids
+
+
+@pytest.mark.parametrize("form", ["CSV", "Markdown", "JSON", "JSON lines", "a row for each value"])
+@pytest.mark.parametrize(
+    ("name", "cell", "unit"),
+    [
+        ("model", "{n}00", "iteration"),
+        ("checkpoint", "{n}00", "iteration"),
+        ("model_step", "{n}00", "iteration"),
+        ("ckpt_epoch", "{n}00", "epoch"),
+        ("ckpt", "ckpt-{n}00", "iteration"),
+        ("model", "runs/7/G_{n}00.h5", "iteration"),
+        ("checkpoint_path", "[G_{n}00](files/G_{n}00.pth)", "iteration"),
+        ("snapshot", "network-snapshot-000{n}00.pkl", "kimg"),
+        ("snapshot_pkl", "../0{n}-auto/network-snapshot-000{n}00.pkl", "kimg"),
+        ("model", "netG_epoch_{n}00_of_900.pth", "epoch"),
+        ("Epoch", "{n}00/900", "epoch"),
+    ],
+)
+def test_the_number_of_a_checkpoint_is_the_step(
+    name: str, cell: str, unit: str, form: str, tmp_path: Path
+) -> None:
+    cells = [cell.format(n=n) for n in range(1, 7)]
+    rows = list(zip(cells, FALLING, strict=True))
+    if form == "JSON":
+        text = json.dumps([{name: at, "fid": fid} for at, fid in rows])
+    elif form == "JSON lines":
+        text = "\n".join(json.dumps({name: at, "fid": fid}) for at, fid in rows)
+    elif form == "Markdown":
+        text = "\n".join([f"| {name} | FID |", "|:--|--:|", *(f"| {a} | {f} |" for a, f in rows)])
+    elif form == "CSV":
+        text = "\n".join([f",{name},fid", *(f"{n},{a},{f}" for n, (a, f) in enumerate(rows))])
+    else:
+        text = "\n".join([f"{name},metric,value", *(f"{a},fid,{f}" for a, f in rows)])
+    found = log(tmp_path, text, "evaluations.txt")
+    evaluated(found, [100.0 * n for n in range(1, 7)], unit)
+
+
+@pytest.mark.parametrize("order", [[5, 4, 3, 2, 1, 0], [0, 5, 1, 2, 3, 4], [3, 4, 5, 0, 1, 2]])
+def test_checkpoints_may_stand_in_any_order(order: list[int], tmp_path: Path) -> None:
+    rows = [f"G_{100 * n}.pth,{FALLING[n]}" for n in order]
+    found = log(tmp_path, "\n".join(["model,fid", *rows, "final,43.2"]), "fid.csv")
+    evaluated(found, [100.0 * n for n in range(6)], "iteration")
+    assert "rows are out of order: sorted by step" in found.notes
+    assert "fid: 1 value without a step left out" in found.notes
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["no_ada", "ada", "dropout", "progressive", "large", "small"],
+        ["no_ada_1", "no_ada_2", "no_ada_3", "std_ada_1", "std_ada_2", "std_ada_3"],
+        ["1", "1", "1", "2", "2", "2"],
+        ["2-16", "2-32", "2-64", "3-16", "3-32", "3-64"],
+        ["0.5", "1", "1.5", "2", "2.5", "3"],
+    ],
+)
+def test_names_of_models_are_no_steps(cells: list[str], tmp_path: Path) -> None:
+    rows = [f"{cell},{fid}" for cell, fid in zip(cells, FALLING, strict=True)]
+    found = log(tmp_path, "\n".join(["model,fid", *rows]), "fid.csv")
+    evaluated(found, [1, 2, 3, 4, 5, 6], "row")
+
+
+def test_the_number_of_a_checkpoint_is_no_step_where_another_is(tmp_path: Path) -> None:
+    rows = [f"{60 - n},{n},{fid}" for n, fid in enumerate(FALLING)]
+    found = log(tmp_path, "\n".join(["model,kimg,fid", *rows]), "fid.csv")
+    evaluated(found, STEPS, "kimg")
+
+
+def test_the_number_of_a_model_is_no_step_of_losses(tmp_path: Path) -> None:
+    rows = [f"{10 * n},{d},{g}" for n, (d, g) in enumerate(ROWS)]
+    found = log(tmp_path, "\n".join(["model,d_loss,g_loss", *rows]), "log.csv")
+    check(found, [1.0, 2, 3, 4, 5, 6], "row")
