@@ -30,7 +30,6 @@ class Clock:
     - `unit`: what a step counts.
     - `per_epoch`: steps an epoch, where the table tells.
     - `epochs`: the epoch by row, where it tells.
-    - `any_order`: the rows may stand in any order, as those of checkpoints do.
     """
 
     unit: str
@@ -39,7 +38,6 @@ class Clock:
     per_epoch: float | None = None
     epochs: Series | None = None
     notes: list[str] = field(default_factory=list)
-    any_order: bool = False
 
     def at(self, rows: NDArray[np.uint32]) -> tuple[Floats, Mask]:
         """The steps of `rows` [n] and whether they are known."""
@@ -160,16 +158,22 @@ def _candidates(table: Table, main: Series | None) -> Iterator[Clock]:
 
 def _by_checkpoint(table: Table) -> Clock | None:
     """By the number of the checkpoint that a row of a table of evaluations is of."""
-    kinds = {role(name).kind for name in table.columns}
-    if table.carry or kinds & {"signal", "half"}:
+    if not _is_of_evaluations(table):
         return None
     for name, series in table.columns.items():
         unit = checkpoint_unit(name)
         if unit is not None and len(series) and _are_apart(series.values):
             epochs = series if unit == "epoch" else None
             notes = [f"steps are the numbers of {name}"]
-            return Clock(unit or "iteration", series, False, None, epochs, notes, any_order=True)
+            return Clock(unit or "iteration", series, False, None, epochs, notes)
     return None
+
+
+def _is_of_evaluations(table: Table) -> bool:
+    """Whether a table has no losses, and is none that was read out of prints."""
+    return not table.carry and not any(
+        role(name).kind in ("signal", "half") for name in table.columns
+    )
 
 
 def _are_apart(values: Floats) -> bool:
@@ -180,9 +184,12 @@ def _are_apart(values: Floats) -> bool:
 
 
 def in_order(table: Table, clock: Clock) -> Table:
-    """The table with its rows by step where they may stand in any order, and in none twice."""
+    """The table with its rows by step, where it is one of evaluations and has hardly a step twice.
+
+    Such a table may be sorted as texts are, 1, 10, 2; a log whose steps go back has them again.
+    """
     steps = clock.steps
-    if not clock.any_order or steps is None or np.all(np.diff(steps.values) >= 0):
+    if steps is None or not _is_of_evaluations(table) or np.all(np.diff(steps.values) >= 0):
         return table
     if len(np.unique(steps.values)) <= _NEARLY * len(steps):
         return table  # perhaps several runs

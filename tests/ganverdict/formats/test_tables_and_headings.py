@@ -371,10 +371,20 @@ def test_the_number_of_a_checkpoint_is_the_step(
 
 
 @pytest.mark.parametrize("order", [[5, 4, 3, 2, 1, 0], [0, 5, 1, 2, 3, 4], [3, 4, 5, 0, 1, 2]])
-def test_checkpoints_may_stand_in_any_order(order: list[int], tmp_path: Path) -> None:
-    rows = [f"G_{100 * n}.pth,{FALLING[n]}" for n in order]
-    found = log(tmp_path, "\n".join(["model,fid", *rows, "final,43.2"]), "fid.csv")
-    evaluated(found, [100.0 * n for n in range(6)], "iteration")
+@pytest.mark.parametrize(
+    ("name", "cell", "unit"),
+    [
+        ("model", "G_{n}.pth", "iteration"),
+        ("model", "epoch_{n}.pth", "epoch"),
+        ("epoch", "{n}", "epoch"),
+    ],
+)
+def test_evaluations_may_stand_in_any_order(
+    name: str, cell: str, unit: str, order: list[int], tmp_path: Path
+) -> None:
+    rows = [f"{cell.format(n=100 * n)},{FALLING[n]}" for n in order]
+    found = log(tmp_path, "\n".join([f"{name},fid", *rows, "final,43.2"]), "fid.csv")
+    evaluated(found, [100.0 * n for n in range(6)], unit)
     assert "rows are out of order: sorted by step" in found.notes
     assert "fid: 1 value without a step left out" in found.notes
 
