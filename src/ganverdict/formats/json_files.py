@@ -322,6 +322,10 @@ def _columns(builder: Builder, value: dict[str, Any]) -> bool:
     for name, column in columns.items():
         for row, (at, cell) in enumerate(_cells(column), 1):
             _put(builder, str(name), row if at is None else at, cell)
+    texts = {name: column for name, column in value.items() if columns and _are_texts(column)}
+    for name, column in texts.items():
+        for row, text in enumerate(column, 1):
+            builder.tell(name, row, text)
     return bool(columns)
 
 
@@ -346,6 +350,10 @@ def _is_column(value: Any) -> bool:
             _count(k) is not None and _is_cell(v) for k, v in value.items()
         )
     return False
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _is_cell(value: Any) -> bool:

@@ -334,7 +334,10 @@ def evaluated(found: Log, steps: list[float], unit: str, fids: list[float] = FAL
     assert found.evaluations[found.metric].tolist() == fids
 
 
-@pytest.mark.parametrize("form", ["CSV", "Markdown", "JSON", "JSON lines", "a row for each value"])
+@pytest.mark.parametrize(
+    "form",
+    ["CSV", "Markdown", "JSON", "JSON, columns", "JSON lines", "a row for each value"],
+)
 @pytest.mark.parametrize(
     ("name", "cell", "unit"),
     [
@@ -358,6 +361,9 @@ def test_the_number_of_a_checkpoint_is_the_step(
     rows = list(zip(cells, FALLING, strict=True))
     if form == "JSON":
         text = json.dumps([{name: at, "fid": fid} for at, fid in rows])
+    elif form == "JSON, columns":
+        plain = [int(at) if at.isdigit() else at for at in cells]
+        text = json.dumps({name: plain, "fid": FALLING})
     elif form == "JSON lines":
         text = "\n".join(json.dumps({name: at, "fid": fid}) for at, fid in rows)
     elif form == "Markdown":
