@@ -35,6 +35,7 @@ def assemble(
     tables = renamed(tables, rename)
     kind, loss = kind_of(tables)
     tables = named_by_others(tables)
+    told_of_none = [note for table in tables if not table.columns for note in table.notes]
     tables = [table for table in tables if table.columns]
     gathered = Gathered(tables, [], [])
     offset = 0
@@ -53,7 +54,7 @@ def assemble(
     signals = signals_of(gathered)
     measures = measures_of(gathered, metric)
     if not any(signals.values()) and not measures:
-        raise ReadError(_nothing(name, tables))
+        raise ReadError(_nothing(name, tables, told_of_none))
     chosen = metric_of(gathered, measures, metric, name)
     if loss is not None and any(_contradicts(own, loss) for own in signals.values()):
         loss = None
@@ -84,8 +85,10 @@ def _contradicts(signals: Mapping[str, Track], loss: str) -> bool:
     return family is None or not family.name.startswith("bce")
 
 
-def _nothing(name: str, tables: Sequence[Table]) -> str:
+def _nothing(name: str, tables: Sequence[Table], told: Sequence[str]) -> str:
     names = [n for table in tables for n in table.columns if not n.startswith("#")]
+    if told and not names:
+        return f"{name}: {'; '.join(told)}"
     listed = ", ".join(dict.fromkeys(shown_name(n) for n in names[:12])) or "no names with numbers"
     return (
         f"{name}: neither a loss of D or G nor a measure such as fid was found ({listed});"

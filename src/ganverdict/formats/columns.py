@@ -69,9 +69,10 @@ def renamed(tables: list[Table], rename: Mapping[str, str]) -> list[Table]:
             there = dict.fromkeys(
                 shown_name(n) for table in tables for n in table.columns if not n.startswith("#")
             )
+            listed = f"there are {', '.join(list(there)[:30])}" if there else "there is none at all"
             raise ReadError(
                 f"{tables[0].file if tables else 'the log'}: no column {shown_name(theirs)!r} for"
-                f" {ours}; there are {', '.join(list(there)[:30])}"
+                f" {ours}; {listed}"
             )
     result = []
     for table in tables:

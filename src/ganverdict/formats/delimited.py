@@ -27,6 +27,7 @@ _VALUE_WORDS = frozenset(("value", "values", "val"))
 _RUN_COLUMN = re.compile(r"(?:run|experiment)(?:_(?:id|hash|name|uuid))?")
 _OF_RUN = " - "
 _SIDES = 2
+_MOST_NAMELESS = 3  # columns, of more without a step nobody can tell what they are
 
 
 @dataclass
@@ -373,13 +374,11 @@ def read_delimited(source: Source, form: Shape) -> Table:
     columns = _merged(reading, name)
     if reading.run is not None:
         columns = _of_one_run(columns)
-    if header is None and "#step" in columns and not _is_steps(columns["#step"]):
-        # Losses, and what was measured beside them: no column counts rows.
-        names = ["#value", *(f"#value{index}" for index in range(1, len(columns)))]
-        columns = dict(zip(names, columns.values(), strict=True))
     table = Table(name, "CSV", source.stem, columns, sample=last)
     if header is not None:
         table.sample = " ".join(header)
+    else:
+        _take_without_heading(table)
     table.notes += _notes(reading, lines, place - 1)
     return table
 
@@ -399,6 +398,27 @@ def _anonymous(columns: int) -> list[str]:
     if columns == 1:
         return ["#value"]
     return ["#step", "#value", *(f"#value{index}" for index in range(2, columns))]
+
+
+def _take_without_heading(table: Table) -> None:
+    """Keep what can be told apart without names: a column of values, perhaps behind its steps."""
+    named = {name: s for name, s in table.columns.items() if not name.startswith("#")}
+    nameless = [series for name, series in table.columns.items() if name not in named]
+    steps = table.columns.get("#step")
+    has_steps = steps is not None and _is_steps(steps)
+    whole = steps is not None and bool(np.all(steps.values == np.floor(steps.values)))
+    if len(nameless) > _MOST_NAMELESS and not (has_steps and whole):
+        told = f"{len(nameless):,} columns of numbers without a heading: give them names"
+        table.notes.append(f"{told} in a first line, such as step,d_loss,g_loss")
+        table.columns = named
+        return
+    taken = ["#step", "#value"] if has_steps else ["#value"]
+    left_out = len(nameless) - len(taken)
+    names = [*taken, *(f"#value{index + 1}" for index in range(left_out))]
+    table.columns = {**dict(zip(names, nameless, strict=False)), **named}
+    if left_out > 0:
+        which = "column is" if left_out == 1 else f"{left_out:,} columns are"
+        table.notes.append(f"no heading: the last {which} left out")
 
 
 def _is_steps(series: Series) -> bool:

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ganverdict.formats import read
+from ganverdict.formats import ReadError, read
 from ganverdict.log import Log
 from tests.ganverdict.formats.test_other_habits import ROWS, STEPS, D, G, check, log
 
@@ -421,3 +422,31 @@ def test_the_number_of_a_model_is_no_step_of_losses(tmp_path: Path) -> None:
     rows = [f"{10 * n},{d},{g}" for n, (d, g) in enumerate(ROWS)]
     found = log(tmp_path, "\n".join(["model,d_loss,g_loss", *rows]), "log.csv")
     check(found, [1.0, 2, 3, 4, 5, 6], "row")
+
+
+@pytest.mark.parametrize("rows", [6, 60])
+def test_many_columns_without_a_heading_are_refused(rows: int, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(5, 15, (rows, 50))
+    np.savetxt(tmp_path / "fid_scores.txt", values)
+    with pytest.raises(ReadError, match=r"50 columns of numbers without a heading: give them name"):
+        read([tmp_path / "fid_scores.txt"])
+    with pytest.raises(ReadError, match=r"no column 'fid' for d_loss; there is none at all"):
+        read([tmp_path / "fid_scores.txt"], rename={"d_loss": "fid"})
+
+
+@pytest.mark.parametrize(
+    ("form", "unit", "notes"),
+    [
+        ("{fid}", "row", ["no step was found: rows are numbered"]),
+        ("{n} {fid}", "iteration", []),
+        ("{n} {fid} 0.5", "iteration", ["no heading: the last column is left out"]),
+        ("{n},{fid},0.5,7.25,3", "iteration", ["no heading: the last 3 columns are left out"]),
+    ],
+)
+def test_what_is_left_out_without_a_heading_is_told(
+    form: str, unit: str, notes: list[str], tmp_path: Path
+) -> None:
+    lines = [form.format(n=n, fid=fid) for n, fid in enumerate(FALLING, 1)]
+    found = log(tmp_path, "\n".join(lines), "fid.txt")
+    evaluated(found, [1, 2, 3, 4, 5, 6], unit)
+    assert list(found.notes) == notes
