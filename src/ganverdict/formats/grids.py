@@ -87,7 +87,9 @@ class Grids:
         ):
             return line
         names = [match[0] for match in self._columns]
-        if len(cells) != len(names):
+        if len(cells) == len(names) + 1 and cells[0].end() <= self._columns[0].start():
+            cells = cells[1:]  # pandas numbers the rows without a name for it
+        elif len(cells) != len(names):
             # Cells without a value are left blank.
             names = [next((n[0] for n in self._columns if _below(n, c)), "") for c in cells]
         return (all(names) and _print_of(names, [cell[0] for cell in cells])) or line

@@ -424,6 +424,15 @@ def test_the_number_of_a_model_is_no_step_of_losses(tmp_path: Path) -> None:
     check(found, [1.0, 2, 3, 4, 5, 6], "row")
 
 
+@pytest.mark.parametrize("before", ["", "the losses:\n\n"])
+def test_a_table_of_pandas_may_have_names_of_several_words(before: str, tmp_path: Path) -> None:
+    lines = ["    Epoch  Generator Loss  Discriminator Loss"]
+    lines += [f"{n:<2}  {n:6}{g:15}{-d:20}" for n, (d, g) in enumerate(ROWS)]
+    lines += ["..    ...             ...                 ...", "", "[300 rows x 3 columns]"]
+    found = log(tmp_path, before + "\n".join(lines))
+    check(found, STEPS, "epoch", [-d for d in D])
+
+
 @pytest.mark.parametrize("rows", [6, 60])
 def test_many_columns_without_a_heading_are_refused(rows: int, tmp_path: Path) -> None:
     values = np.random.default_rng(0).uniform(5, 15, (rows, 50))
