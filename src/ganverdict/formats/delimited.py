@@ -17,6 +17,7 @@ from ganverdict.naming import name_words
 
 _SEPARATORS = (",", "\t", ";", "|", None)
 _COMMENT = ("#", "//", "%")
+_RULE = "|-: \t\r\n"  # between the heading and the rows, as in Markdown
 # The words of the column that says which quantity a row is of, and of the one that has its value.
 _TAG_WORDS = frozenset(
     ("tag", "tags", "metric", "metrics", "key", "name", "variable", "measure", "scalar")
@@ -42,7 +43,7 @@ class Shape:
 
 def shape(lines: list[str]) -> Shape | None:
     """How these first lines are delimited, or None where they are no table of cells."""
-    body = [line for line in lines if line.strip() and not line.lstrip().startswith(_COMMENT)]
+    body = [line for line in lines if line.strip(_RULE) and not line.lstrip().startswith(_COMMENT)]
     comments = [line.lstrip().lstrip("#/%") for line in lines if line.lstrip().startswith(_COMMENT)]
     body = body[:60]
     if not body:
@@ -199,7 +200,7 @@ class _Reading:
         rows: list[list[str]] = []
         places: list[int] = []
         for place, line in enumerate(lines, number_of_first):
-            if not line or line.isspace() or line[0] in "#%" or line.startswith("//"):
+            if not line.strip(_RULE) or line[0] in "#%" or line.startswith("//"):
                 continue
             row = cells(line, separator) if '"' in line else line.split(separator)
             if len(row) != len(self.names):
@@ -386,7 +387,7 @@ def read_delimited(source: Source, form: Shape) -> Table:
 def _blank_header(block: list[str], form: Shape) -> list[str] | None:
     """The block with its header blanked, so that lines keep their numbers; None if it has none."""
     for index, line in enumerate(block):
-        if line.strip() and not line.lstrip().startswith(_COMMENT):
+        if line.strip(_RULE) and not line.lstrip().startswith(_COMMENT):
             if form.header in (names := _trimmed(cells(line, form.separator)), ["", *names]):
                 return [""] * (index + 1) + block[index + 1 :]
             return block

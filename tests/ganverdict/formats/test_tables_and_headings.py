@@ -424,6 +424,14 @@ def test_the_number_of_a_model_is_no_step_of_losses(tmp_path: Path) -> None:
     check(found, [1.0, 2, 3, 4, 5, 6], "row")
 
 
+@pytest.mark.parametrize("rule", ["|---|---|", "| ---------- | -----: |", "|:----------:|:-:|"])
+def test_the_rule_of_a_table_is_no_missing_number(rule: str, tmp_path: Path) -> None:
+    rows = [f"| {n} | {fid} |" for n, fid in enumerate(FALLING)]
+    found = log(tmp_path, "\n".join(["| kimg | FID |", rule, *rows]), "README.md")
+    evaluated(found, STEPS, "kimg")
+    assert found.notes == ()
+
+
 @pytest.mark.parametrize("before", ["", "the losses:\n\n"])
 def test_a_table_of_pandas_may_have_names_of_several_words(before: str, tmp_path: Path) -> None:
     lines = ["    Epoch  Generator Loss  Discriminator Loss"]
