@@ -15,7 +15,8 @@ _NUMBER = (
 )
 # A number may be glued to the word of a step: `epoch12 d_loss: 0.7`, `iter_000100: ...`.
 _GLUED = "|".join(f"(?<={word})" for word in ("poch", "poch_", "POCH", "iter", "iter_", "step"))
-_FIND = re.compile(rf"(?:(?<![\w.])|(?:{_GLUED})(?=\d))({_NUMBER})(?![\w]|\.\w)")
+_ENDS = r"(?:(?![\w]|\.\w)|(?=(?:epoch|iter|step)_?\d))"  # perhaps glued to the next's name
+_FIND = re.compile(rf"(?:(?<![\w.])|(?:{_GLUED})(?=\d))({_NUMBER}){_ENDS}")
 _WRAPPER = re.compile(r"(?:[A-Za-z_.]*(?:tensor|[aA]rray|float\d*|Tensor)\(\[?|[\[({<'\"$`]|\s)+$")
 _CUT = re.compile(r"[,;|\[\]{}<>\"']|\s-+\s|--+|\s-+>|(?<=[:=])|\s/\s|>>")
 _EDGES = " \t\u00a0:=.*#`"  # beside names

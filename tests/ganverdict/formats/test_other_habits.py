@@ -154,6 +154,7 @@ def test_losses_without_a_header_are_no_steps(tmp_path: Path) -> None:
         "[E:0][T:{row}][{row}/202599] errD(real): {d} | errD(fake): 0.0 | errG: {g} [Trn(D):0.0%]",
         "iter {row} loss(discri)={d} loss(gener)={g}",
         "step {row} G_loss: {g} G_gen_loss: 0.5 D_loss: {d}",
+        "G_loss:{g}, D_loss:{d}step{row}",
     ],
 )
 def test_names_and_numbers_find_each_other(line: str, tmp_path: Path) -> None:
