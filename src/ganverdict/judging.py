@@ -52,7 +52,7 @@ class Judge:
                 "diverged", reason, end, failure.step, signal=failure.signal, alarm=alarm
             )
         if words := quality.metric_broken:
-            return self._answer("metric_broken", words, onset=quality.broken[0][0])
+            return self._answer("metric_broken", words, onset=quality.broken_since)
         return self._by_states() or self._otherwise()
 
     def _by_states(self) -> Verdict | None:
@@ -111,19 +111,23 @@ class Judge:
             first_alarm, others = warned[0], len(warned) - 1
             more = f", and {others} more {plural('alarm', others)}" if others else ""
             reason = f"{first_alarm.words} at {self._at(first_alarm.step)}{more}; "
-            reason += self._seen.unconfirmed()
+            reason += "; ".join([self._seen.unconfirmed(), *self._risks()])
             return self._answer("transient", reason, signal=first_alarm.signal, alarm=first_alarm)
         if not self._seen.enough():
             return self._answer("unwatched", "too little to tell: " + self._seen.words())
         end = max([alarms.last_step, *(e.step for e in quality.evaluations)])
-        risk = "a risk that has come to nothing"
-        if quality.best is None:
-            risk = "a risk, and only a metric of samples would tell what came of it"
-        risks = [f"{self._from_when(state)}: {risk}" for state in alarms.states.holding.values()]
+        risks = self._risks()
         nothing = f"nothing{' else' * bool(risks)} went wrong until {self._at(end)}"
         nothing += f", where what was given ends; {self._seen.words()}"
         reason = "; ".join([*risks, nothing])
         return self._answer("stable", reason)
+
+    def _risks(self) -> list[str]:
+        """In words the states that hold, of which nothing has come."""
+        risk = "a risk that has come to nothing"
+        if self._quality.best is None:
+            risk = "a risk, and only a metric of samples would tell what came of it"
+        return [f"{self._from_when(s)}: {risk}" for s in self._alarms.states.holding.values()]
 
     def _declined(self, decline: Decline, alarm: Alarm | None) -> Verdict:
         failure, after = self._alarms.failures.lasting, ""

@@ -28,12 +28,14 @@ drawn; coverage in [0, 1]; the rarest digit's share over its true share."""
 ASSUMED_NOISE = 0.01
 """The relative deviation of a metric that comes without one."""
 
-_EVALUATIONS_TO_SEE_WAVES = 30  # what neighbours share, their differences do not show
+_EVALUATIONS_TO_SEE_WAVES = 16  # what neighbours share, their differences do not show
+_LONGEST_WAVE = 5
 _ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _DECADES = 3  # a jump over so many, and back, is the metric's doing
 _HIGHEST_KID = 1.0
 _LATELY = 10  # values of the metric; of so many, two that it cannot have are too many
 _TO_TELL_INTERVAL = 20  # evaluations
+_MOST_TO_SEE_A_FALL = 30
 _OF_A_MEDIAN = 1.25  # its deviation is so many times that of a mean
 
 
@@ -101,6 +103,7 @@ class Quality:
         self._good_since_decline = 0
         self._typical: dict[str, Typical] = {}
         self._lately_broken: deque[bool] = deque(maxlen=_LATELY)
+        self._no_numbers: list[float] = []  # steps of the latest evaluations running that were none
         self.go_by(metric)
 
     def go_by(self, metric: str) -> None:
@@ -143,7 +146,12 @@ class Quality:
     ) -> Evaluation | None:
         """What was measured; None where nothing of it tells how good samples are."""
         self.last_step = step
-        self.not_numbers += not math.isfinite(measures.get(self.metric, 0.0))
+        if self.metric in measures:
+            if math.isfinite(measures[self.metric]):
+                self._no_numbers.clear()
+            else:
+                self._no_numbers.append(step)
+                self.not_numbers += 1
         finite = {name: float(v) for name, v in measures.items() if math.isfinite(v)}
         value = self._believed(step, finite.pop(self.metric, None))
         sigma = finite.pop(f"{self.metric}_sigma", None)
@@ -206,12 +214,19 @@ class Quality:
     def plateau_ends(self) -> int:
         """How many evaluations more a plateau may last before training should end."""
         since = len(self._known) - 1 - self._material
-        return max(self._longest_plateau(self._params.plateau_end_share) - since, 0)
+        longest = self._longest_plateau(self._params.plateau_end_share)
+        return max(longest - since, self._to_see_a_fall() - since, 0)
 
     def _longest_plateau(self, share: float) -> int:
         """Evaluations that may go by without a better one, as many as came before by a share."""
         before = self._material + self._before_the_log()
         return math.ceil(max(self._params.plateau_evaluations, share * before))
+
+    def _to_see_a_fall(self) -> int:
+        """Evaluations in which `_still_falls` sees half of what counts as better, but no more than
+        anybody waits for."""
+        of_one = _OF_A_MEDIAN * self.wobble / (self._params.plateau_change / 2)
+        return math.ceil(min(6 * of_one**2, _MOST_TO_SEE_A_FALL))
 
     def _before_the_log(self) -> float:
         """Evaluations for which training had gone on where the log begins: it may be resumed."""
@@ -235,10 +250,21 @@ class Quality:
     @property
     def metric_broken(self) -> str:
         """In words that the metric has of late had values that it cannot have; else empty."""
+        if self._is_no_number():
+            count = len(self._no_numbers)
+            return f"{self.metric} has been no number in the last {count} evaluations"
         lately = sum(self._lately_broken)
         if lately < 2 and 5 * lately <= len(self._lately_broken) - lately:
             return ""
         return self.first_broken
+
+    @property
+    def broken_since(self) -> float:
+        """The step of the first of these values."""
+        return self._no_numbers[0] if self._is_no_number() else self.broken[0][0]
+
+    def _is_no_number(self) -> bool:
+        return len(self._no_numbers) >= self._params.stall_evaluations
 
     @property
     def first_broken(self) -> str:
@@ -386,8 +412,10 @@ class Quality:
         """
         values = self._lately()
         count, wobble = max(len(self._known), 2), self.wobble
-        if count >= _EVALUATIONS_TO_SEE_WAVES and not held:
-            wobble = max(wobble, relative_wobble(values, 5))
+        if not held:
+            if count >= _EVALUATIONS_TO_SEE_WAVES:
+                wobble = max(wobble, relative_wobble(values, min(count // 6, _LONGEST_WAVE)))
+            wobble *= 1 + 1 / math.sqrt(count)  # it may be larger than few values tell
         beyond = 0.5 if held else self._params.wobbles
         lies = (beyond + math.sqrt(2 * math.log(count))) * wobble
         return math.expm1(min(lies, 700.0))  # what is beyond it has no number

@@ -78,7 +78,9 @@ class Seen:
         elif alarms.charted_from is None:
             unknown.append("whether signals changed: too few rows to compare with their past")
         if alarms.rows and alarms.family is None:
-            unknown.append("the family of the loss (--loss), and with it whether D was at chance")
+            what = "the family of the loss (--loss), and with it whether D was at chance"
+            by_heart = " and whether it knew its training images by heart"
+            unknown.append(what + by_heart * alarms.states.has_held_out)
         return unknown
 
     def unconfirmed(self) -> str:

@@ -72,6 +72,7 @@ class States:
         holding: the states that hold.
         all: these and the past.
         at_chance: what speaks for that state.
+        has_held_out: whether D's losses on training and on held-out images were given.
     """
 
     def __init__(self, params: Thresholds, burn_in: int) -> None:
@@ -83,6 +84,7 @@ class States:
             name: Evidence(_SHARE, params.state_limit) for name in WORDS
         }
         self._evidence["at_chance"] = self.at_chance
+        self.has_held_out = False
         self._held_out = Running(params.memorising_evaluations)
         self._told_by: dict[str, set[object]] = {name: set() for name in WORDS}
         self._middles = {
@@ -141,6 +143,7 @@ class States:
         Returns the state that they make certain. They are in the unit of the family's loss.
         """
         chance = family.chance if family else None
+        self.has_held_out |= math.isfinite(test + train)
         if chance is None or not math.isfinite(test + train):
             return []
         gap, edge = test - train, chance - train

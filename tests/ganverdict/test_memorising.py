@@ -67,3 +67,14 @@ def test_what_is_said_at_an_epoch_depends_on_nothing_after_it(last: int) -> None
     told = verdict(last, memorises_from=7)
     assert any(a.signal == "memorising" for a in before) is (last >= 9)
     assert any(state.name == "memorising" for state in told.states) is (last >= 9)
+
+
+def test_without_a_family_it_is_said_that_memorising_cannot_be_told() -> None:
+    steps, evaluations = run(7)
+    del steps["g_loss"]  # with which D's would tell the family
+    told = assess(steps, evaluations, PARAMS, steps_per_epoch=EPOCH)
+    assert told.loss is None
+    assert any("training images by heart" in words for words in told.unknown)
+    del evaluations["d_loss_train"]
+    less = assess(steps, evaluations, PARAMS, steps_per_epoch=EPOCH)
+    assert not any("training images by heart" in words for words in less.unknown)

@@ -982,3 +982,24 @@ def test_a_d_near_chance_without_a_metric_is_told_to_be_one_or_the_other() -> No
     assert "whether D still tells samples from data" in unknown(0.69)
     assert "whether D still tells" not in unknown(0.68)
     assert "whether D still tells" not in unknown(0.69, fd=10.0)
+
+
+def test_a_metric_that_is_no_number_any_more_is_broken() -> None:
+    nan = float("nan")
+    fds = [100.0, 80, 60, 50, nan, 40, 35, 30, nan, nan, nan]
+    broken = judged(None, evaluated(np.array(fds)))
+    assert (broken.status, broken.end, broken.best_value) == ("metric_broken", "go_on", 30)
+    assert broken.onset_step == 9 * EPOCH
+    assert "no number in the last 3 evaluations" in broken.reason
+    for whole in (fds[:-1], [*fds, 29.0]):
+        assert judged(None, evaluated(np.array(whole))).status == "stable"
+
+
+def test_a_state_that_holds_is_told_where_an_earlier_one_has_passed() -> None:
+    monitor = Monitor(loss="bce_mean", unit="epoch")
+    for epoch, loss in enumerate([0.6] * 60 + [0.72] * 40 + [0.6] * 60 + [0.72] * 40, 1):
+        monitor.log(epoch, d_loss=loss + 1e-3 * (epoch % 3), g_loss=0.8)
+    verdict = monitor.verdict()
+    assert verdict.status == "transient"
+    assert [state.until is None for state in verdict.states] == [False, True]
+    assert "a risk, and only a metric of samples would tell" in verdict.reason

@@ -349,6 +349,27 @@ def test_a_log_that_begins_late_has_a_long_training_before_it() -> None:
     assert resumed(1000.0).plateau == ""
 
 
+@pytest.mark.parametrize(("wobble", "ends"), [(0.002, 8), (0.02, 17), (0.05, 30)])
+def test_a_plateau_ends_when_a_slow_fall_would_have_been_seen(wobble: float, ends: int) -> None:
+    # Second differences of values that alternate are four times their deviation.
+    values = [20.0 * math.exp(wobble * math.sqrt(6) / 1.4826 / 4 * (-1) ** i) for i in range(60)]
+    waited = next(n for n in range(2, 60) if fed(fd=[19.0, *values[:n]]).plateau_ends == 0)
+    assert waited == ends
+
+
+def test_slow_gains_under_a_wobble_are_not_ended_on_a_plateau() -> None:
+    for seed in range(10):
+        falls = [14 * (8 / 14) ** (i / 120) for i in range(120)]
+        noise = noisy(seed, 1.0, 120, 0.04)
+        fds = [fall * factor for fall, factor in zip(falls, noise, strict=True)]
+        ended = next((n for n in range(9, 121) if _over(fed(fd=fds[:n]))), 120)
+        assert min(fds[:ended]) < 1.1 * min(fds)
+
+
+def _over(quality: Quality) -> bool:
+    return bool(quality.plateau) and not quality.plateau_ends and quality.since_best > 0
+
+
 def test_gains_that_add_up_are_no_plateau() -> None:
     """Fine-tuning: each evaluation is better by 0.4 %, nine are by 3.5 %."""
     for seed in range(20):

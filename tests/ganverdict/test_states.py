@@ -528,7 +528,7 @@ def test_a_loss_that_scatters_about_chance_is_at_chance(name: str) -> None:
     told = scatter(states, family, 500, LEVELS[name], 0.03)
     assert told is not None
     assert (told.name, states.at_chance.holds) == ("at_chance", True)
-    # It is over when D gains what three deviations of a mean of 32 tell.
+    # It is over when D gains what five errors of a mean of 32 tell.
     start = told.raised // 52
     for index in range(200):
         states.add(window(int(start) + index, {"d_loss": 0.95 * LEVELS[name]}), family)
