@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ganverdict.formats.columns import means_the_same
-from ganverdict.formats.names import Role, metric_rank, role
-from ganverdict.formats.signals import takes_the_mean
+from ganverdict.formats.names import Role, metric_rank, role, whole_pairs
+from ganverdict.formats.signals import meanings, takes_the_mean
 from ganverdict.quality import MEASURES
 
 _UNKNOWN = Role("unknown")
@@ -56,10 +56,11 @@ class Names:
         steps: dict[str, float] = {}
         measures: dict[str, float] = {}
         candidates: dict[str, list[Candidate]] = {}
+        meant = meanings(list(record))
         for name, value in record.items():
             if value is None:
                 continue
-            meaning = self._role(name)
+            meaning = self._role(name, meant[name])
             if meaning.kind == "step":
                 steps.setdefault(meaning.name, _number(name, value))
             elif meaning.kind == "measure":
@@ -67,19 +68,23 @@ class Names:
             elif meaning.kind in ("signal", "half"):
                 ours = meaning.name if meaning.kind == "signal" else f"half {meaning.name}"
                 candidates.setdefault(ours, []).append((meaning, name))
+        _leave_one_pair(candidates)
         row = self._scored(self._signals(record, candidates))
         if any(map(self.tells, measures)):
             return Said(steps, row, measures)
         return Said(steps, row | measures, {})
 
-    def _role(self, name: str) -> Role:
-        ours = self._ours.get(name)
+    def _role(self, name: str, meant: Role | None = None) -> Role:
+        """What a name means, which is `meant` beside others, unless it was given."""
+        meaning, ours = meant or role(name), self._ours.get(name)
         if ours is None:
-            meant, ours = role(name), name
+            ours = name
             for other in self._ours.values():
-                if means_the_same(meant, role(other), _measure(name), other):
+                if means_the_same(meaning, role(other), _measure(name), other):
                     return _UNKNOWN
-        meaning, measure = role(ours), _measure(ours)
+        else:
+            meaning = role(ours)
+        measure = _measure(ours)
         if meaning.kind == "measure" or measure == self.metric:
             return Role("measure", measure)
         return meaning
@@ -133,6 +138,20 @@ def _measure(name: str) -> str:
     """A measure by our name, where we have one for it."""
     meaning = role(name)
     return meaning.name if meaning.kind == "measure" and meaning.name else name
+
+
+def _leave_one_pair(candidates: dict[str, list[Candidate]]) -> None:
+    """Of several whole pairs of names for the same D and G leave the first: each tells of both."""
+    tied = {}
+    for side in ("d_loss", "g_loss"):
+        there = candidates.get(side, [])
+        best = min((_rank(meaning) for meaning, _ in there), default=0)
+        tied[side] = [one for one in there if _rank(one[0]) == best]
+    of_d, of_g = ([name for _, name in ones] for ones in tied.values())
+    for d_name, g_name in whole_pairs(of_d, of_g):
+        if d_name == of_d[0]:
+            candidates["d_loss"] = tied["d_loss"][:1]
+            candidates["g_loss"] = [one for one in tied["g_loss"] if one[1] == g_name]
 
 
 def _plainest(ours: str, candidates: Sequence[Candidate]) -> Candidate:

@@ -395,3 +395,24 @@ def test_a_log_is_not_thrown_away_for_steps_of_another_name(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="its steps are not called epoch"):
         Recorder(tmp_path, unit="epoch", resume_from=1)
     assert (tmp_path / "log.jsonl").read_bytes() == kept
+
+
+def test_of_two_pairs_of_names_for_the_same_losses_the_first_is_taken(tmp_path: Path) -> None:
+    record = Recorder(tmp_path)
+    told = {"d_loss": 0.4, "g_loss": 1.5, "discriminator_loss": 0.43, "generator_loss": 1.47}
+    for step in range(1, 4):
+        record({"step": step, **told})
+    record.close()
+    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert (line["d_loss"], line["g_loss"]) == (0.4, 1.5)
+    with pytest.raises(ValueError, match="may each be d_loss"):
+        Recorder(tmp_path / "other")({"step": 1, "d_loss": 0.4, "discriminator_loss": 0.43})
+
+
+def test_d_real_beside_pix2pix_adversarial_loss_is_half_of_d_s(tmp_path: Path) -> None:
+    record = Recorder(tmp_path)
+    record({"step": 1, "G_GAN": 1.4, "G_L1": 9.0, "D_real": 0.6, "D_fake": 0.8})
+    record.close()
+    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert (line["d_loss"], line["g_loss"]) == (pytest.approx(0.7), 1.4)
+    assert "d_real" not in line

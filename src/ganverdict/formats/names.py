@@ -1,6 +1,7 @@
 """What a column's name means, whoever chose it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -349,11 +350,24 @@ def _split_joined(parts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(split)
 
 
-def form_of_loss(name: str) -> tuple[tuple[str, ...], int]:
-    """How a loss of D or G is written: the words but for D's or G's own, and the length of that.
+def whole_pairs(of_d: Sequence[str], of_g: Sequence[str]) -> list[tuple[str, str]]:
+    """Several names of D's loss and as many of G's, as the pairs that they are; [] where they are
+    none, or one.
 
-    The names of a pair agree in the words; of several pairs D's longer word goes with G's longer.
+    The names of a pair agree in the words but for D's or G's own, of which the longer goes with the
+    longer: `d_loss` and `g_loss`, `discriminator_loss` and `generator_loss`.
     """
+    forms = [sorted((_form_of_loss(name), name) for name in names) for names in (of_d, of_g)]
+    if len(of_d) < 2 or any(len({form for form, _ in one}) < len(of_d) for one in forms):
+        return []
+    pairs = [*zip(*forms, strict=False)]
+    if len(of_d) != len(of_g) or any(d[0] != g[0] for (d, _), (g, _) in pairs):
+        return []
+    return [(d, g) for (_, d), (_, g) in pairs]
+
+
+def _form_of_loss(name: str) -> tuple[tuple[str, ...], int]:
+    """The words of a name of a loss but for D's or G's own, and the length of that."""
     parts = _split_joined(name_words(name))
     rest = tuple(p for p in parts if p not in _D | _G)
     return rest, sum(map(len, parts)) - sum(map(len, rest))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import HELD_OUT, Role, form_of_loss, is_adversarial, role
+from ganverdict.formats.names import HELD_OUT, Role, is_adversarial, role, whole_pairs
 from ganverdict.formats.tracks import (
     Gathered,
     Track,
@@ -58,7 +58,7 @@ def signals_of(gathered: Gathered) -> Pairs:
 def _candidates(gathered: Gathered) -> Candidates:
     """The columns that may be a signal or half of D's loss."""
     found: Candidates = {}
-    for name, meaning in _meanings(all_names(gathered)).items():
+    for name, meaning in meanings(all_names(gathered)).items():
         if meaning.kind == "signal":
             found.setdefault((meaning.label, meaning.name), []).append((name, meaning))
         elif meaning.kind == "half":
@@ -71,7 +71,7 @@ def _candidates(gathered: Gathered) -> Candidates:
     return found
 
 
-def _meanings(names: list[str]) -> dict[str, Role]:
+def meanings(names: list[str]) -> dict[str, Role]:
     """What names mean, some of them only by what is beside them.
 
     In pix2pix's family, where G's adversarial loss is called `G_GAN` (SPADE: `GAN`), `D_real` and
@@ -124,14 +124,14 @@ def _take_one_pair(
     of_d, of_g = (tied.get((label, side), []) for side in ("d_loss", "g_loss"))
     if not _differ(of_d) and not _differ(of_g):
         return
-    pairs = list(zip(_by_form(of_d), _by_form(of_g), strict=False))
-    alike = all(form_of_loss(d.name)[0] == form_of_loss(g.name)[0] for d, g in pairs)
-    if not alike or not 1 < len(pairs) == len(of_d) == len(of_g):
+    pairs = whole_pairs([track.name for track in of_d], [track.name for track in of_g])
+    if not pairs:
         return
-    taken = next(pair for pair in pairs if pair[0] is of_d[0])
-    tied[label, "d_loss"], tied[label, "g_loss"] = [taken[0]], [taken[1]]
+    taken = next(pair for pair in pairs if pair[0] == of_d[0].name)
+    tied[label, "d_loss"] = of_d[:1]
+    tied[label, "g_loss"] = [track for track in of_g if track.name == taken[1]]
     other = next(pair for pair in pairs if pair is not taken)
-    ours, others = ([shown_name(track.name) for track in pair] for pair in (taken, other))
+    ours, others = ([shown_name(name) for name in pair] for pair in (taken, other))
     options = (shlex.quote(f"{side}_loss={name}") for side, name in zip("dg", others, strict=True))
     gathered.notes.append(
         f"{' and '.join(ours)} are taken, {' and '.join(others)} are another pair: choose it with"
@@ -141,12 +141,6 @@ def _take_one_pair(
 
 def _differ(tracks: list[Track]) -> bool:
     return any(not equal(tracks[0], track) for track in tracks[1:])
-
-
-def _by_form(tracks: list[Track]) -> list[Track]:
-    """Tracks in the order of how their names are written; none where two are written alike."""
-    forms = {form_of_loss(track.name): track for track in tracks}
-    return [forms[form] for form in sorted(forms)] if len(forms) == len(tracks) else []
 
 
 def _may_each_be(gathered: Gathered, signal: str, tracks: list[Track]) -> str:
