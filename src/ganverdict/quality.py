@@ -104,6 +104,8 @@ class Quality:
         self._typical: dict[str, Typical] = {}
         self._lately_broken: deque[bool] = deque(maxlen=_LATELY)
         self._no_numbers: list[float] = []  # steps of the latest evaluations running that were none
+        self._numbers = 0  # running, before these
+        self._longest_gap = 0  # between numbers
         self.go_by(metric)
 
     def go_by(self, metric: str) -> None:
@@ -148,6 +150,8 @@ class Quality:
         self.last_step = step
         if self.metric in measures:
             if math.isfinite(measures[self.metric]):
+                self._longest_gap = max(self._longest_gap, len(self._no_numbers))
+                self._numbers = 1 if self._no_numbers else self._numbers + 1
                 self._no_numbers.clear()
             else:
                 self._no_numbers.append(step)
@@ -264,7 +268,10 @@ class Quality:
         return self._no_numbers[0] if self._is_no_number() else self.broken[0][0]
 
     def _is_no_number(self) -> bool:
-        return len(self._no_numbers) >= self._params.stall_evaluations
+        """Whether it is none any more; a log may say so of every row that was not evaluated."""
+        least = self._params.stall_evaluations
+        gone = len(self._no_numbers) >= max(least, 2 * self._longest_gap)
+        return gone and self._numbers >= least
 
     @property
     def first_broken(self) -> str:

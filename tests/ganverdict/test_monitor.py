@@ -995,6 +995,14 @@ def test_a_metric_that_is_no_number_any_more_is_broken() -> None:
         assert judged(None, evaluated(np.array(whole))).status == "stable"
 
 
+@pytest.mark.parametrize("first", [1, 10])
+def test_rows_that_were_not_evaluated_break_no_metric(first: int) -> None:
+    fds = np.full(96, np.nan)
+    fds[first - 1 :: 10] = 100.0 / np.arange(1, 1 + len(fds[first - 1 :: 10]))
+    for count in range(1, 97):
+        assert judged(None, evaluated(fds[:count])).status in ("stable", "unwatched")
+
+
 def test_a_state_that_holds_is_told_where_an_earlier_one_has_passed() -> None:
     monitor = Monitor(loss="bce_mean", unit="epoch")
     for epoch, loss in enumerate([0.6] * 60 + [0.72] * 40 + [0.6] * 60 + [0.72] * 40, 1):
