@@ -150,8 +150,8 @@ class AtChance:
 class Mean:
     """The mean of the latest windows is not under a level, and certainly not by 0.75 % of it.
 
-    It holds until the latest quarter of them is under the level by five standard errors, or all by
-    four. In the project's trainings single windows of a D that gains 1 % wobble by 1 to 2 %.
+    It holds until the latest quarter of them is under the level by five standard errors. In the
+    project's trainings single windows of a D that gains 1 % wobble by 1 to 2 %.
     """
 
     def __init__(self, most: float) -> None:
@@ -182,7 +182,7 @@ class Mean:
         edges = 1 - np.array(losses) / level
         lately = edges[-_TO_KNOW_A_MEAN // 4 :]
         # It is asked at every window: three errors are had by accident soon.
-        has_edge = lately.mean() > 5 * _error(lately) or edges.mean() > 4 * _error(edges)
+        has_edge = lately.mean() > 5 * _error(lately)
         if self.holds and has_edge:
             self.holds, self.until = False, starts[-len(lately)]
         elif not (self.holds or has_edge):

@@ -92,6 +92,8 @@ def test_a_change_waits_for_a_while_and_a_state_as_long_as_it_holds() -> None:
     assert state(None).waits(since=9_000)
     assert state(9_500).waits(since=9_000)
     assert not state(8_000).waits(since=9_000)
+    # What was over at 8,000 may be so certain only later, and explains samples until then.
+    assert Alarm(100, "fooled", "", State("fooled", "", 50, 100, 8_000, 9_500)).waits(since=9_000)
 
 
 def test_worth_telling_are_changes_and_states_that_passed_after_the_burn_in() -> None:

@@ -535,7 +535,18 @@ def test_a_loss_that_scatters_about_chance_is_at_chance(name: str) -> None:
     assert not states.holding
     assert told.until is not None
     assert told.released is not None
-    assert told.since < told.until < told.released < told.raised + 52 * 64
+    assert told.since < told.until < told.released <= told.raised + 52 * 24
+
+
+def test_a_small_gain_ends_a_d_at_chance() -> None:
+    hinge, states = Family("hinge", "given"), States(PARAMS, BURN_IN)
+    told = scatter(states, hinge, 500, 2.0, 0.03)
+    assert told is not None
+    rng = np.random.default_rng(1)
+    for index in range(200):
+        loss = 2 * (0.985 + 0.03 * rng.standard_normal())
+        states.add(window(int(told.raised // 52) + index, {"d_loss": loss}), hinge)
+    assert not states.holding
 
 
 @pytest.mark.parametrize(("edge", "wobble"), [(0.01, 0.02), (0.003, 0.003), (0.05, 0.3)])
