@@ -29,7 +29,7 @@ from dcgan.mnist import Mnist
 from dcgan.params import TrainParams
 from dcgan.runtime import configure
 from dcgan.training import GanState, fit
-from ganverdict.quality import MEASURES
+from ganverdict.evaluations import MEASURES
 from pipeline.base.cli import load_params, progress_bar, run, write_whole
 from pipeline.base.params import Params
 from pipeline.store.data import load_data

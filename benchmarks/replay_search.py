@@ -30,8 +30,8 @@ from matplotlib.ticker import NullFormatter
 from benchmarks.learning_curves import EPOCHS, RECIPES, STEPS_PER_EPOCH, TABLE, Training, read_table
 from ganverdict import Monitor
 from ganverdict.curves import BLUE, GREY, ORANGE
+from ganverdict.evaluations import MEASURES
 from ganverdict.plot import WIDTH
-from ganverdict.quality import MEASURES
 from pipeline.base.cli import UserError, load_params, progress_bar, run
 from pipeline.base.params import TuneParams
 from pipeline.base.space import RATIO, Interval, Space

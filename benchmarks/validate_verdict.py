@@ -36,8 +36,8 @@ from dcgan.params import TrainParams
 from dcgan.runtime import configure
 from dcgan.training import SIGNALS, GanState, fit
 from ganverdict import Monitor, Verdict
+from ganverdict.evaluations import MEASURES
 from ganverdict.monitor import fed_monitor
-from ganverdict.quality import MEASURES
 from ganverdict.signals import HELD_OUT
 from pipeline.base.cli import load_params, progress_bar, run, write_whole
 from pipeline.base.params import Params

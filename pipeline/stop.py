@@ -14,9 +14,9 @@ import numpy as np
 
 from ganverdict import cli
 from ganverdict.command import CallError
+from ganverdict.evaluations import MEASURES
 from ganverdict.formats import ReadError
 from ganverdict.log import Log
-from ganverdict.quality import MEASURES
 from ganverdict.signals import HELD_OUT, SIGNALS
 from pipeline.base.cli import Parser, UserError, load_params, run
 from pipeline.store.columns import from_histories

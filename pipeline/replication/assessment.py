@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from dcgan.training import SIGNALS
 from ganverdict.alarms import Alarm
+from ganverdict.evaluations import MEASURES
 from ganverdict.monitor import fed_monitor
-from ganverdict.quality import MEASURES
 from ganverdict.signals import HELD_OUT
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import Verdict

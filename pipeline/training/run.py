@@ -25,7 +25,7 @@ from dcgan.measuring import Meter, measure_epoch
 from dcgan.runtime import precision_of
 from dcgan.training import SIGNALS, GanState, Report, fit
 from ganverdict import Monitor, Verdict
-from ganverdict.quality import MEASURES
+from ganverdict.evaluations import MEASURES
 from ganverdict.signals import HELD_OUT
 from pipeline.base.params import Params, flat
 from pipeline.base.paths import DATA

@@ -47,12 +47,12 @@ class Judge:
             alarm = self._waiting(failure.step, failure.step)
             reason = f"{failure.words} at {self._at(failure.step)}"
             reason += f"; {alarm.words} at {self._at(alarm.step)}" if alarm else ""
-            end: End = "roll_back" if quality.best else "end"
+            end: End = "roll_back" if quality.improvement.best else "end"
             return self._answer(
                 "diverged", reason, end, failure.step, signal=failure.signal, alarm=alarm
             )
-        if words := quality.metric_broken:
-            return self._answer("metric_broken", words, onset=quality.broken_since)
+        if words := quality.values.metric_broken:
+            return self._answer("metric_broken", words, onset=quality.values.broken_since)
         return self._by_states() or self._otherwise()
 
     def _by_states(self) -> Verdict | None:
@@ -62,7 +62,7 @@ class Judge:
         if exploding is not None and (flat := self._flat_since(exploding)):
             reason = f"{exploding.words}, from {self._at(exploding.since)} on; {flat}"
             return self._answer("diverged", reason, "end", exploding.since, state=exploding)
-        if words := quality.never_learned:
+        if words := quality.improvement.never_learned:
             state = next(iter(holding.values()), None)
             words += f"; {self._from_when(state)}" if state else ""
             ends = "end" if state else self._if_patience_is_lost()
@@ -75,7 +75,7 @@ class Judge:
                 return self._answer("stall", reason, ends, state.since, state=state)
         ahead = self._alarms.ahead
         # Where samples stood still before, it explains nothing.
-        if ahead is not None and quality.improved_until(ahead.step):
+        if ahead is not None and quality.improvement.improved_until(ahead.step):
             flat = self._flat_evaluations(ahead.step)
             if flat:
                 reason = f"D pulls ahead: {ahead.words} at {self._at(ahead.step)}; {flat}"
@@ -87,15 +87,19 @@ class Judge:
 
     def _otherwise(self) -> Verdict:
         quality, alarms = self._quality, self._alarms
-        if words := quality.plateau:
+        if words := quality.improvement.plateau:
             for state in alarms.states.holding.values():
                 words += f"; {self._from_when(state)}"
-            over = quality.since_best and not quality.plateau_ends
+            over = quality.improvement.since_best and not quality.improvement.plateau_ends
             return self._answer("plateau", words, "end" if over else "go_on")
         if quality.excursions:
             decline, back = quality.excursions[-1]
             reason = f"{decline.words}, from {self._place(decline.first.step)} on, and came back "
-            to = "to a new best" if quality.is_new_best(back) else "to about its best, certain"
+            to = (
+                "to a new best"
+                if quality.improvement.is_new_best(back)
+                else "to about its best, certain"
+            )
             reason += f"{to} at {self._place(back.step)}"
             return self._answer("excursion", reason)
         overcome = [f for f in alarms.failures.overcome if f.signal in LOSSES]
@@ -125,7 +129,7 @@ class Judge:
     def _risks(self) -> list[str]:
         """In words the states that hold, of which nothing has come."""
         risk = "a risk that has come to nothing"
-        if self._quality.best is None:
+        if self._quality.improvement.best is None:
             risk = "a risk, and only a metric of samples would tell what came of it"
         return [f"{self._from_when(s)}: {risk}" for s in self._alarms.states.holding.values()]
 
@@ -134,7 +138,7 @@ class Judge:
         if failure is not None:
             after = f"; {failure.words} from {self._at(failure.step)} on"
         where = f"{decline.words}, at {self._place(decline.confirmed.step)}"
-        end: End = "roll_back" if self._quality.best else "end"
+        end: End = "roll_back" if self._quality.improvement.best else "end"
         onset, confirmed = decline.first.step, decline.confirmed.step
         if alarm is None:
             lately = self._alarms.raised and self._alarms.raised[0].step < onset
@@ -172,8 +176,8 @@ class Judge:
         state: State | None = None,
     ) -> Verdict:
         quality, alarms = self._quality, self._alarms
-        best = quality.best
-        known = [e for e in quality.evaluations if e.value is not None]
+        best = quality.improvement.best
+        known = quality.improvement.known
         length = (
             known[minimum([e.step for e in known], [e.value or 0.0 for e in known])]
             if known
@@ -235,7 +239,7 @@ class Judge:
         )
 
     def _end_reason(self, status: Status, end: End) -> str:
-        best = self._quality.best
+        best = self._quality.improvement.best
         if status == "metric_broken":
             return "what the metric says cannot be gone by: mend it first"
         if end == "go_on":
@@ -252,7 +256,7 @@ class Judge:
     def _not_yet(self, status: Status) -> str:
         """Why to go on where samples do not improve; empty where nothing is wrong."""
         if status == "plateau":
-            more = self._quality.plateau_ends
+            more = self._quality.improvement.plateau_ends
             if not more:
                 return "the latest evaluation is the best so far, if not by much"
             next_ones = f"one of the next {more} evaluations" if more > 1 else "the next evaluation"
@@ -260,9 +264,9 @@ class Judge:
             return f"to end unless {next_ones} is better by {change}"
         if status not in ("stall", "never_learned"):
             return ""
-        if self._quality.best is None:
+        if self._quality.improvement.best is None:
             return f"it may pass: that is certain after {self._params.stall_windows} windows of it"
-        waited, wanted = self._quality.since_best, self._params.patience
+        waited, wanted = self._quality.improvement.since_best, self._params.patience
         return f"{waited} of {wanted} evaluations without a better one: not long enough to end"
 
     def _waiting(self, step: float, until: float) -> Alarm | None:
@@ -280,13 +284,13 @@ class Judge:
 
     def _flat_since(self, state: State) -> str:
         """Say how the metric has stood still since a state began; empty if it has not."""
-        if self._quality.best is None:
+        if self._quality.improvement.best is None:
             return "no metric was given to tell whether samples still improve"
         return self._flat_evaluations(state.since)
 
     def _flat_evaluations(self, since: float) -> str:
         """Say in how many evaluations since a step the metric has stood still; empty if in few."""
-        count = self._quality.flat_since(since)
+        count = self._quality.improvement.flat_since(since)
         if count < self._params.stall_evaluations:
             return ""
         change = f"{self._params.flat_change:.0%}"
@@ -298,10 +302,10 @@ class Judge:
         Without a metric a state must have held for long.
         """
         quality, params = self._quality, self._params
-        if quality.best is None:
+        if quality.improvement.best is None:
             early = state is not None and state.windows < params.stall_windows
             return "go_on" if early else "end"
-        return "end" if quality.since_best >= params.patience else "go_on"
+        return "end" if quality.improvement.since_best >= params.patience else "go_on"
 
     def _from_when(self, state: State) -> str:
         until = f" until {self._at(state.until)}" if state.until is not None else " on"

@@ -30,13 +30,13 @@ class Seen:
         windows = max(min(seen[name] for name in names) for names in _TELL_STATES)
         if self._alarms.charted_from is not None:
             return True
-        evaluations = sum(e.value is not None for e in self._quality.evaluations)
+        evaluations = len(self._quality.improvement.known)
         params = self._params
         return windows >= params.stall_windows or evaluations >= params.confirm_evaluations
 
     def words(self) -> str:
         """What was watched, from where on."""
-        alarms, evaluations = self._alarms, self._quality.evaluations
+        alarms, known = self._alarms, len(self._quality.improvement.known)
         seen = [TABLE[name].words for name in alarms.seen if name in CHARTED]
         parts = []
         if seen:
@@ -48,7 +48,6 @@ class Seen:
             else:
                 text += f", changes from {self._timeline.at(alarms.charted_from)} on"
             parts.append(text)
-        known = sum(e.value is not None for e in evaluations)
         if known:
             words = f"{known} {plural('evaluation', known)} of {self._quality.metric}"
             parts.append(words if parts else f"watched: {words}")
@@ -58,21 +57,20 @@ class Seen:
 
     def unknown(self) -> list[str]:
         """What could not be told, and what would tell it."""
-        alarms, unknown = self._alarms, []
-        quality = self._quality
-        if quality.not_numbers:
-            known = sum(e.value is not None for e in quality.evaluations)
-            count = quality.not_numbers + known + len(quality.broken)
-            told = f"{quality.metric} in {quality.not_numbers} of {count} evaluations: not a number"
-            unknown.append(told)
-        elif quality.best is None:
+        alarms, quality, unknown = self._alarms, self._quality, []
+        values = quality.values
+        if values.not_numbers:
+            lost = values.not_numbers
+            count = lost + len(quality.improvement.known) + len(values.broken)
+            unknown.append(f"{quality.metric} in {lost} of {count} evaluations: not a number")
+        elif quality.improvement.best is None:
             unknown.append("which checkpoint was best: no metric of samples was given")
             chance = alarms.family.chance if alarms.family else None
             if chance and alarms.states.at_chance.near[chance] >= self._params.stall_windows:
                 level = f"its loss is within 1% of {chance:.3g}"
                 unknown.append(f"whether D still tells samples from data: {level}, as in balance")
-        if quality.broken and not quality.metric_broken:
-            unknown.append(f"{quality.first_broken}: left out")
+        if values.broken and not values.metric_broken:
+            unknown.append(f"{values.first_broken}: left out")
         if not alarms.rows:
             unknown.append("whether it was announced: no losses were given")
         elif alarms.charted_from is None:
@@ -86,7 +84,7 @@ class Seen:
     def unconfirmed(self) -> str:
         """Why no evaluation confirmed what signals told."""
         quality = self._quality
-        if quality.best is None:
+        if quality.improvement.best is None:
             return "no evaluations were given, so nothing could confirm it"
         after = sum(e.step > self._alarms.raised[-1].step for e in quality.evaluations)
         if after < self._params.confirm_evaluations:

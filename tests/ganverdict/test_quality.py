@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganverdict.quality import ASSUMED_NOISE, Quality
+from ganverdict.evaluations import ASSUMED_NOISE
+from ganverdict.quality import Quality
 from ganverdict.thresholds import Thresholds
 from ganverdict.wobble import relative_wobble
 from tests.synthetic_runs import PARAMS
@@ -40,7 +41,7 @@ def noisy(seed: int, level: float, count: int, wobble: float) -> list[float]:
 
 def best(fds: list[float], sigma: float | None = None) -> float | None:
     quality = fed(fd=fds) if sigma is None else fed(fd=fds, fd_sigma=[sigma] * len(fds))
-    found = quality.best
+    found = quality.improvement.best
     return found.epoch if found else None
 
 
@@ -57,30 +58,30 @@ def test_of_a_steady_fall_the_last_is_kept(count: int) -> None:
 
 
 def test_a_value_that_is_little_lower_and_much_less_certain_is_not_kept() -> None:
-    found = fed(fd=[50.0, 20.0, 19.5], fd_sigma=[1.0, 0.1, 1.0]).best
+    found = fed(fd=[50.0, 20.0, 19.5], fd_sigma=[1.0, 0.1, 1.0]).improvement.best
     assert found is not None
     assert (found.epoch, found.value, found.bound) == (2, 20.0, 20.1)
 
 
 def test_without_a_deviation_one_percent_is_assumed_and_it_is_said_so() -> None:
     quality = fed(fd=[50.0, 20.0])
-    assert quality.best is not None
-    assert quality.best.sigma == ASSUMED_NOISE * 20
-    assert not quality.best.is_given
-    given = fed(fd=[50.0], fd_sigma=[0.2]).best
+    assert quality.improvement.best is not None
+    assert quality.improvement.best.sigma == ASSUMED_NOISE * 20
+    assert not quality.improvement.best.is_given
+    given = fed(fd=[50.0], fd_sigma=[0.2]).improvement.best
     assert given is not None
     assert given.is_given
 
 
 def test_what_comes_after_a_decline_counts_too() -> None:
     quality = fed(fd=[*GOOD, 60.0, 60.0, 60.0, 10.0])
-    assert quality.best is not None
-    assert quality.best.epoch == 9
+    assert quality.improvement.best is not None
+    assert quality.improvement.best.epoch == 9
 
 
 def test_evaluations_without_the_metric_are_passed_over() -> None:
     assert best([100.0, 50.0, NAN, 20.0, NAN]) == 4
-    assert fed(fd=[NAN, NAN], class_kl=[0.1, 0.1]).best is None
+    assert fed(fd=[NAN, NAN], class_kl=[0.1, 0.1]).improvement.best is None
 
 
 def test_a_metric_of_another_name_counts_alike() -> None:
@@ -99,12 +100,12 @@ def test_a_metric_of_another_name_counts_alike() -> None:
 def test_units_of_the_metric_do_not_matter(values: list[float], factor: float, held: bool) -> None:
     one = fed(metric="m", held=held, m=values)
     other = fed(metric="m", held=held, m=[factor * value for value in values])
-    assert one.best is not None
-    assert other.best is not None
+    assert one.improvement.best is not None
+    assert other.improvement.best is not None
     # Where two values are equal but for rounding, either may be the best.
     ranked = sorted(values)
     if all(b - a > 1e-6 * b for a, b in pairwise(ranked)):
-        assert one.best.step == other.best.step
+        assert one.improvement.best.step == other.improvement.best.step
         assert (one.decline is None) is (other.decline is None)
         assert len(one.excursions) == len(other.excursions)
 
@@ -285,8 +286,8 @@ def test_a_value_far_below_the_line_around_it_is_kept_and_nothing_declined_after
     line = [14.0, 13.9, 13.7, 13.6, 13.5, 13.4, 13.3, 6.1, 13.3, 13.2, 13.2, 13.1, 13.0, 13.0]
     quality = fed(fd=line)
     assert quality.decline is None
-    assert quality.best is not None
-    assert quality.best.epoch == 8
+    assert quality.improvement.best is not None
+    assert quality.improvement.best.epoch == 8
     # What gets worse after that is a decline, by the line.
     assert fed(fd=[*line, 30.0, 30.0]).decline is not None
 
@@ -316,7 +317,7 @@ def test_a_little_worse_for_long_is_a_plateau_and_no_decline() -> None:
     fds = [*np.geomspace(100, 20, 20).tolist(), *[20.8] * 60]
     quality = fed(fd=fds)
     assert quality.decline is None
-    assert quality.plateau
+    assert quality.improvement.plateau
     assert fed(fd=[*fds[:20], *[21.6] * 60]).decline is not None
 
 
@@ -325,14 +326,14 @@ def test_a_little_worse_for_long_is_a_plateau_and_no_decline() -> None:
 
 def test_no_gain_for_as_long_as_the_best_took_is_a_plateau() -> None:
     fall = np.geomspace(100, 20, 12).tolist()
-    assert fed(fd=[*fall, *[20.0] * 10]).plateau == ""
+    assert fed(fd=[*fall, *[20.0] * 10]).improvement.plateau == ""
     found = fed(fd=[*fall, *[20.0] * 11])
-    assert found.plateau == "fd has not improved by 3% in the last 11 evaluations"
+    assert found.improvement.plateau == "fd has not improved by 3% in the last 11 evaluations"
     assert found.decline is None
     # Small gains are none.
     small = [20.0 * 0.999**i for i in range(1, 12)]
-    assert fed(fd=[*fall, *small]).plateau
-    assert fed(fd=[100.0] * 3).plateau == ""
+    assert fed(fd=[*fall, *small]).improvement.plateau
+    assert fed(fd=[100.0] * 3).improvement.plateau == ""
 
 
 def test_a_log_that_begins_late_has_a_long_training_before_it() -> None:
@@ -344,16 +345,18 @@ def test_a_log_that_begins_late_has_a_long_training_before_it() -> None:
             quality.add(at + 100 * (index + 1), None, {"fd": fd}, held=False)
         return quality
 
-    assert resumed(0.0).plateau
-    assert resumed(40.0).plateau
-    assert resumed(1000.0).plateau == ""
+    assert resumed(0.0).improvement.plateau
+    assert resumed(40.0).improvement.plateau
+    assert resumed(1000.0).improvement.plateau == ""
 
 
 @pytest.mark.parametrize(("wobble", "ends"), [(0.002, 8), (0.02, 17), (0.05, 30)])
 def test_a_plateau_ends_when_a_slow_fall_would_have_been_seen(wobble: float, ends: int) -> None:
     # Second differences of values that alternate are four times their deviation.
     values = [20.0 * math.exp(wobble * math.sqrt(6) / 1.4826 / 4 * (-1) ** i) for i in range(60)]
-    waited = next(n for n in range(2, 60) if fed(fd=[19.0, *values[:n]]).plateau_ends == 0)
+    waited = next(
+        n for n in range(2, 60) if fed(fd=[19.0, *values[:n]]).improvement.plateau_ends == 0
+    )
     assert waited == ends
 
 
@@ -383,61 +386,67 @@ def test_few_flat_metrics_whose_neighbours_are_alike_are_called_worse() -> None:
 
 
 def _over(quality: Quality) -> bool:
-    return bool(quality.plateau) and not quality.plateau_ends and quality.since_best > 0
+    return (
+        bool(quality.improvement.plateau)
+        and not quality.improvement.plateau_ends
+        and quality.improvement.since_best > 0
+    )
 
 
 def test_gains_that_add_up_are_no_plateau() -> None:
     """Fine-tuning: each evaluation is better by 0.4 %, nine are by 3.5 %."""
     for seed in range(20):
         fds = np.array(noisy(seed, 10.0, 40, 0.002)) * 0.996 ** np.arange(40)
-        assert not any(fed(fd=fds[:count].tolist()).plateau for count in range(9, 41))
+        assert not any(fed(fd=fds[:count].tolist()).improvement.plateau for count in range(9, 41))
 
 
 def test_a_metric_that_stays_at_the_level_of_noise_was_never_learned() -> None:
     flat = noisy(0, 300, 8, 0.02)
-    assert "little but noise" in fed(metric="fid", fid=flat).never_learned
-    assert fed(metric="fid", fid=flat[:7]).never_learned == ""  # too early to say
+    assert "little but noise" in fed(metric="fid", fid=flat).improvement.never_learned
+    assert fed(metric="fid", fid=flat[:7]).improvement.never_learned == ""  # too early to say
     learned = np.geomspace(300, 40, 8).tolist()
-    assert fed(metric="fid", fid=learned).never_learned == ""
+    assert fed(metric="fid", fid=learned).improvement.never_learned == ""
     # It has a level for metrics that are known, and for no other.
-    assert fed(metric="m", m=flat).never_learned == ""
-    assert fed(metric="kid", kid=[0.3] * 8).never_learned
-    assert fed(metric="kid", kid=[0.05] * 8).never_learned == ""
+    assert fed(metric="m", m=flat).improvement.never_learned == ""
+    assert fed(metric="kid", kid=[0.3] * 8).improvement.never_learned
+    assert fed(metric="kid", kid=[0.05] * 8).improvement.never_learned == ""
 
 
 def test_what_is_little_but_noise_has_nothing_to_decline_from() -> None:
     worse = [297.0, 284.0, 351.0, 368.0, 387.0, 436.0, *noisy(0, 450, 14, 0.03)]
     slow = fed(metric="fid", fid=worse)
     assert slow.decline is None
-    assert slow.never_learned
+    assert slow.improvement.never_learned
     assert fed(metric="fid", fid=[fid / 4 for fid in worse]).decline is not None
     # When it does learn, what comes after may decline.
     learned = [*worse, 200.0, 120.0, 60.0]
-    assert fed(metric="fid", fid=learned).never_learned == ""
+    assert fed(metric="fid", fid=learned).improvement.never_learned == ""
     assert fed(metric="fid", fid=learned).excursions == []
     assert fed(metric="fid", fid=[*learned, 190.0, 190.0]).decline is not None
 
 
 def test_a_slow_start_is_not_never() -> None:
-    assert fed(metric="fid", fid=np.geomspace(400, 150, 12).tolist()).never_learned == ""
+    assert (
+        fed(metric="fid", fid=np.geomspace(400, 150, 12).tolist()).improvement.never_learned == ""
+    )
 
 
 @pytest.mark.parametrize("wrong", [-5.0, 1e13, 1e6])
 def test_values_that_a_metric_cannot_have_break_it_and_are_not_kept(wrong: float) -> None:
     quality = fed(fd=[*GOOD, wrong, 20.0, wrong])
-    assert quality.metric_broken.startswith(f"fd is {wrong:.3g} at step 600")
+    assert quality.values.metric_broken.startswith(f"fd is {wrong:.3g} at step 600")
     assert quality.decline is None
-    assert quality.best is not None
-    assert quality.best.epoch == 3
-    assert quality.broken == [(600, wrong), (800, wrong)]
+    assert quality.improvement.best is not None
+    assert quality.improvement.best.epoch == 3
+    assert quality.values.broken == [(600, wrong), (800, wrong)]
 
 
 def test_one_such_value_among_many_is_passed_over() -> None:
-    assert fed(fd=[*[20.0] * 20, 1e6, *[20.0] * 20]).metric_broken == ""
+    assert fed(fd=[*[20.0] * 20, 1e6, *[20.0] * 20]).values.metric_broken == ""
 
 
 def test_kid_may_be_below_zero() -> None:
-    assert fed(metric="kid", kid=[0.1, 0.02, -0.001, -0.002, -0.001]).metric_broken == ""
+    assert fed(metric="kid", kid=[0.1, 0.02, -0.001, -0.002, -0.001]).values.metric_broken == ""
 
 
 # Wobble.
@@ -469,7 +478,7 @@ def test_missing_and_infinite_measures_are_left_out() -> None:
 
 def test_jumps_by_hundreds_of_decades_are_no_error() -> None:
     fds = [35.0, 35.0, 1e-320, 31.0, 1e-300, 35.0, 35.0, 31.0, 35.0, 31.0, 1e-300, 30.0]
-    assert fed(fd=fds).best is not None
+    assert fed(fd=fds).improvement.best is not None
 
 
 # Metrics of other people.
@@ -477,11 +486,11 @@ def test_jumps_by_hundreds_of_decades_are_no_error() -> None:
 
 def test_a_zero_is_no_fid_and_is_not_kept() -> None:
     measured = [80.0, 0.0, 60.0, 0.0, 40.0, 0.0, 30.0]
-    assert fed(metric="fid", fid=measured).best is not None
-    found = fed(metric="fid", fid=measured).best
+    assert fed(metric="fid", fid=measured).improvement.best is not None
+    found = fed(metric="fid", fid=measured).improvement.best
     assert found is not None
     assert found.value == 30
-    assert fed(metric="kid", kid=[0.2, 0.0, 0.1]).best is not None
+    assert fed(metric="kid", kid=[0.2, 0.0, 0.1]).improvement.best is not None
 
 
 @pytest.mark.parametrize("metric", ["fd_dinov2", "kid", "loss_fid_free"])
@@ -489,7 +498,7 @@ def test_no_level_of_noise_is_known_of_another_scale(metric: str) -> None:
     quality = Quality(PARAMS, metric)
     for step, value in enumerate(np.geomspace(2000, 507, 12).tolist()):
         quality.add(step, None, {metric: value}, False)
-    assert quality.never_learned == ""
+    assert quality.improvement.never_learned == ""
 
 
 @pytest.mark.parametrize(
@@ -499,33 +508,33 @@ def test_a_fid_is_one_however_it_is_written(metric: str) -> None:
     quality = Quality(PARAMS, metric)
     for step in range(8):
         quality.add(step, None, {metric: 300.0}, False)
-    assert quality.never_learned
+    assert quality.improvement.never_learned
     quality.add(8, None, {metric: 0.0}, False)
-    assert quality.best is not None
-    assert quality.best.value == 300
+    assert quality.improvement.best is not None
+    assert quality.improvement.best.value == 300
 
 
 def test_an_mmd_may_be_below_nothing() -> None:
-    assert fed(metric="mmd", mmd=[0.1, 0.01, -0.001, -0.002]).broken == []
+    assert fed(metric="mmd", mmd=[0.1, 0.01, -0.001, -0.002]).values.broken == []
 
 
 def test_new_bests_are_learning_however_high() -> None:
-    assert fed(metric="fid", fid=[104 - 0.3 * i for i in range(9)]).never_learned == ""
-    assert fed(metric="fid", fid=np.linspace(452, 380, 9).tolist()).never_learned == ""
+    assert fed(metric="fid", fid=[104 - 0.3 * i for i in range(9)]).improvement.never_learned == ""
+    assert fed(metric="fid", fid=np.linspace(452, 380, 9).tolist()).improvement.never_learned == ""
 
 
 def test_a_slow_start_among_noise_is_learning() -> None:
     """FID falls by 2 % an evaluation, with 2 % of noise: 300 to 236 in twelve."""
     for seed in range(20):
         slow = np.array(noisy(seed, 300, 12, 0.02)) * 0.98 ** np.arange(12)
-        assert fed(metric="fid", fid=slow.tolist()).never_learned == ""
+        assert fed(metric="fid", fid=slow.tolist()).improvement.never_learned == ""
     # From a start that stood still for long it is seen by the latest.
     late = [*noisy(0, 300, 30, 0.005), 290.0, 280.0, 270.0, 260.0, 250.0]
-    assert fed(metric="fid", fid=late).never_learned == ""
-    assert fed(metric="fid", fid=late[:30]).never_learned
+    assert fed(metric="fid", fid=late).improvement.never_learned == ""
+    assert fed(metric="fid", fid=late[:30]).improvement.never_learned
     # What only comes back to where it began has learned nothing.
     back = [190.0, *[640.0] * 5, *[640.0 - 30 * i for i in range(12)]]
-    assert fed(metric="fid", fid=back).never_learned
+    assert fed(metric="fid", fid=back).improvement.never_learned
 
 
 def test_an_inception_score_of_one_was_never_learned() -> None:
@@ -534,7 +543,7 @@ def test_an_inception_score_of_one_was_never_learned() -> None:
     quality = Quality(PARAMS, name)
     for index, value in enumerate(flat):
         quality.add(index, None, {name: value}, False)
-    assert quality.never_learned
+    assert quality.improvement.never_learned
 
 
 def test_a_kid_about_nothing_scatters_by_more_than_its_value() -> None:
@@ -551,7 +560,7 @@ def test_a_decline_is_over_when_samples_are_about_as_good_for_long() -> None:
     healed = fed(fd=[*jump, *[5.05] * 8])
     assert healed.decline is None
     assert len(healed.excursions) == 1
-    assert not healed.is_new_best(healed.excursions[0][1])
+    assert not healed.improvement.is_new_best(healed.excursions[0][1])
     again = fed(fd=[*jump, *[5.05] * 8, 15.0, 15.0])
     assert again.decline is not None
     assert again.decline.first.epoch == len(jump) + 9
@@ -580,15 +589,15 @@ def test_what_says_nothing_of_samples_is_no_evaluation() -> None:
 
 def test_a_metric_that_was_broken_for_a_while_is_gone_by_again() -> None:
     broken = fed(fid=[40.0] * 8 + [-1.0] * 2, metric="fid")
-    assert broken.metric_broken
+    assert broken.values.metric_broken
     mended = fed(fid=[40.0] * 8 + [-1.0] * 2 + [40.0] * 9, metric="fid")
-    assert not mended.metric_broken
-    assert mended.first_broken == "fid is -1 at step 900, which it cannot be"
+    assert not mended.values.metric_broken
+    assert mended.values.first_broken == "fid is -1 at step 900, which it cannot be"
 
 
 def test_a_kid_may_rise_by_decades() -> None:
     quality = fed(kid=[1e-4, 2e-4] * 4 + [0.15] * 3, metric="kid")
-    assert not quality.metric_broken
+    assert not quality.values.metric_broken
     assert quality.decline is not None
 
 
@@ -606,8 +615,8 @@ def test_a_new_best_ends_no_decline_of_another_measure_that_lasts() -> None:
 
 def test_a_deviation_is_given_with_each_value_or_not() -> None:
     quality = fed(fd=[50.0, 20.0], fd_sigma=[0.5, NAN])
-    assert quality.best is not None
-    assert not quality.best.is_given
+    assert quality.improvement.best is not None
+    assert not quality.improvement.best.is_given
 
 
 @pytest.mark.parametrize("name", ["fid", "fid50k_full", "FID-10000", "FIDScore", "valFID"])
@@ -615,11 +624,11 @@ def test_a_metric_is_known_however_it_is_written(name: str) -> None:
     quality = Quality(PARAMS, name)
     for step, value in enumerate([300.0, 0.0] + [300.0, 310.0] * 6, start=1):
         quality.add(step, None, {name: value}, held=False)
-    assert quality.best is not None
-    assert quality.best.value == 300.0  # 0 says that nothing was measured
-    assert quality.never_learned
+    assert quality.improvement.best is not None
+    assert quality.improvement.best.value == 300.0  # 0 says that nothing was measured
+    assert quality.improvement.never_learned
 
 
 def test_flat_is_flat_below_nothing_as_well() -> None:
     quality = fed(kid=[-0.001, -0.00101] * 6, metric="kid")
-    assert quality.flat_since(200) == 10
+    assert quality.improvement.flat_since(200) == 10
