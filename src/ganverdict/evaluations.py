@@ -106,8 +106,13 @@ class Values:
         """The step of the first of these values."""
         return self._no_numbers[0] if self._is_no_number() else self.broken[0][0]
 
+    @property
+    def leaves_gaps(self) -> bool:
+        """Whether it was none for long between numbers: logs say so of rows not evaluated, too."""
+        return self._longest_gap >= self._params.stall_evaluations
+
     def _is_no_number(self) -> bool:
-        """Whether it is none any more; a log may say so of every row that was not evaluated."""
+        """Whether it is none any more, for longer than where it was not evaluated."""
         least = self._params.stall_evaluations
         gone = len(self._no_numbers) >= max(least, 2 * self._longest_gap)
         return gone and self._numbers >= least

@@ -59,11 +59,11 @@ class Seen:
         """What could not be told, and what would tell it."""
         alarms, quality, unknown = self._alarms, self._quality, []
         values = quality.values
-        if values.not_numbers:
-            lost = values.not_numbers
-            count = lost + len(quality.improvement.known) + len(values.broken)
-            unknown.append(f"{quality.metric} in {lost} of {count} evaluations: not a number")
-        elif quality.improvement.best is None:
+        lost, had = values.not_numbers, len(quality.improvement.known) + len(values.broken)
+        if lost and not (values.leaves_gaps and lost > had):
+            told = f"{quality.metric} in {lost} of {lost + had} evaluations: not a number"
+            unknown.append(told)
+        if not lost and quality.improvement.best is None:
             unknown.append("which checkpoint was best: no metric of samples was given")
             chance = alarms.family.chance if alarms.family else None
             if chance and alarms.states.at_chance.near[chance] >= self._params.stall_windows:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganverdict.assessment import Assessment, assess_log
-from ganverdict.formats import read
+from ganverdict.formats import describe, read
 from tests.ganverdict.logs import Columns, reference, write
 
 
@@ -85,6 +85,15 @@ def test_a_metric_that_is_no_number_is_told(tmp_path: Path) -> None:
     columns["fid"][:15] = np.geomspace(200, 30, 15)
     found = assessed(write(tmp_path / "log.csv", columns)).verdict
     assert "fid in 25 of 40 evaluations: not a number" in found.unknown
+
+
+def test_rows_that_were_not_evaluated_are_no_evaluations(tmp_path: Path) -> None:
+    columns: Columns = {"epoch": np.arange(1, 201), "fid": np.full(200, np.nan)}
+    columns["fid"][9::10] = np.geomspace(200, 30, 20)
+    (log,) = read([write(tmp_path / "log.csv", columns)])
+    assert describe(log).endswith("fid, 20 evaluations")
+    verdict = assess_log(log).verdict
+    assert not any("not a number" in words for words in verdict.unknown)
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -13,7 +13,8 @@ def describe(log: Log) -> str:
         of = f" of {label}" if label else ""
         parts.append(f"{what}{of} by {log.unit}, {_count(len(columns['step']), 'row')}")
     if log.metric is not None:
-        measured = int(np.ma.count(log.evaluations[log.metric]))
+        # A log may say NaN of every row that was not evaluated.
+        measured = int(np.ma.filled(np.isfinite(log.evaluations[log.metric]), False).sum())
         parts.append(f"{log.metric}, {_count(measured, 'evaluation')}")
     elif log.evaluations:
         parts.append("no measure that counts among the evaluations")
