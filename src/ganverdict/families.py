@@ -27,6 +27,7 @@ _UNSURE = 0.35, 0.7  # answers near 1/2; surer ones cost what other losses may b
 _BY_THE_CURVE = 0.97, 1.08  # times that cost; one answer for all costs least
 _MOST = 0.75  # of the windows
 _LOWEST_MAXIMISED = 3.0  # twice what a constant answer costs
+_MOST_OF_A_HINGE = 4.0  # twice what a constant answer costs: a Wasserstein distance may be larger
 _FEW = 16  # windows lie by a curve by accident
 
 
@@ -100,7 +101,7 @@ def _by_scores(medians: Mapping[str, Array]) -> Family | None:
         if family is not None:
             return family
     pays = d_loss >= np.maximum(0, 1 - g_loss) / 2 - 0.05
-    possible = np.mean(pays) > 0.9 and np.median(d_loss) < 50
+    possible = np.mean(pays) > 0.9 and np.median(d_loss) < _MOST_OF_A_HINGE
     return Family("hinge", "inferred") if possible else None
 
 

@@ -71,6 +71,8 @@ def test_a_critic_whose_distance_is_logged_above_zero_is_no_hinge() -> None:
     rng = np.random.default_rng(0)
     assert name({"d_loss": 0.1 + 0.01 * rng.random(50), "g_loss": -5 + rng.random(50)}) is None
     assert name({"d_loss": 5e5 + rng.random(50), "g_loss": -4e5 + rng.random(50)}) is None
+    # A Wasserstein distance, where its sign is turned.
+    assert name({"d_loss": 5 + rng.random(50), "g_loss": rng.standard_normal(50)}) is None
 
 
 def test_cross_entropies_that_are_maximised_prove_no_distance() -> None:
