@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 _ROWS_TO_OVERCOME = 5  # finite ones, and at least as many as were not
 _OFTEN = 3  # runs of values that are not finite, each followed by one that is
 _MOST_ROWS = 20  # a norm that is not finite for longer, beside losses that are, is no norm
-_LIKELY_ROWS = 5  # where a scaler has skipped steps before, it is no more than that for fewer
+_SKIPPED_ROWS = 4  # running, that a scaler may skip beside losses that are finite
 
 
 @dataclass
@@ -38,8 +38,9 @@ class Failure:
         under a scaler) may be so once more."""
         if self.is_usual and self.running <= 2 * max(self.before):
             return False
-        least = _LIKELY_ROWS if self.before else 1
-        return self.signal in LOSSES or least <= self.rows <= _MOST_ROWS
+        # A scaler begins too high, and comes down in as many steps as that takes.
+        skipped = self.leading or not _SKIPPED_ROWS < self.rows <= _MOST_ROWS
+        return self.signal in LOSSES or not skipped
 
     @property
     def is_usual(self) -> bool:
@@ -71,6 +72,11 @@ class Failures:
             or (fails and failure.signal not in LOSSES and failure.rows <= _MOST_ROWS)
         ]
         return min(believed, key=lambda failure: failure.step, default=None)
+
+    @property
+    def no_norms(self) -> list[Failure]:
+        """Norms that are not finite any more, beside losses that are: no failure by themselves."""
+        return [f for f in self._open.values() if f.signal not in LOSSES and f.rows > _MOST_ROWS]
 
     @property
     def overcome(self) -> list[Failure]:

@@ -71,6 +71,9 @@ class Seen:
                 unknown.append(f"whether D still tells samples from data: {level}, as in balance")
         if values.broken and not values.metric_broken:
             unknown.append(f"{values.first_broken}: left out")
+        for norm in alarms.failures.no_norms:
+            since = f"in {norm.rows:,} rows from {self._timeline.at(norm.step)} on"
+            unknown.append(f"whether steps are still taken: {norm.words}, {since}")
         if not alarms.rows:
             unknown.append("whether it was announced: no losses were given")
         elif alarms.charted_from is None:

@@ -86,6 +86,12 @@ def test_norms_that_mixed_precision_skips_are_no_failure_beside_finite_losses() 
     assert for_ever.lasting is None  # a norm that is never one is not believed
 
 
+def test_a_scaler_that_begins_too_high_is_no_failure() -> None:
+    for count in range(1, 25):
+        norms = [INF] * count
+        assert fed(d_loss=[1.0] * count, d_grad_norm=norms, g_grad_norm=norms).lasting is None
+
+
 def test_norms_that_stay_infinite_for_some_rows_are_a_failure_until_then() -> None:
     failure = fed(d_loss=[1.0] * 10, d_grad_norm=[1.0] * 5 + [INF] * 5).lasting
     assert failure is not None
@@ -117,10 +123,10 @@ def test_failures_are_the_same_however_rows_are_cut(values: list[float], cuts: l
 
 
 def test_a_norm_is_part_of_a_failure_that_a_loss_shows() -> None:
-    """By itself a norm of few rows may be a step that a scaler skipped, if it has done so."""
+    """By itself a norm of few rows may be of steps that a scaler skipped."""
     norms = [1.0, INF, 1.0, INF, INF]
     assert fed(d_grad_norm=norms, d_loss=[1.0] * 5).lasting is None
-    assert fed(d_grad_norm=norms[2:], d_loss=[1.0] * 3).lasting is not None
+    assert fed(d_grad_norm=norms[2:], d_loss=[1.0] * 3).lasting is None
     assert fed(d_grad_norm=[*norms, INF, INF, INF], d_loss=[1.0] * 8).lasting is not None
     failure = fed(d_grad_norm=norms, d_loss=[1.0, 1.0, 1.0, 1.0, NAN]).lasting
     assert failure is not None

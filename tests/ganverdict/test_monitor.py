@@ -1011,3 +1011,23 @@ def test_a_state_that_holds_is_told_where_an_earlier_one_has_passed() -> None:
     assert verdict.status == "transient"
     assert [state.until is None for state in verdict.states] == [False, True]
     assert "a risk, and only a metric of samples would tell" in verdict.reason
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_steps_that_a_scaler_skips_at_an_evaluation_end_nothing(rows: int) -> None:
+    monitor = Monitor(loss="hinge")
+    for step in range(1, 1001):
+        norm = np.inf if step > 1000 - rows else 1.0 + 0.1 * (step % 3)
+        monitor.log(step, d_loss=1.5 + 0.1 * (step % 5), g_loss=0.5, d_grad_norm=norm)
+    assert not monitor.evaluate(1000, fd=50.0).ends_training
+
+
+def test_norms_that_are_infinite_for_good_are_told() -> None:
+    monitor = Monitor(loss="hinge")
+    for step in range(1, 1001):
+        norm = np.inf if step > 500 else 1.0 + 0.1 * (step % 3)
+        monitor.log(step, d_loss=1.5 + 0.1 * (step % 5), g_loss=0.5, d_grad_norm=norm)
+    verdict = monitor.evaluate(1000, fd=50.0)
+    assert not verdict.ends_training
+    told = "the gradient norm of D is not finite, in 500 rows from step 501 on"
+    assert any(told in words for words in verdict.unknown)
