@@ -20,6 +20,7 @@ KINDS = ("joint", "healthy", "few")
 STATISTICS = ("share", "median", "mean")
 DECIDING = (
     "alarms",
+    "answering",
     "charts",
     "confirming",
     "evaluations",

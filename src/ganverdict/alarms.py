@@ -118,7 +118,7 @@ class Alarms:
     def add_held_out(self, step: float, measures: Mapping[str, float]) -> None:
         """Take what an evaluation at `step` measured of D on training and held-out images."""
         train, test = (measures.get(name, math.nan) for name in HELD_OUT)
-        self.raised += _alarms(self.states.add_held_out(step, train, test, self.family))
+        self.raised += map(state_alarm, self.states.add_held_out(step, train, test, self.family))
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ class Alarms:
             self.charted_from = window.start if self.charted_from is None else self.charted_from
         raised = [alarm for _, alarm in sorted(found, key=lambda pair: -pair[0])]
         self._watch_both(raised)
-        return raised + _alarms(self.states.add(window, self.family))
+        return [*raised, *map(state_alarm, self.states.add(window, self.family))]
 
     def _watch_both(self, raised: list[Alarm]) -> None:
         """Whether D pulls ahead: its loss fell, and about then the loss of G rose."""
@@ -192,8 +192,9 @@ class Alarms:
         return f"{signal.words} {change} the last {past}"
 
 
-def _alarms(states: list[State]) -> list[Alarm]:
-    return [Alarm(state.raised, state.name, state.words, state) for state in states]
+def state_alarm(state: State) -> Alarm:
+    """The warning that a state holds."""
+    return Alarm(state.raised, state.name, state.words, state)
 
 
 def _table(signals: Mapping[str, ArrayLike], length: int) -> tuple[Array, NDArray[np.bool_]]:

@@ -28,12 +28,13 @@ class Improvement:
 
     Attributes:
         known: those with a value.
+        values: of these.
     """
 
     def __init__(self, params: Thresholds, metric: Metric) -> None:
         self.metric = metric
         self.known: list[Evaluation] = []
-        self._values: list[float] = []  # of these
+        self.values: list[float] = []
         self._params = params
         self._best = -1  # place among the known
         self._material = -1  # the latest that was better by `plateau_change`
@@ -45,7 +46,7 @@ class Improvement:
         value = evaluation.value
         assert value is not None
         self.known.append(evaluation)
-        self._values.append(value)
+        self.values.append(value)
         place = len(self.known) - 1
         is_best = self._best < 0 or evaluation.bound < self.known[self._best].bound
         if is_best:
@@ -135,7 +136,7 @@ class Improvement:
         level = self.metric.noise_level
         if level is None or not self.known:
             return False
-        start = self._values[0]
+        start = self.values[0]
         if self._lowest < level or (self.metric.about_nothing and start > _HIGHEST_KID):
             return False
         fell = self._lowest / start if start > 0 else 1.0
@@ -154,8 +155,8 @@ class Improvement:
 
     def _improved(self, place: int, end: int) -> bool:
         """Whether an evaluation from after `place` to before `end` is better than all up to it."""
-        lowest = min(self._values[: place + 1], default=0.0)
-        after = min(self._values[place + 1 : end], default=math.inf)
+        lowest = min(self.values[: place + 1], default=0.0)
+        after = min(self.values[place + 1 : end], default=math.inf)
         return after <= lowest - self._params.flat_change * abs(lowest)
 
     def _still_falls(self, place: int, deviations: float = 1.0) -> bool:
@@ -165,7 +166,7 @@ class Improvement:
         last: as many evaluations again will make it better. What comes back to a best of before
         is none.
         """
-        values = self._values[place:]
+        values = self.values[place:]
         if self._best < len(self.known) - len(values):
             return False
         third = max(len(values) // 3, 1)
@@ -176,7 +177,7 @@ class Improvement:
     @property
     def wobble(self) -> float:
         """Relative deviation of one evaluation of the metric from its neighbours' line."""
-        values = self._values[-_ENOUGH:]
+        values = self.values[-_ENOUGH:]
         if len(values) < 5:
             return 0.05
         # A steep fall at the start may hide how much the rest wobbles.
@@ -188,7 +189,7 @@ class Improvement:
         The lowest of n values without a trend is about sqrt(2 ln n) deviations under their level.
         Where a state holds (`held`) nothing is asked beyond that, and no waves are looked for.
         """
-        values = self._values[-_ENOUGH:]
+        values = self.values[-_ENOUGH:]
         count, wobble = max(len(self.known), 2), self.wobble
         if not held:
             if count >= _EVALUATIONS_TO_SEE_WAVES:
@@ -201,9 +202,9 @@ class Improvement:
     def base(self) -> float:
         """The best value; where it is next to nothing, a hundredth of the start."""
         first = max(self._best - 3, 0)
-        around = self._values[first : self._best + 4]
-        best = self._second if is_odd(around, self._best - first) else self._values[self._best]
-        return max(best, 0.01 * float(np.median(self._values[:3])))
+        around = self.values[first : self._best + 4]
+        best = self._second if is_odd(around, self._best - first) else self.values[self._best]
+        return max(best, 0.01 * float(np.median(self.values[:3])))
 
     def is_worse(self, value: float, by: float) -> bool:
         """Whether a value is above the best by more than a share of it."""
@@ -217,6 +218,6 @@ class Improvement:
         """
         if not self.metric.about_nothing or len(self.known) < 5:
             return 0.0
-        bends = np.diff(self._values[-15:], 2)
+        bends = np.diff(self.values[-15:], 2)
         deviation = float(1.4826 * np.median(np.abs(bends)) / math.sqrt(6))
         return (self._params.sigmas + math.sqrt(2 * math.log(len(self.known)))) * deviation

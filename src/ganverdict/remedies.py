@@ -77,12 +77,12 @@ _BY_STATUS = {
 }
 
 
+_EXPLAINS = dict.fromkeys(("onset", "silent", "stall", "never_learned"), tuple(_BY_STATE))
+_EXPLAINS["diverged"] = ("exploding",)
+"""The states that may explain a status."""
+
+
 def remedies(status: str, states: list[str]) -> tuple[Remedy, ...]:
-    """At most two, by the states that hold first; none where nothing is wrong."""
-    if status in ("stable", "excursion", "transient", "unwatched"):
-        return ()
-    if status in ("metric_broken", "plateau"):
-        return _BY_STATUS[status]
-    for state in states:
-        return _BY_STATE[state]
-    return _BY_STATUS[status]
+    """At most two, by the first of the states that hold; none where nothing is wrong."""
+    explains = [state for state in states if state in _EXPLAINS.get(status, ())]
+    return _BY_STATE[explains[0]] if explains else _BY_STATUS.get(status, ())

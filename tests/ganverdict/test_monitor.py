@@ -753,7 +753,8 @@ def test_a_critic_that_runs_away_diverges() -> None:
     fds = [*np.geomspace(100, 20, 15), *[20.2] * 10]
     for epochs in (None, evaluated(fds)):
         verdict = judged(steps, epochs)
-        assert (verdict.status, verdict.signal, verdict.end) == ("diverged", "exploding", "end")
+        assert (verdict.status, verdict.signal) == ("diverged", "exploding")
+        assert verdict.end == ("end" if epochs is None else "roll_back")
         assert verdict.loss == "wasserstein"
         assert "grew to" in verdict.reason
 
@@ -1031,3 +1032,24 @@ def test_norms_that_are_infinite_for_good_are_told() -> None:
     assert not verdict.ends_training
     told = "the gradient norm of D is not finite, in 500 rows from step 501 on"
     assert any(told in words for words in verdict.unknown)
+
+
+def test_a_loss_that_is_no_number_is_not_mended_by_what_else_holds() -> None:
+    monitor = Monitor(loss="bce_sum")
+    for step in range(1, 4001):
+        monitor.log(step, d_loss=1.5 + 0.01 * (step % 3), g_loss=0.7)
+    assert [state.name for state in monitor.verdict().states] == ["at_chance"]
+    monitor.log(4001, d_loss=float("nan"))
+    verdict = monitor.verdict()
+    assert verdict.status == "diverged"
+    assert "clipped" in verdict.remedies[0].words
+
+
+def test_a_kid_without_a_deviation_has_no_interval() -> None:
+    monitor = Monitor(metric="kid")
+    for step in range(1, 21):
+        monitor.evaluate(step, kid=0.05 / step - 0.004)
+    verdict = monitor.verdict()
+    assert verdict.best_value is not None
+    assert verdict.best_value < 0
+    assert (verdict.best_interval, verdict.noise) == (None, None)
