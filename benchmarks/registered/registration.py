@@ -23,6 +23,7 @@ DECIDING = (
     "answering",
     "charts",
     "confirming",
+    "counting",
     "evaluations",
     "evidence",
     "failures",

@@ -133,9 +133,10 @@ class Answering:
             more = self._quality.improvement.plateau_ends
             if not more:
                 return "the latest evaluation is the best so far, if not by much"
-            next_ones = f"one of the next {more} evaluations" if more > 1 else "the next evaluation"
             change = f"{self._params.plateau_change:.0%}"
-            return f"to end unless {next_ones} is better by {change}"
+            if more == 1:
+                return f"for one more evaluation, and end unless it is better by {change}"
+            return f"for {more} more evaluations, and end unless one of them is better by {change}"
         if status not in ("stall", "never_learned"):
             return ""
         if self._quality.improvement.best is None:

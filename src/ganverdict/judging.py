@@ -4,8 +4,9 @@ import math
 
 from ganverdict.alarms import Alarm, Alarms, state_alarm
 from ganverdict.answering import Answering, Finding
+from ganverdict.counting import counted
 from ganverdict.quality import Decline, Quality
-from ganverdict.seen import Seen, plural
+from ganverdict.seen import Seen
 from ganverdict.signals import LOSSES
 from ganverdict.states import State
 from ganverdict.thresholds import Thresholds
@@ -159,8 +160,7 @@ class Judge:
             return None
         first = overcome[0]
         more = f", and {len(overcome) - 1} more" if len(overcome) > 1 else ""
-        rows = f"{first.rows} {plural('row', first.rows)}"
-        reason = f"{first.words} at {self._at(first.step)} for {rows}{more}; "
+        reason = f"{first.words} at {self._at(first.step)} for {counted(first.rows, 'row')}{more}; "
         reason += f"training went on, until {self._at(self._alarms.last_step)}"
         return Finding("transient", reason, signal=first.signal)
 
@@ -169,7 +169,7 @@ class Judge:
         if not warned:
             return None
         first, others = warned[0], len(warned) - 1
-        more = f", and {others} more {plural('alarm', others)}" if others else ""
+        more = f", and {counted(others, 'more alarm')}" if others else ""
         reason = f"{first.words} at {self._at(first.step)}{more}; "
         reason += "; ".join([self._seen.unconfirmed(), *self._risks()])
         return Finding("transient", reason, alarm=first)
@@ -177,13 +177,15 @@ class Judge:
     def _too_little(self) -> Finding | None:
         if self._seen.enough():
             return None
-        return Finding("unwatched", "too little to tell: " + self._seen.words())
+        return Finding(
+            "unwatched", f"too little to tell: {self._seen.words().removeprefix('watched: ')}"
+        )
 
     def _nothing(self) -> Finding:
         end = max([self._alarms.last_step, *(e.step for e in self._quality.evaluations)])
         risks = self._risks()
-        nothing = f"nothing{' else' * bool(risks)} went wrong until {self._at(end)}"
-        nothing += f", where what was given ends; {self._seen.words()}"
+        nothing = f"nothing{' else' * bool(risks)} went wrong up to {self._at(end)}"
+        nothing += f", the end of what was given; {self._seen.words()}"
         return Finding("stable", "; ".join([*risks, nothing]))
 
     def _risks(self) -> list[str]:

@@ -26,7 +26,8 @@ from bokeh.resources import Resources
 
 from ganverdict.assessment import Assessment, severity
 from ganverdict.curves import GREEN, GREY, Panel, decade_ticks, marks, panels, span
-from ganverdict.words import head, parts, plain
+from ganverdict.verdict import STATUSES
+from ganverdict.words import as_measured, head, parts, plain
 
 MAX_POINTS = 1000  # of a curve, all runs of a page together
 _FEWEST_POINTS = 100
@@ -39,6 +40,7 @@ ALONG = "xpan,xbox_zoom,xwheel_zoom,xzoom_in,xzoom_out,pan_left,pan_right,reset,
 """Tools that move a figure along its x axis."""
 _DASHES = {"best": "solid", "alarm": "dotted", "onset": "dashed", "confirmed": "dotdash"}
 _HEADINGS = {
+    "why": "Why",
     "since": "Since",
     "keep": "Weights to keep",
     "do": "What to do",
@@ -150,7 +152,7 @@ def section(assessment: Assessment, name: str, drawn: bool, titled: bool) -> str
 {heading}
 <p class="read">{text_of(" ".join(read))}</p>
 <div class="verdict{wrong}">
-<p><span class="status">{text_of(verdict.status + of)}</span>: {text_of(verdict.reason)}</p>
+<p><span class="status">{text_of(verdict.status + of)}</span>: {STATUSES[verdict.status]}</p>
 </div>
 {curves if drawn else ""}
 <dl>
@@ -355,7 +357,7 @@ def _overview(assessments: Sequence[Assessment]) -> str:
     rows = []
     for number, assessment in enumerate(assessments, start=1):
         verdict = assessment.verdict
-        value = "" if verdict.best_value is None else f"{verdict.best_value:.4g}"
+        value = "" if verdict.best_value is None else f"{as_measured(verdict)[1][0]:.4g}"
         wrong = " wrong" if verdict.went_wrong else ""
         rows.append(
             f'<tr><td><a href="#run-{number}">{text_of(assessment.log.name)}</a></td>'

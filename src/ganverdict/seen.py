@@ -1,6 +1,7 @@
 """What was seen of a run, and what could not be told from it, in words."""
 
 from ganverdict.alarms import Alarms
+from ganverdict.counting import counted
 from ganverdict.quality import Quality
 from ganverdict.signals import CHARTED, HELD_OUT, LOSSES, TABLE
 from ganverdict.thresholds import Thresholds
@@ -42,17 +43,17 @@ class Seen:
         if seen:
             count = max(alarms.windows.values())
             names = "all signals" if len(seen) == len(CHARTED) else " and ".join(seen)
-            text = f"watched: {names} in {count} {plural('window', count)}"
+            text = f"watched: {names} in {counted(count, 'window')}"
             if alarms.charted_from is None:
                 text += ", too few to tell changes"
             else:
                 text += f", changes from {self._timeline.at(alarms.charted_from)} on"
             parts.append(text)
         if known:
-            words = f"{known} {plural('evaluation', known)} of {self._quality.metric}"
+            words = f"{counted(known, 'evaluation')} of {self._quality.metric}"
             parts.append(words if parts else f"watched: {words}")
         if not parts and alarms.rows:
-            return f"{alarms.rows} {plural('row', alarms.rows)} and no evaluation"
+            return f"{counted(alarms.rows, 'row')} and no evaluation"
         return "; ".join(parts) if parts else "nothing was given"
 
     def unknown(self) -> list[str]:
@@ -94,8 +95,3 @@ class Seen:
             last = quality.evaluations[-1].step
             return f"no evaluation until {self._timeline.place(last)} has confirmed it yet"
         return "no evaluation confirmed it"
-
-
-def plural(word: str, count: int) -> str:
-    """The word, for so many."""
-    return word if count == 1 else f"{word}s"

@@ -18,7 +18,7 @@ WORDS = {
     "at_chance": "D's loss was no lower than {chance:.3g}, the cost of answering all the same",
     "saturated": "D was sure of everything (D(x) over {real:g}, D(G(z)) under {fake:g})",
     "fooled": "D took everything for real ({evidence})",
-    "vanished": "D's loss was at nothing, so that G learns from it no more",
+    "vanished": "D's loss was close to 0, so that G learns nothing from it",
     "dead": "nothing moved: {signal} was the same to the last digit",
     "exploding": "{signal} grew to {times:.3g} times what it was",
     "memorising": "D knew its training images by heart ({evidence})",

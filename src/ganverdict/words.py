@@ -1,11 +1,14 @@
 """The answer for people: plain text, 80 columns wide."""
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
 
 from ganverdict.assessment import Assessment
+from ganverdict.counting import counted
 from ganverdict.formats import describe
-from ganverdict.verdict import Verdict
+from ganverdict.metrics import ONE_OVER
+from ganverdict.verdict import STATUSES, Verdict
 
 WIDTH = 80
 _MARGIN = 12  # of the column of headings
@@ -41,7 +44,7 @@ def answer(assessment: Assessment, width: int = WIDTH) -> str:
     verdict = assessment.verdict
     of = f" (of {plain(assessment.pair)})" if len(assessment.pairs) > 1 else ""
     lines = [*head(assessment, width), ""]
-    lines += _wrapped(f"{verdict.status}{of}: {verdict.reason}", width)
+    lines += _wrapped(f"{verdict.status}{of}: {STATUSES[verdict.status]}", width)
     for name, texts in parts(assessment):
         lines += _entry(name, texts, width)
     return "\n".join(lines)
@@ -64,9 +67,10 @@ def parts(assessment: Assessment) -> list[tuple[str, Sequence[str]]]:
     """Everything beside the reason: a heading and its texts, in order; what is empty is absent."""
     verdict, unit = assessment.verdict, assessment.log.unit
     found = [
-        ("since", _since(verdict, unit)),
         ("keep", [keep(assessment)]),
         ("do", [do(verdict.end, verdict.end_reason)]),
+        ("why", [verdict.reason]),
+        ("since", _since(verdict, unit)),
         ("length", _length(verdict, unit)),
         ("states", _states(verdict, unit)),
         ("came back", _excursions(verdict, unit)),
@@ -85,14 +89,29 @@ def keep(assessment: Assessment) -> str:
     if verdict.best_value is None:
         return "unknown: only a metric of samples, such as FID, tells which weights were best"
     where = place(assessment.log.unit, verdict.best_step, verdict.best_epoch)
-    words = f"{where}: {verdict.metric} {verdict.best_value:.4g}"
-    if verdict.best_interval is not None:
-        low, high = verdict.best_interval
+    name, (value, *interval) = as_measured(verdict)
+    words = f"{where}: {name} {value:.4g}"
+    if interval:
+        low, high = interval
         noise = (
             "its deviation is given" if verdict.noise == "given" else "a deviation of 1 % assumed"
         )
         words += f" (95 %: {low:.4g} to {high:.4g}, {noise})"
     return words
+
+
+def as_measured(verdict: Verdict) -> tuple[str, list[float]]:
+    """The metric by the log's name, and its best value with the interval, if there is one.
+
+    What is better the higher is judged by its reciprocal, which nobody has measured.
+    """
+    name = verdict.metric or ""
+    numbers = [] if verdict.best_value is None else [verdict.best_value]
+    numbers += verdict.best_interval or ()
+    if not name.startswith(ONE_OVER):
+        return name, numbers
+    value, *interval = (1 / number if number > 0 else math.inf for number in numbers)
+    return name.removeprefix(ONE_OVER), [value, *reversed(interval)]
 
 
 def do(end: str, end_reason: str) -> str:
@@ -106,15 +125,15 @@ def watched(assessment: Assessment) -> list[str]:
     if seen.rows:
         windows = max(seen.windows.values(), default=0)
         texts.append(
-            f"{', '.join(seen.windows) or 'no signal'} in {_count(seen.rows, 'row')}, "
-            f"as {_count(windows, 'window')}"
+            f"{', '.join(seen.windows) or 'no signal'} in {counted(seen.rows, 'row')}, "
+            f"as {counted(windows, 'window')}"
         )
         if seen.charted_from is None:
             texts.append("levels, but no changes: too few windows to compare with their past")
         else:
             texts.append(f"levels, and changes from {place(unit, seen.charted_from)} on")
     if seen.evaluations:
-        texts.append(f"{_count(seen.evaluations, 'evaluation')} of {assessment.verdict.metric}")
+        texts.append(f"{counted(seen.evaluations, 'evaluation')} of {assessment.verdict.metric}")
     return texts or ["nothing"]
 
 
@@ -123,7 +142,7 @@ def table(assessments: Sequence[Assessment], width: int = WIDTH) -> str:
     rows = [("verdict", "since", "keep", "value", "run")]
     for assessment in assessments:
         verdict, unit = assessment.verdict, assessment.log.unit
-        value = "" if verdict.best_value is None else f"{verdict.best_value:.4g}"
+        value = "" if verdict.best_value is None else f"{as_measured(verdict)[1][0]:.4g}"
         rows.append(
             (
                 verdict.status,
@@ -148,7 +167,7 @@ def _since(verdict: Verdict, unit: str) -> list[str]:
         return []
     told = []
     if verdict.alarm_step is not None:
-        told.append(f"signals told at {place(unit, verdict.alarm_step)}")
+        told.append(f"first warned at {place(unit, verdict.alarm_step)}")
     if verdict.confirm_step is not None:
         told.append(f"certain at {place(unit, verdict.confirm_step, verdict.confirm_epoch)}")
     began = place(unit, verdict.onset_step, verdict.onset_epoch)
@@ -159,7 +178,7 @@ def _length(verdict: Verdict, unit: str) -> list[str]:
     if verdict.length_step is None or verdict.length_step == verdict.best_step:
         return []
     where = place(unit, verdict.length_step, verdict.length_epoch)
-    return [f"with another seed train for {where}, where the smoothed {verdict.metric} is lowest"]
+    return [f"a run with another seed: {where}, where the smoothed {verdict.metric} is lowest"]
 
 
 def _states(verdict: Verdict, unit: str) -> list[str]:
@@ -200,7 +219,3 @@ def _wrapped(text: str, width: int, first: str = "", others: str = "") -> list[s
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -59,9 +59,9 @@ def test_the_answer_for_people(command: Command, wrong: Path) -> None:
     assert (
         lines[1] == "CSV: losses by iteration, 9,360 rows; fd, 20 evaluations; loss family: unknown"
     )
-    assert lines[3].startswith("onset: ")
+    assert lines[3] == "onset: samples declined, and a signal or a state had announced it"
     headings = [line.split()[0] for line in lines[4:] if line.startswith("  ") and line[2] != " "]
-    assert headings == ["since", "keep", "do", "length", "watched", "unknown", "try"]
+    assert headings == ["keep", "do", "why", "since", "length", "watched", "unknown", "try"]
     assert re.search(r"since +epoch 15, step 6,\d{3};", out)
     assert "epoch 14, step 6,552: fd " in out
     assert "arXiv" in out
@@ -71,7 +71,7 @@ def test_the_answer_for_people(command: Command, wrong: Path) -> None:
 def test_a_run_that_goes_well_is_no_failure(command: Command, tmp_path: Path) -> None:
     status, out, _ = command(folder(tmp_path / "well", *healthy()))
     assert status == 0
-    assert "stable: nothing went wrong until step 9,360" in out
+    assert "nothing went wrong up to step 9,360" in out
     assert "go on" in out
 
 
@@ -358,3 +358,12 @@ def test_names_of_strangers_are_text(command: Command, tmp_path: Path) -> None:
     assert "[31m" in out
     shutil.rmtree(path)
     assert "\x1b" not in command.refusal(path)
+
+
+def test_a_metric_that_is_better_the_higher_is_told_as_it_was_measured(
+    command: Command, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("epoch,IS\n" + "".join(f"{n},{9 - 6 / n:.3f}\n" for n in range(1, 31)))
+    _, out, _ = command(log)
+    assert re.search(r"keep +epoch 30: is 8\.8 \(95 %: 8\.631 to 8\.976,", out)
