@@ -8,7 +8,6 @@ backward, in turns with the form in use, `times_used` is its speed over that one
 `iterations`: whole iterations, in images a second, `times_today` over that of the default.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import functools
@@ -21,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import dcgan.layers
+from benchmarks.command import Parser, at_least
 from benchmarks.contestants import Engine, random_images
 from benchmarks.recipes import default_params
 from benchmarks.speed import isolated
@@ -231,12 +231,8 @@ SECTIONS = {"layers": layer_rows, "iterations": iteration_rows}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.forms",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=15)
+    parser = Parser("forms", __doc__)
+    parser.add_argument("--rounds", type=at_least(1), default=15)
     parser.add_argument("--only", choices=SECTIONS)
     arguments = parser.parse_args()
     found = [show(machine())]

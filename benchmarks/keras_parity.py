@@ -2,8 +2,8 @@
 
 In an environment with requirements-keras.txt, from the project's root folder:
 
-    PYTHONPATH=src python benchmarks/keras_parity.py --width 64
-    PYTHONPATH=src python benchmarks/keras_parity.py --golden tests/golden/keras_parity.npz \
+    python -m benchmarks.keras_parity --width 64
+    python -m benchmarks.keras_parity --golden tests/golden/keras_parity.npz \
         --width 4 --latent-dim 8 --batch 3
 
 Builds the original's generator and discriminator in Keras with random weights, batch-norm scales
@@ -32,6 +32,8 @@ The running variance. Keras 2.2 and 2.3 and torch average the unbiased variance 
 2.0 and 3 the biased one, (n - 1) / n of it, n being the batch times the pixels. Allowed for below.
 """
 
+# ruff: noqa: E402 (settings, and whether there is TensorFlow, come before the imports)
+
 import argparse
 import json
 import os
@@ -42,6 +44,10 @@ from typing import Any
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks.command import need_tensorflow
+
+need_tensorflow()
 
 import keras
 import numpy as np
@@ -308,7 +314,9 @@ def compare(args: argparse.Namespace) -> Iterator[tuple[dict[str, object], bool 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.keras_parity", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--latent-dim", type=int, default=100)
     parser.add_argument("--batch", type=int, default=8)

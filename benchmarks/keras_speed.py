@@ -21,6 +21,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # torch's optimisers look for triton, whose LLVM ends a process that holds TensorFlow's.
 sys.modules["triton"] = None  # type: ignore[assignment]
 
+from benchmarks.command import need_tensorflow
+
+need_tensorflow()
+
 import keras
 import numpy as np
 import tensorflow as tf

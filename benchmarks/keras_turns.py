@@ -5,10 +5,16 @@ JSON line each, and answers each with one: {"train": SECONDS} with iterations do
 taken, {"images": NUMBER, "file": PATH} when float32 images [NUMBER, 28, 28, 1] lie in that file.
 """
 
+# ruff: noqa: E402 (first it is asked whether there is what the imports need)
+
 import argparse
 import json
 import sys
 from pathlib import Path
+
+from benchmarks.command import need_tensorflow
+
+need_tensorflow()
 
 import keras
 import numpy as np

@@ -10,7 +10,6 @@ Epochs are short here (80 iterations at width 4), so that the whole map takes te
 a search has to cope with is the same: curves that cross, turn for the worse, or break down.
 """
 
-import argparse
 import csv
 import dataclasses
 import functools
@@ -23,6 +22,7 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks.command import Parser, at_least
 from benchmarks.recipes import recipe
 from dcgan.measuring import Meter, measure_epoch
 from dcgan.mnist import Mnist
@@ -156,12 +156,10 @@ def record_all(workers: int) -> Iterator[list[Row]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.learning_curves",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser("learning_curves", __doc__)
+    parser.add_argument(
+        "--workers", type=at_least(1), default=2, help="processes of one thread each"
     )
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     arguments = parser.parse_args()
     rows = read_table()
     done = len({Training.of(row) for row in rows})

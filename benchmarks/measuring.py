@@ -13,7 +13,6 @@ has: an end, fd_raw every `train.raw_every` epochs, and at every report a pictur
 tracking.
 """
 
-import argparse
 import dataclasses
 import os
 import statistics
@@ -22,6 +21,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from benchmarks.command import Parser, at_least
 from benchmarks.contestants import Engine, Precision
 from benchmarks.recipes import default_params
 from benchmarks.speed import isolated
@@ -183,13 +183,9 @@ def measured(rounds: int) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.measuring",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser = Parser("measuring", __doc__)
+    parser.add_argument("--rounds", type=at_least(1), default=9)
+    parser.add_argument("--threads", type=at_least(1), default=os.cpu_count())
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         # As in benchmarks.speed: checkpoints and runs are thrown away.

@@ -8,7 +8,6 @@ precision, two processes of one thread. One JSON line a training, then a table o
 the two cannot be told apart.
 """
 
-import argparse
 import dataclasses
 import itertools
 import math
@@ -17,6 +16,7 @@ import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from benchmarks.command import Parser, at_least
 from benchmarks.contestants import PRECISIONS, Precision
 from benchmarks.timing import Row, machine, rounded, show, table
 from dcgan.measuring import measure_epoch
@@ -75,16 +75,14 @@ def compare(curves: Sequence[Curve]) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.precision",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser("precision", __doc__)
+    parser.add_argument(
+        "--seeds", type=at_least(2), default=3, help="of each precision, at least 2"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="of each precision, at least 2")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=at_least(1), default=4)
     arguments = parser.parse_args()
     show(machine())
-    seeds = range(1, max(arguments.seeds, 2) + 1)
+    seeds = range(1, arguments.seeds + 1)
     order = itertools.product(seeds, PRECISIONS)
     tasks = [Task(precision, seed, arguments.epochs) for seed, precision in order]
     curves = []

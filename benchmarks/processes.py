@@ -12,11 +12,10 @@ On GPUs each process has one: `strong` shares out the recipe's batch, `weak` giv
 batch of that size. `share_of_ideal` is the images in a second over those of one GPU times the GPUs.
 
 Contestants take turns within this one run, while the others sleep. One JSON line a result, then a
-table. Sizes: the default recipe (width 16, batch 32) and the blog post's (width 64, batch 128), in
-the precision that `auto` means here.
+table. Sizes: the recipe of params.yaml (as shipped width 16, batch 64) and the blog post's (width
+64, batch 128), in the precision that `auto` means here.
 """
 
-import argparse
 import dataclasses
 import multiprocessing
 import os
@@ -29,6 +28,7 @@ from typing import Literal
 
 import torch
 
+from benchmarks.command import Parser, at_least
 from benchmarks.contestants import PRECISIONS, Engine, random_images
 from benchmarks.recipes import default_params, recipe
 from benchmarks.timing import Row, Times, machine, rounded, show, synchronise, tables, times_faster
@@ -162,14 +162,12 @@ def gpu_rows(size: str, params: TrainParams, gpus: int, rounds: int) -> list[Row
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.processes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("processes", __doc__)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=int, default=2, help="on a CPU, in all (default 2)")
-    parser.add_argument("--rounds", type=int, default=9, help="of turns (default 9)")
+    parser.add_argument(
+        "--threads", type=at_least(1), default=2, help="on a CPU, in all (default 2)"
+    )
+    parser.add_argument("--rounds", type=at_least(1), default=9, help="of turns (default 9)")
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64], choices=[16, 64])
     arguments = parser.parse_args()
     gpus = torch.cuda.device_count()

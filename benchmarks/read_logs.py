@@ -1,7 +1,12 @@
-"""How long reading a log of a million rows takes, and how much memory: `python -m
-benchmarks.read_logs [--rows N]` prints a line of JSON for each kind of log."""
+"""How long does reading a log of a million rows take, and how much memory?
 
-import argparse
+    python -m benchmarks.read_logs                 # a minute or two
+    python -m benchmarks.read_logs --rows 10000
+
+Writes made-up logs of several kinds into a temporary folder, reads each in a process of its own,
+and prints a line of JSON for each: its size, seconds, and the peak of memory.
+"""
+
 import json
 import subprocess
 import sys
@@ -10,6 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.command import Parser, at_least
+from pipeline.base.cli import run
 
 Row = tuple[float, float, float, float]
 
@@ -74,8 +82,10 @@ print(json.dumps({
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser = Parser("read_logs", __doc__)
+    parser.add_argument(
+        "--rows", type=at_least(1), default=1_000_000, help="of each log (default 1000000)"
+    )
     count = parser.parse_args().rows
     numbers = np.round(np.random.default_rng(0).lognormal(size=(count, 4)), 4)
     rows: list[Row] = [tuple(row) for row in numbers.tolist()]
@@ -91,4 +101,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -10,7 +10,6 @@ has a regret of at most 5 %: its fd is within 5 % of the best in that map.
 Prints a JSON line for each recipe and strategy and draws docs/images/tuning.png.
 """
 
-import argparse
 import dataclasses
 import functools
 import json
@@ -27,6 +26,7 @@ import optuna
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from benchmarks.command import Parser, at_least
 from benchmarks.learning_curves import EPOCHS, RECIPES, STEPS_PER_EPOCH, TABLE, Training, read_table
 from ganverdict import Monitor
 from ganverdict.curves import BLUE, GREY, ORANGE
@@ -357,13 +357,11 @@ def draw(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.replay_search",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser("replay_search", __doc__)
+    parser.add_argument(
+        "--replays", type=at_least(1), default=200, help="of each strategy (default 200)"
     )
-    parser.add_argument("--replays", type=int, default=200, help="of each strategy (default 200)")
-    parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--workers", type=at_least(1), default=2, help="processes")
     parser.add_argument("--table", type=Path, default=TABLE, help=f"default {TABLE}")
     parser.add_argument("--picture", type=Path, default=PICTURE, help=f"default {PICTURE}")
     arguments = parser.parse_args()

@@ -11,7 +11,6 @@ Interrupted, the same command goes on where it was; a finished run is kept in .v
 Runs are tracked as any other. Prints one JSON line per run, then one per recipe.
 """
 
-import argparse
 import dataclasses
 import functools
 import itertools
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from benchmarks.command import Parser, at_least
 from benchmarks.recipes import default_params, recipe
 from dcgan.mnist import Mnist, data_hash
 from dcgan.params import TrainParams
@@ -159,16 +159,16 @@ def compare(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.rollback",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser("rollback", __doc__)
+    parser.add_argument(
+        "--seeds", nargs="+", type=at_least(0), default=SEEDS, help="(default: 1 to 5)"
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, help="(default: 1 to 5)")
-    parser.add_argument("--epochs", type=int, default=45, help="the budget (default 45)")
-    parser.add_argument("--width", type=int, default=4, help="of the networks (default 4)")
+    parser.add_argument("--epochs", type=at_least(1), default=45, help="the budget (default 45)")
+    parser.add_argument("--width", type=at_least(1), default=4, help="of the networks (default 4)")
     parser.add_argument("--recipes", nargs="+", default=RECIPES, choices=RECIPES)
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument(
+        "--workers", type=at_least(1), default=2, help="processes of one thread each"
+    )
     parser.add_argument("--quick", action="store_true", help="one seed, two epochs of 20 steps")
     arguments = parser.parse_args()
     size, seeds = {"width": arguments.width, "epochs": arguments.epochs}, arguments.seeds

@@ -14,7 +14,6 @@ All trainings of a seed share a healthy part of eight epochs. Then, in the rows 
 runs whose signals were changed afterwards. Prints one JSON line per row.
 """
 
-import argparse
 import dataclasses
 import functools
 import json
@@ -28,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.command import Parser, at_least
 from benchmarks.digits import few_digits
 from benchmarks.recipes import recipe
 from dcgan.measuring import measure_epoch
@@ -464,14 +464,14 @@ def _write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.validate_verdict",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser("validate_verdict", __doc__)
+    parser.add_argument("--seeds", type=at_least(1), default=10, help="seeds of a row (default 10)")
+    parser.add_argument(
+        "--calibration", type=at_least(0), default=2, help="seeds kept out (default 2)"
     )
-    parser.add_argument("--seeds", type=int, default=10, help="seeds of a row (default 10)")
-    parser.add_argument("--calibration", type=int, default=2, help="seeds kept out (default 2)")
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument(
+        "--workers", type=at_least(1), default=2, help="processes of one thread each"
+    )
     parser.add_argument("--assess-calibration", action="store_true", help="assess those kept out")
     parser.add_argument("--csv", type=Path, metavar="FOLDER", help="write one test seed's logs")
     arguments = parser.parse_args()

@@ -16,7 +16,6 @@ runs have evaluations alone. With `--synthetic N` also N made-up healthy series 
 no decline is in (minutes of one core for 500): how many are ended as wrong, how many warn.
 """
 
-import argparse
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.command import Parser, at_least
 from benchmarks.intervals import share_interval
 from benchmarks.learning_curves import STEPS_PER_EPOCH, Training, read_table
 from dcgan.training import SIGNALS
@@ -83,13 +83,13 @@ class Ended:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.verdict",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("verdict", __doc__)
     parser.add_argument(
-        "--synthetic", type=int, metavar="N", default=0, help="how many synthetic healthy series"
+        "--synthetic",
+        type=at_least(0),
+        metavar="N",
+        default=0,
+        help="how many synthetic healthy series",
     )
     arguments = parser.parse_args()
     for collection, logs in collections().items():
