@@ -6,6 +6,9 @@ run is in the tracker and in reports/replication/<recipe>-<seed>/, which grows w
 Ended by Ctrl-C, SIGTERM or a kill, the same command continues every run where it was, and repeats
 none. A record that was made with other parameters or by another judge stays as it is: the command
 says what differs and ends; --folder makes the experiment anew beside it.
+
+--dry-run tells what the records there say by today's verdict. It trains nothing and changes no
+record, but writes result.json and the pictures, which git tracks, anew.
 """
 
 from pathlib import Path
@@ -16,7 +19,12 @@ from pipeline.base.paths import REPLICATION
 
 def main() -> None:
     parser = Parser("replicate", __doc__)
-    parser.add_argument("--dry-run", action="store_true", help="train nothing: tell what is known")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="train nothing: print the tables, and write result.json and the pictures anew from"
+        " the records",
+    )
     parser.add_argument(
         "--folder", type=Path, default=REPLICATION, help=f"of the records (default {REPLICATION})"
     )
