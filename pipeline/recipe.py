@@ -1,5 +1,12 @@
 """Run a whole recipe as a DVC experiment: `python -m pipeline.recipe blog`.
 
+    original     the script: batch 256, 10,000 iterations, joint update; hours on two cores
+    blog         the blog post: batch 128, 150 x 468 iterations, D frozen; most of a day
+    classic      an early default: dropout, no gradient penalty
+    stabilised   laptop size with R1 and averaged weights
+    conditional  laptop size, draws the digit that it is asked for
+    joint        laptop size, joint update: goes wrong, and is ended
+
 A recipe is a file of pipeline/recipes with values for the section `train` of params.yaml; what it
 does not name stays as it is there. Every further argument goes to `dvc exp run`, so
 `python -m pipeline.recipe original --name short -S train.epochs=2` and `--queue` work. An

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -30,6 +31,15 @@ def params_after(settings: list[str], folder: Path) -> Params:
     file = Path(shutil.copy(REPOSITORY / "params.yaml", folder))
     apply_overrides(file, settings)
     return load_params(file)
+
+
+def test_the_help_says_what_every_recipe_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command("--help", patch=monkeypatch)
+    told = re.findall(r"^    (\w+)  +\w", capsys.readouterr().out, flags=re.MULTILINE)
+    assert sorted(told) == sorted(recipe.RECIPES)
 
 
 @pytest.mark.parametrize("name", recipe.RECIPES)
