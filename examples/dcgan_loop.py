@@ -1,9 +1,11 @@
 """A DCGAN's training loop in plain PyTorch, with the verdict in five lines (marked with ->).
 
+    make setup && source .venv/bin/activate && dvc repro fetch    # once: PyTorch, and the digits
     python examples/dcgan_loop.py data/mnist/train-images-idx3-ubyte
 
-It trains on 28 x 28 images in MNIST's format, measures samples once an epoch, keeps the weights
-that were best in `best.pt`, and ends when the verdict says that training went wrong.
+It needs PyTorch, NumPy, and 28 x 28 images in MNIST's format, unpacked. It trains on them, measures
+samples once an epoch and prints a line of it, and ends when the verdict says that training went
+wrong. It writes one file, `best.pt` (--best): the weights of the epoch that was best.
 """
 
 import argparse
@@ -52,7 +54,14 @@ def discriminator(width: int) -> nn.Sequential:
 
 def read_images(path: Path) -> Tensor:
     """All images of an IDX file, float32 [N, 1, 28, 28] in [-1, 1]."""
-    pixels = np.frombuffer(path.read_bytes(), dtype=np.uint8, offset=16)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        sys.exit(f"error: {path}: {error.strerror}; `dvc repro fetch` brings MNIST to data/mnist")
+    size = len(content) - 16
+    if not content.startswith(b"\0\0\x08\x03") or size < 64 * 784 or size % 784:
+        sys.exit(f"error: {path}: not an unpacked IDX file of at least 64 images of 28 x 28")
+    pixels = np.frombuffer(content, dtype=np.uint8, offset=16)
     return torch.from_numpy(pixels.astype(np.float32)).reshape(-1, 1, 28, 28) / 127.5 - 1
 
 
@@ -73,8 +82,10 @@ def distance(real: Tensor, fake: Tensor) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("images", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", type=Path, help="an IDX file of 28 x 28 images")
     parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--rate", type=float, default=2e-4)
     parser.add_argument("--width", type=int, default=32)

@@ -45,3 +45,15 @@ def test_the_distance_is_zero_for_the_same_images_and_grows_with_noise(images: P
     little, much = (distance(real, real + k * torch.ones_like(real)) for k in (0.1, 0.5))
     assert 0 < little < much
     assert math.isnan(distance(real, real * math.nan))
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "No such file"), (b"PK", "not an unpacked")])
+def test_images_that_are_not_there_are_one_line(
+    content: bytes | None, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "images"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SystemExit) as ended:
+        main([str(path)])
+    assert re.fullmatch(rf"error: {re.escape(str(path))}: {told}.*", str(ended.value.code))
