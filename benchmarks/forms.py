@@ -232,8 +232,8 @@ SECTIONS = {"layers": layer_rows, "iterations": iteration_rows}
 
 def main() -> None:
     parser = Parser("forms", __doc__)
-    parser.add_argument("--rounds", type=at_least(1), default=15)
-    parser.add_argument("--only", choices=SECTIONS)
+    parser.add_argument("--rounds", type=at_least(1), default=15, help="of turns (default 15)")
+    parser.add_argument("--only", choices=SECTIONS, help="of the two (default: both)")
     arguments = parser.parse_args()
     found = [show(machine())]
     for name in [arguments.only] if arguments.only else SECTIONS:

@@ -184,8 +184,10 @@ def measured(rounds: int) -> list[Row]:
 
 def main() -> None:
     parser = Parser("measuring", __doc__)
-    parser.add_argument("--rounds", type=at_least(1), default=9)
-    parser.add_argument("--threads", type=at_least(1), default=os.cpu_count())
+    parser.add_argument("--rounds", type=at_least(1), default=9, help="of turns (default 9)")
+    parser.add_argument(
+        "--threads", type=at_least(1), default=os.cpu_count(), help="(default: all)"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         # As in benchmarks.speed: checkpoints and runs are thrown away.

@@ -77,9 +77,9 @@ def compare(curves: Sequence[Curve]) -> list[Row]:
 def main() -> None:
     parser = Parser("precision", __doc__)
     parser.add_argument(
-        "--seeds", type=at_least(2), default=3, help="of each precision, at least 2"
+        "--seeds", type=at_least(2), default=3, help="of each precision, at least 2 (default 3)"
     )
-    parser.add_argument("--epochs", type=at_least(1), default=4)
+    parser.add_argument("--epochs", type=at_least(1), default=4, help="of each (default 4)")
     arguments = parser.parse_args()
     show(machine())
     seeds = range(1, arguments.seeds + 1)
