@@ -32,7 +32,7 @@ from benchmarks.learning_curves import STEPS_PER_EPOCH, Training, read_table
 from dcgan.training import SIGNALS
 from ganverdict import Monitor, Verdict
 from ganverdict.evaluations import MEASURES
-from ganverdict.formats.names import judged_name
+from ganverdict.metrics import judged_name
 from ganverdict.signals import HELD_OUT
 from pipeline.base.cli import progress_bar, run
 from pipeline.base.paths import REPLICATION

@@ -1,15 +1,14 @@
 """From a log to its verdict: each pair of D and G assessed, the worst of them named."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganverdict.families import CHANCE
-from ganverdict.formats.names import judged_name
 from ganverdict.log import Column, Columns, Log
-from ganverdict.metrics import reciprocal
+from ganverdict.metrics import judged_name, reciprocal
 from ganverdict.monitor import assess
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import STATUSES, Status, Verdict
@@ -82,7 +81,7 @@ def assess_log(
         length = None
     log = judged_log(log)
     metric, notes = log.metric, list(log.notes)
-    evaluations = _evaluations(log, metric, length)
+    evaluations = _evaluations(log, length)
     if evaluations is not None and len(first := _first_of_repeats(evaluations)) < len(
         evaluations["step"]
     ):
@@ -128,13 +127,11 @@ def severity(verdict: Verdict) -> tuple[int, float]:
     return _BY_WEIGHT.index(verdict.status), onset
 
 
-def _evaluations(log: Log, metric: str | None, length: float | None) -> Columns | None:
-    """The measures, the deviation under the metric's name, and epochs where steps or rows tell."""
+def _evaluations(log: Log, length: float | None) -> Columns | None:
+    """The measures, and epochs where steps or rows tell."""
     if not log.evaluations:
         return None
     evaluations = dict(log.evaluations)
-    if metric is not None and (deviation := deviation_of(metric, evaluations)) is not None:
-        evaluations.setdefault(f"{metric}_sigma", evaluations[deviation])
     if log.unit == "epoch":
         evaluations.setdefault("epoch", evaluations["step"])
     elif length is not None and log.epochs:
@@ -165,14 +162,6 @@ def _with_epochs_of_rows(verdict: Verdict, log: Log) -> Verdict:
     place = int(np.searchsorted(rows["step"].data, step, side="right")) - 1
     epoch = float(rows["epoch"][place])
     return replace(verdict, onset_epoch=int(epoch) if epoch == int(epoch) else epoch)
-
-
-def deviation_of(metric: str, measures: Collection[str]) -> str | None:
-    """The measure that is a metric's deviation: `kid_std` of `kid` or of `kid_mean`."""
-    if metric.startswith("fd") and "fd_sigma" in measures:
-        return "fd_sigma"
-    stem = metric.lower().removesuffix("_mean")
-    return next((n for n in measures if n.lower() in (f"{stem}_std", f"{stem}_sigma")), None)
 
 
 def _first_of_repeats(evaluations: Columns) -> NDArray[np.intp]:

@@ -13,9 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ganverdict.alarms import Alarm, Alarms
+from ganverdict.evaluations import MEASURES
 from ganverdict.families import FAMILIES, Family
 from ganverdict.judging import Judge
+from ganverdict.metrics import judged_measures, judged_name, metric_of
 from ganverdict.quality import Quality
+from ganverdict.signals import HELD_OUT
 from ganverdict.thresholds import Thresholds
 from ganverdict.timeline import Timeline
 from ganverdict.verdict import Verdict
@@ -35,7 +38,12 @@ class Monitor:
         loss_source: how that family is known, `given` or `known`.
         unit: what a step counts. Windows of iterations have a length; of anything else ("epoch",
             "kimg", "row") each row is a window.
-        metric: the measure that counts; lower is better. Its deviation is `<metric>_sigma`.
+        metric: the measure that counts; one that is better the higher it is, as the Inception
+            Score, is judged by its reciprocal. Its deviation is `<metric>_sigma` or `_std`. None:
+            of those that the first evaluation has, an FD, an FID, a KID or an Inception Score.
+
+    Attributes:
+        metric: the same, once it is known.
     """
 
     def __init__(
@@ -46,7 +54,7 @@ class Monitor:
         loss: str | None = None,
         loss_source: str = "given",
         unit: str = "iteration",
-        metric: str = "fd",
+        metric: str | None = None,
     ) -> None:
         if steps_per_epoch is not None and not 1 <= steps_per_epoch < math.inf:
             raise ValueError(f"steps_per_epoch must be at least 1, not {steps_per_epoch}")
@@ -60,7 +68,8 @@ class Monitor:
         family = Family(loss, loss_source) if loss else None
         coarsen = steps_per_epoch is None
         self._alarms = Alarms(params, length, parts, coarsen, family)
-        self._quality = Quality(params, metric)
+        self.metric = metric
+        self._quality = Quality(params, judged_name(metric or "fd"))
         timeline = Timeline(unit, steps_per_epoch, self._quality)
         self._judge = Judge(params, self._alarms, self._quality, timeline)
 
@@ -68,13 +77,6 @@ class Monitor:
     def alarms(self) -> tuple[Alarm, ...]:
         """Return the warnings so far, by step."""
         return tuple(self._alarms.raised)
-
-    def go_by(self, metric: str) -> None:
-        """Name the measure that counts, where it was not known at first.
-
-        Raises ValueError once there has been an evaluation of one.
-        """
-        self._quality.go_by(metric)
 
     def log(self, step: float, **signals: float) -> list[Alarm]:
         """Take one iteration, each signal a number; return the alarms it raises."""
@@ -103,7 +105,7 @@ class Monitor:
 
         `measures` maps the metric's name and any others to values; one that is not finite counts
         as missing. Iterations up to `step` are given before it, later ones after it; steps
-        increase. Raises ValueError for anything else.
+        increase. Raises ValueError for anything else, and where none of them can count.
         """
         self._take_evaluation(step, measures, epoch)
         return self.verdict()
@@ -115,11 +117,27 @@ class Monitor:
             raise ValueError(f"steps of evaluations must increase, and {step:g} does not")
         if step < self._alarms.last_step:
             raise ValueError(f"the evaluation of step {step:g} came after later steps")
+        self._settle(measures)
         self._alarms.add_held_out(float(step), measures)
         held = bool(self._alarms.states.holding)
         epoch = epoch if epoch is not None and math.isfinite(epoch) else None
-        self._quality.add(float(step), epoch, measures, held)
+        judged = judged_measures(self.metric, measures) if self.metric else measures
+        self._quality.add(float(step), epoch, judged, held)
         self._judge.note_decline()
+
+    def _settle(self, measures: Mapping[str, float]) -> None:
+        """Find the measure that counts, where none was named."""
+        if self.metric is not None:
+            return
+        self.metric = metric_of(measures)
+        if self.metric is not None:
+            self._quality.go_by(judged_name(self.metric))
+        elif measures and measures.keys().isdisjoint((*MEASURES, *HELD_OUT)):
+            first = next(iter(measures))
+            raise ValueError(
+                f"{first!r} is not known to tell how good samples are, as an FD, an FID, a KID and "
+                f"an Inception Score do; name the measure that counts: metric={first!r}, say"
+            )
 
     def verdict(self) -> Verdict:
         """Return the verdict on what was seen so far."""

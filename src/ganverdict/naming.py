@@ -25,3 +25,8 @@ def name_words(name: str) -> tuple[str, ...]:
     text = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
     text = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1 \2", text)
     return tuple(re.findall(r"[a-z0-9²]+", text.lower()))
+
+
+def word_set(*texts: str) -> frozenset[str]:
+    """The words of texts."""
+    return frozenset(word for text in texts for word in text.split())

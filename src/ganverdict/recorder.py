@@ -20,13 +20,11 @@ from typing import Any, Self
 import numpy as np
 
 from ganverdict.alarms import Alarm
-from ganverdict.assessment import Assessment, deviation_of, judged_log
+from ganverdict.assessment import Assessment, judged_log
 from ganverdict.formats import ReadError, read
-from ganverdict.formats.names import judged_name, metric_rank
 from ganverdict.formats.recorded import Settings
 from ganverdict.log import Log
 from ganverdict.log_file import LogFile
-from ganverdict.metrics import reciprocal
 from ganverdict.monitor import Monitor
 from ganverdict.output import write_whole
 from ganverdict.records import Names, Said
@@ -106,9 +104,7 @@ class Recorder:
         self._unit = unit
         self._thresholds = thresholds
         self._options: dict[str, Any] = {"steps_per_epoch": steps_per_epoch, "loss": loss}
-        self._counts = self._names.metric  # the measure that counts
-        if self._counts is not None:
-            self._options["metric"] = judged_name(self._counts)
+        self._options["metric"] = self._names.metric
         self._monitor = self._new_monitor()
         self.verdict = self._monitor.verdict()
         self._step: float | None = None  # the latest
@@ -118,7 +114,7 @@ class Recorder:
         self._unlooked = 0  # rows since the verdict was looked at
         self._ending = 0  # rows since the verdict says that training diverged
         length = None if steps_per_epoch is None else float(steps_per_epoch)
-        self._log = LogFile(self.folder / LOG_FILE, Settings(length, loss, self._counts))
+        self._log = LogFile(self.folder / LOG_FILE, Settings(length, loss, self._names.metric))
         self._begin(resume_from)
 
     def __call__(self, record: Mapping[str, Any]) -> Verdict:
@@ -153,7 +149,6 @@ class Recorder:
         if given.measures:
             self._end_row()
             self._give()
-            self._choose_metric(given.measures)
             self._evaluate(step, given.steps.get("epoch"), given.measures)
         return self.verdict
 
@@ -227,39 +222,12 @@ class Recorder:
         named = {self._step_name: step}
         if epoch is not None:
             named["epoch"] = epoch
+        verdict = self._monitor.add_evaluation(step, measures, epoch)
         self._log.write(named | measures)
         self._evaluated = step
-        self._tell(self._monitor.add_evaluation(step, self._named(measures), epoch))
-        self.is_best = self._counts in measures and self.verdict.best_step == step
+        self._tell(verdict)
+        self.is_best = self._monitor.metric in measures and verdict.best_step == step
         self._save()
-
-    def _named(self, measures: Mapping[str, float]) -> dict[str, float]:
-        """Measures as the monitor calls them: the deviation by the name of what counts."""
-        if self._counts is None:
-            return dict(measures)
-        judged, value = judged_name(self._counts), measures.get(self._counts)
-        if judged != self._counts and value is not None:
-            return dict(measures) | {judged: reciprocal(value)}
-        deviation = deviation_of(self._counts, measures)
-        if deviation is None:
-            return dict(measures)
-        return {f"{self._counts}_sigma": measures[deviation]} | dict(measures)
-
-    def _choose_metric(self, measures: Mapping[str, float]) -> None:
-        """Settle which measure counts."""
-        if self._counts is None and (found := self._metric_of(measures)):
-            self._counts = found
-            self._options["metric"] = judged_name(found)
-            self._monitor.go_by(self._options["metric"])
-
-    def _metric_of(self, measures: Mapping[str, float]) -> str | None:
-        """The measure that counts, of those of an evaluation."""
-        ranks = sorted((rank, name) for name in measures if (rank := metric_rank(name)) is not None)
-        found = [name for rank, name in ranks if rank == ranks[0][0]]
-        if len(found) > 1:
-            named = " and ".join(map(repr, found))
-            raise ValueError(f"{named} may each count; say which: metric={found[0]!r}")
-        return found[0] if found else None
 
     def _tell(self, verdict: Verdict, new: int = 0) -> None:
         """Take a verdict; `new` rows came since the one before."""
@@ -288,10 +256,6 @@ class Recorder:
             first = next(self._log.records(), {})
             self._unit = next((unit for unit, key in _STEPS.items() if key in first), None)
         self._log.go_on(self._step_name, resume_from)
-        evaluations = filter(self._is_evaluation, self._log.records())
-        self._counts = self._counts or next(filter(None, map(self._metric_of, evaluations)), None)
-        if self._counts is not None:
-            self._options["metric"] = judged_name(self._counts)
         self._replay()
         self._tell(self._monitor.verdict())
 
@@ -311,7 +275,7 @@ class Recorder:
                 rows = []
             if evaluated:
                 self._evaluated = step
-                self._monitor.add_evaluation(step, self._named(record), epoch)
+                self._monitor.add_evaluation(step, record, epoch)
         _add(self._monitor, rows)
 
     def _is_evaluation(self, record: Mapping[str, float]) -> bool:
@@ -326,7 +290,7 @@ class Recorder:
             unit=self._unit or "iteration",
             pairs={},
             evaluations={},
-            metric=self._counts,
+            metric=self._monitor.metric,
             steps_per_epoch=self._options["steps_per_epoch"],
             loss=None,
             notes=(),
@@ -341,7 +305,7 @@ class Recorder:
         except ImportError:
             return  # matplotlib is an extra
         try:
-            (log,) = read([self._log.path], metric=self.verdict.metric and self._counts)
+            (log,) = read([self._log.path], metric=self.verdict.metric and self._monitor.metric)
             found = Assessment(judged_log(log), "", self.verdict, {"": self.verdict})
             self._write_file(PLOT_FILE, draw(found, "png"))
         except (ReadError, ValueError) as error:

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from ganverdict.evaluations import MEASURES
 from ganverdict.formats.columns import means_the_same
-from ganverdict.formats.names import Role, metric_rank, role, whole_pairs
+from ganverdict.formats.names import Role, role, whole_pairs
 from ganverdict.formats.signals import meanings, takes_the_mean
+from ganverdict.metrics import metric_rank
 
 _UNKNOWN = Role("unknown")
 _REAL, _FAKE = "half d_real", "half d_fake"

@@ -932,17 +932,29 @@ def test_an_explosion_is_told_at_once_where_there_is_no_metric() -> None:
     assert monitor.verdict().status == "diverged"
 
 
-def test_the_measure_may_be_named_until_it_has_a_value() -> None:
-    monitor, named = Monitor(), Monitor(metric="kid")
+@pytest.mark.parametrize("name", ["fd", "fid", "FID", "val/fid50k", "kid", "is"])
+def test_the_measure_that_counts_is_the_first_that_can(name: str) -> None:
+    values = np.array([*np.geomspace(0.09, 0.02, 12), *[0.05] * 12])
+    values = 1 / values if name == "is" else values
+    monitor, named = Monitor(), Monitor(metric=name)
     for one in (monitor, named):
         one.log(1, d_loss=1.0)
-        one.evaluate(1, precision=0.5)
-    monitor.go_by("kid")
-    for one in (monitor, named):
-        one.evaluate(2, kid=0.2)
-    assert monitor.verdict() == named.verdict()
-    with pytest.raises(ValueError, match="judged by kid already"):
-        monitor.go_by("fid")
+        one.evaluate(1, coverage=0.5)
+        for step, value in enumerate(values.tolist(), 2):
+            one.evaluate(step, precision=0.5, **{name: value})
+    verdict = monitor.verdict()
+    assert verdict == named.verdict()
+    assert monitor.metric == name
+    assert (verdict.status, verdict.best_step) == ("silent", 13)
+
+
+def test_a_measure_of_a_name_that_tells_nothing_is_asked_for() -> None:
+    with pytest.raises(ValueError, match=r"'quality' is not known .*: metric='quality'"):
+        Monitor().evaluate(1, quality=3.0)
+    with pytest.raises(ValueError, match="'fid_a' and 'fid_b' may each count"):
+        Monitor().evaluate(1, fid_a=3.0, fid_b=4.0)
+    monitor = Monitor(metric="quality")
+    assert monitor.evaluate(1, quality=3.0).best_value == 3.0
 
 
 def test_a_decline_is_told_though_the_metric_was_broken_once() -> None:
@@ -957,7 +969,7 @@ def test_a_decline_is_told_though_the_metric_was_broken_once() -> None:
 def test_an_alarm_waits_for_evaluations_of_samples_alone() -> None:
     """Other measures, at every step, are none."""
     steps, epochs = jumps_and_fds(jump_epoch=14, bad_epoch=15)
-    monitor, others = Monitor(PARAMS, steps_per_epoch=EPOCH), iter(range(10**6))
+    monitor, others = Monitor(PARAMS, steps_per_epoch=EPOCH, metric="fd"), iter(range(10**6))
     rows = list(zip(*(steps[name] for name in steps), strict=True))
     for row in rows:
         values = dict(zip(steps, row, strict=True))

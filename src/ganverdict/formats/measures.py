@@ -1,7 +1,7 @@
 """The measures of evaluations among the columns, and the one that counts."""
 
 from ganverdict.formats.errors import ReadError
-from ganverdict.formats.names import checkpoint_unit, metric_rank, role
+from ganverdict.formats.names import checkpoint_unit, role
 from ganverdict.formats.tracks import (
     Gathered,
     Track,
@@ -11,6 +11,7 @@ from ganverdict.formats.tracks import (
     shown_name,
     track_of,
 )
+from ganverdict.metrics import metric_rank
 
 
 def measures_of(gathered: Gathered, metric: str | None) -> dict[str, Track]:

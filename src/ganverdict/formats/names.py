@@ -6,37 +6,32 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from ganverdict.metrics import ONE_OVER
-from ganverdict.naming import name_words
+from ganverdict.metrics import INCEPTION_SCORE
+from ganverdict.naming import name_words, word_set
 from ganverdict.signals import SIGNALS
 
-
-def _set(*texts: str) -> frozenset[str]:
-    return frozenset(word for text in texts for word in text.split())
-
-
-_D = _set(
+_D = word_set(
     "d dis disc discr discri discrim discriminator discriminators critic netd dnet disnet adversary"
 )
-_G = _set("g gen gener generator generators netg gnet gennet")
+_G = word_set("g gen gener generator generators netg gnet gennet")
 _AS_CRITIC = {
     "c": "critic",
     "dsc": "critic",
     "closs": "critic loss",
     "lossc": "critic loss",
 }
-_LOSS = _set("loss losses err error cost l")
+_LOSS = word_set("loss losses err error cost l")
 _KIND = "hinge"  # of loss: says that it is one, and that it may be only a part of the whole
 # Words that leave a loss what it is, the more of them the less it is the plain one.
-_PLAIN = _set(
+_PLAIN = word_set(
     "train training trn avg average mean total overall sum running epoch step batch iter value",
     "scalar scalars log gan adv adversarial model net network main current cur item smooth",
     "smoothed metrics stats summary raw all logger data per hinge",
 )
-_SPLIT = _set("split subset phase stage mode context")
-HELD_OUT = _set("val valid validation test eval evaluation dev heldout")
+_SPLIT = word_set("split subset phase stage mode context")
+HELD_OUT = word_set("val valid validation test eval evaluation dev heldout")
 # Parts of a loss, or other things beside it: never the loss itself.
-_PARTS = HELD_OUT | _set(
+_PARTS = HELD_OUT | word_set(
     "gp r1 r2 path pl plr reg regularization penalty grad gradient norm lr rate time acc accuracy",
     "real fake aux cls class classification clf cycle cyc idt id ident identity l1 l2 pix pixel",
     "perceptual percep vgg feat feature features fm info kl rec recon reconstruction mse mae tv",
@@ -45,10 +40,10 @@ _PARTS = HELD_OUT | _set(
     "best lowest prev last delta diff target scores score logits logit sign signs prob output",
     "gz z pred predictions out",
 )
-_PENALTY = _set("gp r1 r2 pl plr reg regularization penalty")
+_PENALTY = word_set("gp r1 r2 pl plr reg regularization penalty")
 _OUTPUT = "x"  # D(x), where nothing says that it is a loss; else a domain: `d_X_loss`, `d_Y_loss`
-_ADVERSARIAL = _set("a adv adversarial")
-_TIME = _set(
+_ADVERSARIAL = word_set("a adv adversarial")
+_TIME = word_set(
     "time timestamp runtime elapsed eta wall walltime date datetime lr learning_rate seconds sec",
     "secs duration relative created gpu gpus mem seed cpu",
 )
@@ -77,8 +72,8 @@ for _kind, _names in {
         _STEP_NAMES[_name] = (_kind, _rank)
 
 # Columns of which checkpoint a row is, and words beside these that leave them so.
-_CHECKPOINT = _set("model models checkpoint checkpoints ckpt ckpts snapshot snapshots pkl")
-_OF_CHECKPOINT = _set("network id index idx no nr num number name file filename path")
+_CHECKPOINT = word_set("model models checkpoint checkpoints ckpt ckpts snapshot snapshots pkl")
+_OF_CHECKPOINT = word_set("network id index idx no nr num number name file filename path")
 
 _MEASURE = re.compile(
     r"(?:^|_)(?:[a-z]?fids?|[a-z]?kids?|fd|fvd|fad|fcd|cmmd|frechet|inception|precision|recall|density"
@@ -86,23 +81,7 @@ _MEASURE = re.compile(
     r"|eqt\d+\w*|eqr\d+\w*|psnr|ms_ssim|ssim|jsd|mmd|nna|class_kl|min_share|fjd|sfid\w*|cfid"
     r"|vfid|ifid|ndb|fd\d+\w*|f_?beta\w*|f_8|f_1_8|emd|wasserstein_distance|fid_\w+)(?:_|$)"
 )
-_METRIC = re.compile(r"^(fd|fid|kid|frechet|sfid|cfid|cleanfid|fvd|fad|fcd|cmmd)(\d+k?)?$")
-# Lowest first; all others are an FID. Of videos, sounds and molecules there is nothing better.
-_FAMILY = {"fd": 0, "kid": 2, "fvd": 3, "fad": 3, "fcd": 3, "cmmd": 3}
-_SCORE_FAMILY = 4
-_INCEPTION_SCORE = re.compile(
-    r"(?:(?:eval|evaluation|val|valid|validation|test|metrics?|ema|gan)_)*"
-    r"(?:is(\d+k?)?|inception)(?:_(?:score|mean|avg|average|value|full|ema))*"
-)
 _DEVIATION = re.compile(r"_(?:std|sigma|stddev)$")
-_BETTER_HIGHER = re.compile(
-    r"(?:^|_)(?:precision|recall|density|coverage|psnr|ssim|min_share|eq[tr]\d+\w*|f_8|f_1_8"
-    r"|f_?beta\w*)(?:_|$)"
-)
-_NOT_METRIC = _set(
-    "best min lowest std sigma se time sec secs duration var stddev num n ci low high upper lower",
-    "per intra precision recall samples images count ref patience prev previous",
-)
 _EVALUATION_NAMES = {
     "fd_sigma": "fd_sigma",
     "fd_std": "fd_sigma",
@@ -259,7 +238,7 @@ def _scores(parts: tuple[str, ...], joined: str) -> Role | None:
 
 
 def _measure(joined: str) -> Role | None:
-    if _MEASURE.search(joined) or _INCEPTION_SCORE.fullmatch(re.sub(_DEVIATION, "", joined)):
+    if _MEASURE.search(joined) or INCEPTION_SCORE.fullmatch(re.sub(_DEVIATION, "", joined)):
         plain = re.sub(r"^(?:eval|evaluation|metrics?)_", "", joined)
         return Role("measure", _EVALUATION_NAMES.get(plain, ""))
     return None
@@ -406,44 +385,3 @@ def is_split(name: str) -> bool:
 def is_held_out(value: str) -> bool:
     """Whether a row with this in such a column is of held-out data."""
     return not HELD_OUT.isdisjoint(name_words(value[:100].removesuffix("ate")))
-
-
-def metric_rank(name: str) -> tuple[int, int, int] | None:
-    """How well a measure serves as the one that counts: lowest first; None where it cannot.
-
-    FD before FID before KID before their like for other data (FVD, FAD, FCD, CMMD) before the
-    Inception Score; averaged weights before others, more samples before fewer, the plain name
-    before the longer one.
-    """
-    parts = name_words(name)
-    if set(parts) & _NOT_METRIC:
-        return None
-    averaged = 0 if "ema" in parts else 1
-    for part in parts:
-        if match := _METRIC.match(part):
-            family = _FAMILY.get(match[1], 1)
-            extra = [p for p in parts if p != part and p not in _IDLE and p != "ema"]
-            return family, averaged, len(extra) * 10**9 - _samples(match[2])
-    if score := _INCEPTION_SCORE.fullmatch("_".join(parts)):
-        return _SCORE_FAMILY, averaged, -_samples(score[1])
-    return None
-
-
-def judged_name(name: str) -> str:
-    """The measure by which `name` is judged: itself, or `1/NAME` where higher values are better,
-    as of the Inception Score or of recall."""
-    parts = name_words(name)
-    if name.startswith(ONE_OVER) or any(_METRIC.match(part) for part in parts):
-        return name
-    joined = "_".join(parts)
-    higher = _INCEPTION_SCORE.fullmatch(joined) or _BETTER_HIGHER.search(joined)
-    return ONE_OVER + name if higher else name
-
-
-def _samples(size: str | None) -> int:
-    """How many samples the number in a measure's name says: `50k` is 50,000."""
-    number = int(re.sub(r"\D", "", size or "") or 0)
-    return min(number * (1000 if size and size.endswith("k") else 1), 10**8)
-
-
-_IDLE = _set("score full value metric metrics distance eval evaluation frechet inception")
