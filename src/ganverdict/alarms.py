@@ -205,6 +205,9 @@ def _table(signals: Mapping[str, ArrayLike], length: int) -> tuple[Array, NDArra
         if name not in SIGNALS:
             raise ValueError(f"unknown signal {name}; there are {', '.join(SIGNALS)}")
         array: np.ma.MaskedArray[Any, Any] = np.ma.asarray(values)
+        if array.dtype == object:  # None says that there is none
+            gone = np.array([value is None for value in array.flat]).reshape(array.shape)
+            array = np.ma.array(np.where(gone, np.nan, array), mask=gone, dtype=np.float64)
         if array.shape != (length,):
             raise ValueError(f"{name} has shape {array.shape}, but there are {length} steps")
         rows[:, SIGNALS.index(name)] = np.ma.getdata(array)

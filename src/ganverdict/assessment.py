@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ganverdict.families import CHANCE
+from ganverdict.families import CHANCE, FAMILIES
 from ganverdict.log import Column, Columns, Log
 from ganverdict.metrics import judged_name, reciprocal
 from ganverdict.monitor import assess
 from ganverdict.thresholds import Thresholds
 from ganverdict.verdict import STATUSES, Status, Verdict
 
-LOSSES = ("auto", "bce", "hinge", "lsgan", "wasserstein", "relativistic")
+LOSSES = ("auto", "bce", "lsgan", *FAMILIES)
 """What a user may say of the loss; the numbers tell whether `bce` and `lsgan` are means or sums."""
 
 _BY_WEIGHT: tuple[Status, ...] = tuple(STATUSES)

@@ -93,6 +93,8 @@ def write_files(options: Options, assessments: Sequence[Assessment]) -> None:
 
 def show(text: str) -> bool:
     """Print text on standard output at once; return whether anybody still reads it."""
+    if sys.stdout is None:  # it was closed before this began
+        return False
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
@@ -123,7 +125,7 @@ def from_extra(name: str) -> Callable[..., bytes]:
         return page
     except ImportError as error:
         missing = error.name or "a library"
-        raise CallError(f"--{name} needs {missing}: pip install 'ganverdict[{name}]'") from None
+        raise CallError(f"--{name} needs {missing}: pip install {missing}") from None
     finally:
         if backend is not None:
             os.environ["MPLBACKEND"] = backend

@@ -25,6 +25,9 @@ from ganverdict.verdict import Verdict
 
 Columns = Mapping[str, ArrayLike]
 
+UNITS = ("iteration", "epoch", "kimg", "image", "row")
+"""What steps may count."""
+
 _BLOCK = 16_384  # rows of a long log that are looked at together
 
 
@@ -56,6 +59,8 @@ class Monitor:
         unit: str = "iteration",
         metric: str | None = None,
     ) -> None:
+        if unit not in UNITS:
+            raise ValueError(f"unknown unit {unit!r}; there are {', '.join(UNITS)}")
         if steps_per_epoch is not None and not 1 <= steps_per_epoch < math.inf:
             raise ValueError(f"steps_per_epoch must be at least 1, not {steps_per_epoch}")
         if loss is not None and loss not in FAMILIES:
@@ -165,14 +170,8 @@ def fed_monitor(
     **options: Any,
 ) -> Monitor:
     """Return the monitor behind `assess`, for whoever also wants its alarms."""
-    columns: dict[str, Any] = {
-        name: np.ma.asarray(values) for name, values in (steps or {}).items()
-    }
-    numbers = columns.pop("step", np.ma.asarray([]))
-    measures: dict[str, Any] = {
-        name: np.ma.asarray(values) for name, values in (evaluations or {}).items()
-    }
-    evaluated = measures.pop("step", np.ma.asarray([]))
+    numbers, columns = _by_step("steps", steps)
+    evaluated, measures = _by_step("evaluations", evaluations)
     epochs = measures.pop("epoch", None)
     monitor = Monitor(thresholds, **options)
 
@@ -191,3 +190,19 @@ def fed_monitor(
         monitor._take_evaluation(float(evaluated[row]), values, epoch)
     feed(start, len(numbers))
     return monitor
+
+
+def _by_step(what: str, series: Mapping[str, ArrayLike] | None) -> tuple[Any, dict[str, Any]]:
+    """The steps [n] of whole series, and the others [n]. Raises ValueError where they are not."""
+    columns: dict[str, Any] = {n: np.ma.asarray(values) for n, values in (series or {}).items()}
+    if not columns:
+        return np.ma.asarray([]), columns
+    if "step" not in columns:
+        raise ValueError(f"{what} have no 'step'")
+    numbers = columns.pop("step")
+    if numbers.dtype.kind not in "iuf" or np.ma.is_masked(numbers):
+        raise ValueError(f"{what}: each 'step' must be a number")
+    for name, values in columns.items():
+        if values.shape != numbers.shape:
+            raise ValueError(f"{what}: {name} has shape {values.shape}, but 'step' {numbers.shape}")
+    return numbers, columns

@@ -12,7 +12,8 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         _write(path, content)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say of what
+        # A full disk does not say of what, and a folder that is closed names a file beside it.
+        error.filename = str(path)
         raise
 
 

@@ -1,7 +1,7 @@
 """What a record of a training loop says, whatever its names."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 from ganverdict.evaluations import MEASURES
 from ganverdict.formats.columns import means_the_same
@@ -62,7 +62,7 @@ class Names:
             if value is None:
                 continue
             meaning = self._role(name, meant[name])
-            if meaning.kind == "step":
+            if meaning.kind == "step" and not _is_picture(meaning, value):
                 steps.setdefault(meaning.name, _number(name, value))
             elif meaning.kind == "measure":
                 measures[meaning.name] = _number(name, value)
@@ -171,8 +171,13 @@ def _rank(meaning: Role) -> int:
     return meaning.rank + 1000 * meaning.weak
 
 
+def _is_picture(meaning: Role, value: Any) -> bool:
+    """Whether `img` is what it is called, and no count of images."""
+    return meaning.name == "image" and not isinstance(value, (str, SupportsFloat))
+
+
 def _number(name: str, value: Any) -> float:
     try:
-        return float(value)
+        return float(value.item() if hasattr(value, "item") else value)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name}: {type(value).__name__} is not one number") from None

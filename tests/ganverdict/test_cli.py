@@ -331,7 +331,7 @@ def test_it_runs_where_only_numpy_is_installed(tmp_path: Path, wrong: Path) -> N
         ("--report", "a.html", "bokeh"),
     ):
         done = in_a_process("wrong", option, name, cwd=tmp_path, PYTHONPATH=path)
-        needed = f"error: {option} needs {extra}: pip install 'ganverdict[{option[2:]}]'\n"
+        needed = f"error: {option} needs {extra}: pip install {extra}\n"
         assert (done.returncode, done.stdout, done.stderr) == (2, "", needed)
 
 

@@ -1067,3 +1067,32 @@ def test_a_kid_without_a_deviation_has_no_interval() -> None:
     assert verdict.best_value is not None
     assert verdict.best_value < 0
     assert (verdict.best_interval, verdict.noise) == (None, None)
+
+
+def test_none_is_missing() -> None:
+    monitor = Monitor()
+    monitor.log(1, d_loss=1.0, g_loss=None)  # type: ignore[arg-type]  # as loggers give it
+    assert monitor.verdict().status == "unwatched"
+    losses = [None, 1.0, None]
+    verdict = assess({"step": [1, 2, 3], "d_loss": losses}, None)  # type: ignore[dict-item]
+    assert (verdict.status, verdict.watched.rows) == ("unwatched", 3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "evaluations", "error"),
+    [
+        ({"d_loss": [1.0]}, None, "steps have no 'step'"),
+        (None, {"fid": [1.0]}, "evaluations have no 'step'"),
+        (None, {"step": [1], "fid": [1.0, 2.0]}, r"fid has shape \(2,\), but 'step' \(1,\)"),
+        ({"step": ["1"], "d_loss": [1.0]}, None, "each 'step' must be a number"),
+        ({"step": np.ma.masked_equal([1, 2], 2), "d_loss": [1, 2]}, None, "must be a number"),
+    ],
+)
+def test_series_that_do_not_fit_are_refused(steps: Any, evaluations: Any, error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        assess(steps, evaluations)
+
+
+def test_a_unit_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown unit 'iterations'; there are iteration, epoch"):
+        Monitor(unit="iterations")

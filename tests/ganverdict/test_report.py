@@ -136,7 +136,7 @@ def test_what_strangers_wrote_is_text(tmp_path: Path) -> None:
         type(log)(
             name=HOSTILE,
             kind=HOSTILE,
-            unit=HOSTILE,
+            unit="iteration",
             pairs={HOSTILE: log.pairs[""], "other": log.pairs[""]},
             evaluations=evaluations,
             metric=HOSTILE,

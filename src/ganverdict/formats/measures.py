@@ -12,6 +12,13 @@ from ganverdict.formats.tracks import (
     track_of,
 )
 from ganverdict.metrics import metric_rank
+from ganverdict.naming import name_words, word_set
+
+_NO_TABLES = ("text", "TensorBoard", "MLflow")
+_FEW = 3  # columns, so many that a note of them helps
+_NO_MEASURE = word_set(
+    "loss losses lr rate penalty gp grad norm acc accuracy size memory id run name"
+)
 
 
 def measures_of(gathered: Gathered, metric: str | None) -> dict[str, Track]:
@@ -19,7 +26,8 @@ def measures_of(gathered: Gathered, metric: str | None) -> dict[str, Track]:
     tracks: dict[str, Track] = {}
     for name in all_names(gathered):
         meaning = role(name)
-        known = meaning.kind == "measure" or name == metric
+        asked = metric is not None and _alike(name, metric) and meaning.kind != "step"
+        known = meaning.kind == "measure" or asked
         if not known and not (meaning.kind == "unknown" and _beside_measures(gathered, name)):
             continue
         track = track_of(gathered, name, meaning)
@@ -33,12 +41,17 @@ def measures_of(gathered: Gathered, metric: str | None) -> dict[str, Track]:
     return tracks
 
 
+def _alike(name: str, other: str) -> bool:
+    """Whether two names are the same but for capitals and what parts their words."""
+    return name == other or (name_words(name) == name_words(other) != ())
+
+
 def _beside_measures(gathered: Gathered, name: str) -> bool:
     """Whether an unknown column stands in a table of evaluations alone."""
     if name.startswith("#") or name.endswith("/of") or checkpoint_unit(name) is not None:
         return False
     for table in gathered.tables:
-        if name not in table.columns or table.layout in ("text", "TensorBoard", "MLflow"):
+        if name not in table.columns or table.layout in _NO_TABLES:
             continue
         kinds = {role(other).kind for other in table.columns}
         if "measure" in kinds and not kinds & {"signal", "half"}:
@@ -51,9 +64,12 @@ def metric_of(
 ) -> str | None:
     """The measure that counts."""
     if asked is not None:
-        for key, track in measures.items():
-            if asked in (key, track.name):
-                return key
+        names = {name: key for key, track in measures.items() for name in (track.name, key)}
+        if asked in names:
+            return names[asked]
+        alike = {key for name, key in names.items() if _alike(name, asked)}
+        if len(alike) == 1:
+            return alike.pop()
         listed = ", ".join(map(shown_name, measures)) or "none"
         raise ReadError(f"{name}: no measure {shown_name(asked)!r}; there are {listed}")
     ranked = [
@@ -72,4 +88,22 @@ def metric_of(
     if others := [key for key, track in measures.items() if role(track.name).kind == "measure"]:
         listed = ", ".join(map(shown_name, others))
         gathered.notes.append(f"the verdict goes by {listed} only where --metric names it")
+    elif 0 < len(unused := _unused(gathered)) <= _FEW:
+        listed = ", ".join(map(shown_name, unused))
+        gathered.notes.append(f"not used: {listed}; name what measures samples with --metric")
     return None
+
+
+def _unused(gathered: Gathered) -> list[str]:
+    """The columns that may be measures of samples: of names that tell nothing."""
+    tables = [table for table in gathered.tables if table.layout not in _NO_TABLES]
+    return [
+        name
+        for name in all_names(gathered)
+        if role(name).kind == "unknown"
+        and any(name in table.columns for table in tables)
+        and not name.startswith("#")
+        and not name.endswith("/of")
+        and checkpoint_unit(name) is None
+        and _NO_MEASURE.isdisjoint(name_words(name))
+    ]

@@ -102,7 +102,11 @@ def read_tracked_run(run_id: str) -> Table:
     try:
         mlflow = importlib.import_module("mlflow")
     except ImportError:
-        raise ReadError(f"{name}: needs MLflow; install ganverdict[mlflow]") from None
+        raise ReadError(f"{name}: needs MLflow: pip install mlflow") from None
+    address = mlflow.get_tracking_uri()
+    file = address.removeprefix("sqlite:///")
+    if file != address and not Path(file).exists():  # asked, MLflow would create it
+        raise ReadError(f"{name}: there is no store {shown(file)}; set MLFLOW_TRACKING_URI")
     entries: list[Entry] = []
     try:
         client = mlflow.MlflowClient()

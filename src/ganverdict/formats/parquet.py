@@ -28,7 +28,7 @@ def read_parquet(source: Source) -> Table:
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError:
-        raise ReadError(f"{name}: Parquet needs pyarrow; install ganverdict[parquet]") from None
+        raise ReadError(f"{name}: Parquet needs pyarrow: pip install pyarrow") from None
     try:
         with source.open() as file:
             parquet_file = parquet.ParquetFile(file)

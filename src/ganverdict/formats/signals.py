@@ -174,6 +174,11 @@ def _paired(gathered: Gathered, tracks: Pairs) -> Pairs:
     for ours, other in (("d_loss", "g_loss"), ("g_loss", "d_loss")):
         if any(other in own and ours not in own for _, own in known):
             gathered.notes.append(_missing(gathered, ours))
+    unused = _unused_losses(gathered)
+    if not any(own for _, own in known) and len(unused) > 1:
+        listed = ", ".join(unused[:_LISTED])
+        words = f"whose losses {listed} are is not told: --map d_loss=NAME --map g_loss=NAME"
+        gathered.notes.append(words)
     return {label: own for label, own in known if own}
 
 
@@ -254,13 +259,18 @@ def _last_part(name: str) -> str:
 
 def _missing(gathered: Gathered, ours: str) -> str:
     """That a loss was not found, and what else there is."""
-    unused = [
+    unused = _unused_losses(gathered)
+    listed = f" (not used: {', '.join(unused[:_LISTED])})" if unused else ""
+    return f"no loss of {ours[0].upper()} was found{listed}: name it with --map {ours}=NAME"
+
+
+def _unused_losses(gathered: Gathered) -> list[str]:
+    """The columns that are some loss, and whose is not known."""
+    return [
         shown_name(name)
         for name in all_names(gathered)
         if "loss" in name.lower() and role(name).kind == "unknown" and not name.endswith("/of")
     ]
-    listed = f" (not used: {', '.join(unused[:_LISTED])})" if unused else ""
-    return f"no loss of {ours[0].upper()} was found{listed}: name it with --map {ours}=NAME"
 
 
 def _losses_or_probabilities(gathered: Gathered, own: dict[str, Track]) -> None:

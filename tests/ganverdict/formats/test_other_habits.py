@@ -705,3 +705,27 @@ def test_marks_of_code_belong_to_no_name(line: str, tmp_path: Path) -> None:
     found = log(tmp_path, "\n".join(rows))
     check(found, STEPS, "iteration")
     assert not any("`" in note for note in found.notes)
+
+
+def test_a_column_whose_name_tells_nothing_is_named(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("step,critic,gen,quality,lr\n1,0.5,1,3,1e-4\n2,0.5,1,2,1e-4\n")
+    (found,) = read([log])
+    assert "not used: quality; name what measures samples with --metric" in found.notes
+    (named,) = read([log], metric="Quality")
+    assert named.metric == "quality"
+
+
+def test_a_metric_is_named_whatever_its_capitals(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("step,FID,KID\n1,50,0.1\n2,40,0.2\n")
+    assert read([log], metric="kid")[0].metric == "KID"
+    with pytest.raises(ReadError, match="no measure 'step'; there are FID, KID"):
+        read([log], metric="step")
+
+
+def test_losses_that_nobody_can_tell_apart_are_named(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("step,loss,loss_1,fid\n1,0.5,1,50\n2,0.5,1,40\n")
+    (found,) = read([log])
+    assert any("whose losses loss, loss_1 are" in note for note in found.notes)
