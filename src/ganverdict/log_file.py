@@ -28,7 +28,13 @@ class LogFile:
         self._file: IO[str] | None = None
 
     def begin(self) -> None:
-        """Open it, empty. Raises OSError."""
+        """Open it, empty; what an earlier run left is kept beside it. Raises OSError."""
+        if self.path.is_file() and self.path.stat().st_size:
+            old = self.path.with_name(f"{self.path.name}.old")
+            self.path.replace(old)
+            _LOGGER.warning(
+                "the log of an earlier run is %s now; to go on with one: resume_from=STEP", old
+            )
         self._file = self.path.open("w", encoding="utf-8")
 
     def go_on(self, step_name: str, after: float) -> None:

@@ -64,7 +64,10 @@ class Monitor:
         if steps_per_epoch is not None and not 1 <= steps_per_epoch < math.inf:
             raise ValueError(f"steps_per_epoch must be at least 1, not {steps_per_epoch}")
         if loss is not None and loss not in FAMILIES:
-            raise ValueError(f"unknown loss {loss}; there are {', '.join(FAMILIES)}")
+            raise ValueError(
+                f"unknown loss {loss}; there are {', '.join(FAMILIES)}: a `sum` adds D's two halves, "
+                "a `mean` is half of that"
+            )
         params = thresholds or Thresholds()
         parts = 1 if unit == "epoch" else params.windows_per_epoch
         length: float | None = None
@@ -100,7 +103,10 @@ class Monitor:
         """
         numbers, evaluated = np.asarray(steps), self._quality.last_step
         if numbers.size and numbers.flat[0] <= evaluated:
-            raise ValueError(f"{numbers.flat[0]:g} came after the evaluation of step {evaluated:g}")
+            raise ValueError(
+                f"steps must not go back: {numbers.flat[0]:g} came after the evaluation of step "
+                f"{evaluated:g}"
+            )
         return self._alarms.add(numbers, signals)
 
     def add_evaluation(

@@ -52,17 +52,17 @@ class Recorder:
     """Takes what a loop logs, tells the best checkpoint and when to end, and keeps a record.
 
     A record is a dictionary of names and numbers (or tensors of one element). Names are understood
-    as those of logs are: `errD`, `train/loss_G`, `FID`; what means nothing to it is left out. The
-    signals of a step may come in several records, before its evaluation or with it; measures that
-    can neither count nor confirm (`psnr`) are no evaluation, but go with them. Records without a
-    step are counted.
+    as those of logs are: `errD`, `train/loss_G`, `FID`; what means nothing to it is left out, and
+    said so once where it may be the measure that counts. The signals of a step may come in several
+    records, before its evaluation or with it; measures that can neither count nor confirm (`psnr`)
+    are no evaluation, but go with them. Records without a step are counted.
 
     `folder` gets `log.jsonl` as training goes on, `verdict.json` at every evaluation and at the
     end, and at the end `verdict.png` where matplotlib is installed. Alarms, and a verdict that
     something went wrong, are warnings of the logger "ganverdict".
 
     Args:
-        folder: of this run; a log that an earlier run left there is replaced.
+        folder: of this run; a log that an earlier run left there is `log.jsonl.old` then.
         names: ours -> the loop's, where a name does not tell what it means: {"d_loss": "foo"}.
             What else means the same is left out.
         metric: the measure that counts, by the loop's name; one that is better the higher it is,
@@ -124,6 +124,8 @@ class Recorder:
         their step, for names of which it cannot be told which counts, and for what is no number.
         """
         self.is_best = False
+        if not isinstance(record, Mapping):
+            raise ValueError(f"a record is a dictionary, not {type(record).__name__}")
         given = self._names.said(record)
         if not given.row and not given.measures:
             return self.verdict

@@ -1,14 +1,17 @@
 """What a record of a training loop says, whatever its names."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, SupportsFloat
 
 from ganverdict.evaluations import MEASURES
 from ganverdict.formats.columns import means_the_same
+from ganverdict.formats.measures import may_measure
 from ganverdict.formats.names import Role, role, whole_pairs
 from ganverdict.formats.signals import meanings, takes_the_mean
 from ganverdict.metrics import metric_rank
 
+_LOGGER = logging.getLogger("ganverdict")
 _UNKNOWN = Role("unknown")
 _REAL, _FAKE = "half d_real", "half d_fake"
 
@@ -37,6 +40,7 @@ class Names:
         self.metric = None if metric is None else _measure(self._ours.get(metric, metric))
         self.are_scores = False
         self._plain: set[str] = set()  # the signals that have had a name without a label
+        self._left_out: set[str] = set()
         self._labels: dict[str, str] = {}  # of the other signals, as they came first
 
     def is_signal(self, name: str) -> bool:
@@ -69,11 +73,23 @@ class Names:
             elif meaning.kind in ("signal", "half"):
                 ours = meaning.name if meaning.kind == "signal" else f"half {meaning.name}"
                 candidates.setdefault(ours, []).append((meaning, name))
+            elif isinstance(value, SupportsFloat):
+                self._leave_out(name)
         _leave_one_pair(candidates)
         row = self._scored(self._signals(record, candidates))
         if any(map(self.tells, measures)):
             return Said(steps, row, measures)
         return Said(steps, row | measures, {})
+
+    def _leave_out(self, name: str) -> None:
+        """Say once that a name means nothing, where it may be of the measure that counts."""
+        if name not in self._left_out and name not in self._ours and may_measure(name):
+            self._left_out.add(name)
+            _LOGGER.warning(
+                "%r is not known and left out; if it tells how good samples are: metric=%r",
+                name,
+                name,
+            )
 
     def _role(self, name: str, meant: Role | None = None) -> Role:
         """What a name means, which is `meant` beside others, unless it was given."""

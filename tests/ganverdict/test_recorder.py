@@ -425,3 +425,30 @@ def test_a_picture_among_the_numbers_is_left_out(tmp_path: Path) -> None:
         record({"step": step, "d_loss": loss, "g_loss": 1.0, "img": [1, 2], "lr": "cosine"})
     record.close()
     assert [line["step"] for line in map(json.loads, (tmp_path / "log.jsonl").open())] == [1, 2, 3]
+
+
+def test_a_name_that_tells_nothing_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Recorder(tmp_path) as record:
+        for step in range(1, 4):
+            record({"step": step, "d_loss": 1.0, "lr": 0.1, "gp": 0.2, "my_quality": 3.0})
+    (warning,) = caplog.messages
+    assert warning.startswith("'my_quality' is not known and left out;")
+
+
+def test_the_log_of_an_earlier_run_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for loss in (1.0, 2.0):
+        with Recorder(tmp_path) as record:
+            record({"step": 1, "d_loss": loss})
+    assert json.loads((tmp_path / "log.jsonl.old").read_text())["d_loss"] == 1.0
+    assert "the log of an earlier run is" in caplog.text
+    (log,) = read([tmp_path])
+    assert log.pairs[""]["d_loss"].tolist() == [2.0]
+
+
+def test_what_is_no_dictionary_is_refused(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as record, pytest.raises(ValueError, match="not list"):
+        record([1])  # type: ignore[arg-type]

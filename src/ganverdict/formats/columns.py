@@ -26,7 +26,7 @@ def named(table: Table) -> Table:
     for name, series in table.columns.items():
         new = name
         if name == "#value" or (anonymous and name.lower() == "value"):
-            new = stem or "value"
+            new = stem if role(stem).kind != "unknown" else "value"
         elif name.endswith(("__MIN", "__MAX")) and name[:-5] in table.columns:
             continue
         elif (match := _CHART.match(name)) and role(match["name"]).kind in ("signal", "measure"):

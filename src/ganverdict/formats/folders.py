@@ -22,7 +22,7 @@ _MOST_FILES = 20_000
 # Programs, settings and texts are no logs, whatever numbers stand in them.
 _NO_LOGS = re.compile(
     r"\.(?:pyc?|ipynb|md|rst|ya?ml|toml|ini|cfg|sh|bat|c|cpp|cu|h|html?|js|css|svg|png|jpe?g|gif"
-    r"|webp|bmp|mp4|avi|pth?|ckpt|pkl|h5|hdf5|onnx|safetensors|zip|tar|pdf|lock|bin)",
+    r"|webp|bmp|mp4|avi|pth?|ckpt|pkl|h5|hdf5|onnx|safetensors|zip|tar|pdf|lock|bin|old|bak)",
     re.IGNORECASE,
 )
 _CHECKPOINT = re.compile(r"checkpoint-\d+")

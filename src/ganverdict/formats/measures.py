@@ -100,10 +100,16 @@ def _unused(gathered: Gathered) -> list[str]:
     return [
         name
         for name in all_names(gathered)
-        if role(name).kind == "unknown"
-        and any(name in table.columns for table in tables)
+        if may_measure(name) and any(name in table.columns for table in tables)
+    ]
+
+
+def may_measure(name: str) -> bool:
+    """Whether a name that tells nothing may be of a measure of samples."""
+    return (
+        role(name).kind == "unknown"
         and not name.startswith("#")
         and not name.endswith("/of")
         and checkpoint_unit(name) is None
         and _NO_MEASURE.isdisjoint(name_words(name))
-    ]
+    )

@@ -729,3 +729,12 @@ def test_losses_that_nobody_can_tell_apart_are_named(tmp_path: Path) -> None:
     log.write_text("step,loss,loss_1,fid\n1,0.5,1,50\n2,0.5,1,40\n")
     (found,) = read([log])
     assert any("whose losses loss, loss_1 are" in note for note in found.notes)
+
+
+def test_a_value_in_a_file_whose_name_tells_nothing_keeps_its_name(tmp_path: Path) -> None:
+    log = tmp_path / "evaluations.csv"
+    log.write_text("step,value\n1,50\n2,40\n")
+    with pytest.raises(ReadError, match=r"was found \(step, value\)"):
+        read([log])
+    assert read([log], rename={"fid": "value"})[0].metric is not None
+    assert read([log], metric="value")[0].metric == "value"
