@@ -65,8 +65,8 @@ class Monitor:
             raise ValueError(f"steps_per_epoch must be at least 1, not {steps_per_epoch}")
         if loss is not None and loss not in FAMILIES:
             raise ValueError(
-                f"unknown loss {loss}; there are {', '.join(FAMILIES)}: a `sum` adds D's two halves, "
-                "a `mean` is half of that"
+                f"unknown loss {loss}; there are {', '.join(FAMILIES)}: a `sum` adds the halves "
+                "of D's loss, a `mean` is half of that"
             )
         params = thresholds or Thresholds()
         parts = 1 if unit == "epoch" else params.windows_per_epoch
