@@ -10,7 +10,8 @@ rule, with 90 % bootstrap intervals over runs.
 
 Collections: `public` are 31 trainings published by PyTorch-StudioGAN (benchmarks/public_logs, with
 source and licence), told apart in `calibration` (every second one of index.csv, from the first on;
-the thresholds of patience were chosen on these) and `report`, the others. `replication` is
+the thresholds of patience were chosen on these) and `report`, the others. `further` are 48 more
+without losses (benchmarks/further_logs), of which the first 33 are `calibration`. `replication` is
 reports/replication, `recorded` is tests/recorded, `curves` is benchmarks/learning_curves.csv, whose
 runs have evaluations alone. With `--synthetic N` also N made-up healthy series of 150 epochs, which
 no decline is in (minutes of one core for 500): how many are ended as wrong, how many warn.
@@ -96,7 +97,10 @@ def main() -> None:
         ends = [by_verdict(log) for log in logs]
         print(json.dumps({"collection": collection, **found(logs, ends)}), flush=True)
         rules: dict[str, list[Ended]] = {"verdict": [end for end, _ in ends]}
-        rules |= {name: [rule(log) for log in logs] for name, rule in RULES.items()}
+        for name, rule in RULES.items():
+            # Without losses, the rule that goes by them has nothing to say.
+            if rule is not lowest_loss or all("g_loss" in log.signals for log in logs):
+                rules[name] = [rule(log) for log in logs]
         for name, outcomes in rules.items():
             row = {"collection": collection, "rule": name, **scored(logs, outcomes)}
             print(json.dumps(row), flush=True)
@@ -224,12 +228,10 @@ def last_epoch(log: Log) -> Ended:
 
 def lowest_loss(log: Log) -> Ended:
     """The rule that trains to the end and keeps where the loss of G was lowest."""
-    steps, place = log.signals.get("step", np.empty(0)), len(log.metric) - 1
-    if len(steps):
-        row = np.searchsorted(log.evaluations["step"], steps)
-        losses = [log.signals["g_loss"][row == i] for i in range(len(log.metric))]
-        medians = [np.nanmedian(values) if len(values) else np.inf for values in losses]
-        place = int(np.argmin(medians))
+    row = np.searchsorted(log.evaluations["step"], log.signals["step"])
+    losses = [log.signals["g_loss"][row == i] for i in range(len(log.metric))]
+    medians = [np.nanmedian(values) if len(values) else np.inf for values in losses]
+    place = int(np.argmin(medians))
     return Ended(len(log.metric), float(log.metric[place]))
 
 

@@ -41,8 +41,8 @@ class TrialCurve:
             killed.
         recipe: values of the keys searched; {}: not known yet.
         status, reason: what the verdict called it, and why it ended as it did; "" if not known.
-        epochs, fds: what was measured; fd as it was, not smoothed.
-        best_epoch, best_fd: the best stopping point and its smoothed fd, if there is one; a trial
+        epochs, fds: what was measured.
+        best_epoch, best_fd: the best stopping point and its fd, if there is one; a trial
             without one has a `best_fd` that only says that it was bad.
     """
 

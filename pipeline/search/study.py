@@ -87,7 +87,7 @@ class Trial:
 
     Attributes:
         outcome: as in `TrialResult`, or waiting, running, killed.
-        value: the best fd (smoothed), None where there is none.
+        value: the best fd, None where there is none.
         recipe: values of the keys that are searched; {}: not known yet.
         best_so_far: the best fd until each epoch.
         facts: as in `TrialResult`; what the trial was requested for is among them.
