@@ -181,7 +181,7 @@ def _seconds_an_epoch(of_group: Sequence[Run], params: Params) -> float:
     """What an epoch took where one is recorded, else what its iterations would take now."""
     for one in of_group:
         if one.epochs:
-            return float(read_csv(one.folder / "epochs.csv", ("seconds",), {})["seconds"][0])
+            return float(read_csv(one.folder / "epochs.csv", ("seconds",))["seconds"][0])
     train = dataclasses.replace(of_group[0].group.train, steps_per_epoch=1)
     state = GanState(train, torch.device("cpu"))
     images = torch.zeros(train.batch_size, 28, 28, dtype=torch.uint8)

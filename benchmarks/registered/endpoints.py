@@ -47,7 +47,7 @@ def outcomes(
     for run in wanted:
         record = read_record(run.folder, thresholds) if run.is_done else None
         if record is not None:
-            fresh = read_csv(run.folder / "epochs.csv", ("fd_fresh",), {})["fd_fresh"]
+            fresh = read_csv(run.folder / "epochs.csv", ("fd_fresh",))["fd_fresh"]
             settled = registration.settled_epochs * record.epoch_length
             found.append(Outcome(run, record, np.ma.filled(fresh, np.nan), settled))
     return found

@@ -109,8 +109,8 @@ def read_record(folder: Path, params: Thresholds) -> Record | None:
         return None
     recipe, _, seed = folder.name.rpartition("-")
     names = ("epoch", "step", *MEASURES, *HELD_OUT)
-    epochs = read_csv(folder / "epochs.csv", names, {})
-    signals = read_csv(folder / "signals.csv", ("step", *SIGNALS), {})
+    epochs = read_csv(folder / "epochs.csv", names)
+    signals = read_csv(folder / "signals.csv", ("step", *SIGNALS))
     grids = {epoch: grid_file(folder, epoch) for epoch in GRID_EPOCHS}
     length = float(epochs["step"][0] / epochs["epoch"][0])
     monitor = fed_monitor(signals, epochs, params, steps_per_epoch=length, loss="bce_mean")

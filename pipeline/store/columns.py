@@ -1,4 +1,4 @@
-"""Anybody's logs as columns of numbers: CSV files and MLflow runs."""
+"""This project's logs as columns of numbers: CSV files and MLflow runs."""
 
 import csv
 from collections.abc import Mapping
@@ -14,22 +14,20 @@ Columns = dict[str, Column]
 """Columns of equal length by our names: float64 with missing values masked; "step" is int64."""
 
 
-def read_csv(path: Path, names: tuple[str, ...], renamed: Mapping[str, str]) -> Columns:
-    """Read those columns that the file has, of `names`; `renamed` maps ours to theirs.
+def read_csv(path: Path, names: tuple[str, ...]) -> Columns:
+    """Read those columns that the file has, of `names`.
 
     An empty cell is missing; nan and inf are values. Raises UserError with the line at fault.
     """
     header, lines, rows = _cells(path)
     columns: Columns = {}
     for name in names:
-        theirs = renamed.get(name, name)
-        theirs = theirs if theirs in header else name
-        if theirs in header:
-            index = header.index(theirs)
-            columns[name] = _numbers([row[index].strip() for row in rows], path, theirs, lines)
+        if name in header:
+            index = header.index(name)
+            columns[name] = _numbers([row[index].strip() for row in rows], path, name, lines)
     for name in ("epoch", "step"):
         if name in columns:
-            columns[name] = _counts(columns[name], path, renamed.get(name, name), lines)
+            columns[name] = _counts(columns[name], path, name, lines)
     return columns
 
 

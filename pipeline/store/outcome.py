@@ -86,7 +86,7 @@ def _read_columns(path: Path, wanted: tuple[str, ...], more: tuple[str, ...] = (
     if not path.exists():
         raise missing(path, "train")
     try:
-        columns = read_csv(path, (*wanted, *more), {})
+        columns = read_csv(path, (*wanted, *more))
     except UserError as error:
         raise UserError(f"{error}; delete it, then `dvc repro train` makes it") from None
     if not set(wanted) <= set(columns):

@@ -207,7 +207,7 @@ def test_fd_raw_is_measured_and_told_every_so_many_epochs_and_missing_from_the_o
     assert run.tracked.steps.get("eval/fd_raw", []) == [epoch * LENGTH for epoch in epochs]
     assert run.tracked.steps["eval/fd"] == [epoch * LENGTH for epoch in range(1, EPOCHS + 1)]
     run.history.write_epochs(tmp_path / "epochs.csv")
-    columns = read_csv(tmp_path / "epochs.csv", ("epoch", "fd", "fd_raw", "seconds"), {})
+    columns = read_csv(tmp_path / "epochs.csv", ("epoch", "fd", "fd_raw", "seconds"))
     assert columns["fd"].count() == columns["seconds"].count() == EPOCHS
     assert ("fd_raw" in columns) == bool(epochs)
     if epochs:
