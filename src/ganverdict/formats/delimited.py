@@ -48,7 +48,10 @@ def shape(lines: list[str]) -> Shape | None:
     body = body[:60]
     if not body:
         return None
-    found = [s for s in (_with(body, comments, separator) for separator in _SEPARATORS) if s]
+    # White space in the cells of a table that Markdown drew may look like more columns.
+    drawn = all(line.lstrip().startswith("|") for line in body)
+    separators = ("|",) if drawn else _SEPARATORS
+    found = [s for s in (_with(body, comments, separator) for separator in separators) if s]
     return max(found, key=lambda s: s.columns, default=None)
 
 

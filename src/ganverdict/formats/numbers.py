@@ -42,6 +42,12 @@ _ROUND = re.compile(r"([-+]?\d+(?:\.\d+)?)([kKM])")  # `500k`, `1.5M` steps
 _JULIAS = re.compile(r"([-+]?[\d.]+)f([-+]?\d+)")  # 32 bits: `6.9f-5`
 _EMPHASIS = "*_`~"  # of Markdown
 _DEVIATION = re.compile(r"\s*(?:±|\+/-|\+-)\s*[\d.]+(?:[eE][-+]?\d+)?$")
+# A sign or a word that marks a cell: `20.3 ↓`, `**9.80** (best)`.
+_SIGN = r"[^\w\s.,;:%()/#+-]+"
+_MARKED = re.compile(
+    rf"(?:{_SIGN}\s*)?([-+]?[\d.][^\s(]*?)\s*(?:{_SIGN}\s*)?(?:\(?(?:best|lowest|min)\)?)?[*_]*",
+    re.IGNORECASE,
+)
 _LONGEST = 400
 
 
@@ -54,7 +60,7 @@ def number(text: str, comma: bool = False) -> float | None:
     """The number that a cell holds, or None where it holds none.
 
     `comma`: a comma separates decimals and a point thousands. Percent signs, tensors, quotes, bold
-    type, deviations (`7.0 ± 0.1`) and groups of digits are taken off.
+    type, deviations (`7.0 ± 0.1`), marks (`7.0 (best)`) and groups of digits are taken off.
     """
     text = text.strip().strip("\"'").strip()
     if comma and ("," in text or DOTTED_THOUSANDS.fullmatch(text)):
@@ -67,7 +73,7 @@ def number(text: str, comma: bool = False) -> float | None:
         return float(_NOT_FINITE[lowered])
     if text.endswith("%"):
         return number(text[:-1])
-    if (bare := _DEVIATION.sub("", text).strip(_EMPHASIS)) != text:
+    if (bare := _unmarked(text)) != text:
         return number(bare)
     if match := _WRAPPED.fullmatch(text) or _BRACKETS.fullmatch(text):
         return number(match[1])
@@ -79,6 +85,13 @@ def number(text: str, comma: bool = False) -> float | None:
         return _float(text.replace(".", "").replace(",", "."))
     bare = re.sub(r"(?<=\d)[\s'\u2019\u00a0\u202f](?=\d{3})", "", text)
     return _float(bare) if bare != text else None
+
+
+def _unmarked(text: str) -> str:
+    """A cell without what stands beside its number."""
+    bare = _DEVIATION.sub("", text).strip(_EMPHASIS)
+    match = _MARKED.fullmatch(bare)
+    return match[1] if match else bare
 
 
 def _float(text: str) -> float | None:

@@ -60,6 +60,8 @@ _VALUE_BEFORE = re.compile(
     r"|(?<=[:=])\s*(?:No|None|Yes|True|False|N/?A|null|on|off)(?=\s+[A-Za-z_])"
 )
 _CLOSED = re.compile(r"\s*(?:[A-Za-z]+\s*)?[)\]](?=\s*[:=]\s*[-+.\dnNiI])")
+# A dash for a colon, where a list has them: `perceptual - 126.2; gen_gan - 0.51; `.
+_DASHED = re.compile(r"[;)]\s*[A-Za-z]\w*\s-")
 _OF = re.compile(r"[\s(\[]+(?:(?:with|of|on|over|using|from|for)\s*)?$")
 # What follows a bar's percentage, where the bar is cut to a line: `Steps:   1%| 150/20000 [...`.
 _SHARE = re.compile(r"%\s*\|\s*(?=[\d.]+[kMG]?/)")
@@ -320,6 +322,7 @@ def _name(gap: str) -> tuple[str, bool, str]:
     marks = stripped.rstrip("=:>~-$ ")
     after = stripped[len(marks) :]
     explicit = ":" in after or "=" in after or ">" in after
+    explicit |= _DASHED.fullmatch(text) is not None
     pieces = [piece.strip(_EDGES) for piece in _CUT.split(marks.rstrip("\"'] "))]
     name = _balanced(pieces[-1])
     heading = next((piece for piece in reversed(pieces[:-1]) if piece), "")

@@ -738,3 +738,34 @@ def test_a_value_in_a_file_whose_name_tells_nothing_keeps_its_name(tmp_path: Pat
         read([log])
     assert read([log], rename={"fid": "value"})[0].metric is not None
     assert read([log], metric="value")[0].metric == "value"
+
+
+@pytest.mark.parametrize(
+    "best",
+    ["**20.3** (best)", "20.3 ✅", "⭐ 20.3", "20.3 ← best", "**20.3 (best)**", "20.3 ↓", "20.3†"],
+)
+def test_a_cell_that_is_marked_in_a_table_keeps_its_row(best: str, tmp_path: Path) -> None:
+    values = ["80", "60", "40", best, "30", "31"]
+    rows = "".join(f"| {5 * n} | {value} |\n" for n, value in enumerate(values, 1))
+    log = tmp_path / "notes.md"
+    log.write_text("| epoch | FID |\n|---|---|\n" + rows)
+    (found,) = read([log])
+    assert found.evaluations["FID"].tolist() == [80, 60, 40, 20.3, 30, 31]
+    assert found.evaluations["step"].tolist() == [5, 10, 15, 20, 25, 30]
+
+
+def test_dashes_for_colons_in_a_list(tmp_path: Path) -> None:
+    """As first-order-model prints."""
+    log = tmp_path / "log.txt"
+    log.write_text(
+        "".join(
+            f"{n:08d}) perceptual - {120 + n}.5; gen_gan - 0.{50 + n}; feature_matching - 2.5; "
+            f"disc_gan - 0.{30 + n}\n"
+            for n in range(8)
+        )
+    )
+    (found,) = read([log])
+    own = found.pairs[""]
+    assert own["step"].tolist() == [*range(8)]
+    assert own["d_loss"].tolist() == pytest.approx([0.30 + n / 100 for n in range(8)])
+    assert own["g_loss"].tolist() == pytest.approx([0.50 + n / 100 for n in range(8)])
