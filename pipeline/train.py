@@ -146,10 +146,10 @@ def _finish(training: TrainingRun) -> None:
     print(f"verdict: {verdict.status}: {verdict.reason}")
     if verdict.best_epoch is None:
         training.close("FAILED")
-        raise UserError(
-            f"nothing to export: {verdict.reason}, before any epoch gave finite samples; "
-            "lower train.lr_d and train.lr_g"
-        )
+        why = "fd of every epoch is not finite"
+        if verdict.went_wrong:
+            why = f"{verdict.reason}, before any epoch gave finite samples"
+        raise UserError(f"nothing to export: {why}; lower train.lr_d and train.lr_g")
     last_epoch = int(history.epochs[-1]["epoch"])
     _copy(checkpoints.generator(int(verdict.best_epoch)), GENERATOR_BEST)
     _copy(checkpoints.generator(last_epoch), GENERATOR_LAST)

@@ -1,5 +1,6 @@
 """Values that are not finite: where they began, and whether training overcame them."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +27,7 @@ class Failure:
     running: int = 1  # the latest of them
     before: tuple[int, ...] = ()  # how many were running each time before, of this signal
     leading: bool = False  # whether there had been no finite value yet
+    has_nan: bool = False  # a scaler sees gradients that are infinite
 
     @property
     def words(self) -> str:
@@ -38,9 +40,11 @@ class Failure:
         under a scaler) may be so once more."""
         if self.is_usual and self.running <= 2 * max(self.before):
             return False
-        # A scaler begins too high, and comes down in as many steps as that takes.
-        skipped = self.leading or not _SKIPPED_ROWS < self.rows <= _MOST_ROWS
-        return self.signal in LOSSES or not skipped
+        if self.signal in LOSSES:
+            return True
+        first = not self.before and (self.leading or self.has_nan)
+        few = 0 if first else _SKIPPED_ROWS
+        return few < self.rows <= _MOST_ROWS
 
     @property
     def is_usual(self) -> bool:
@@ -90,11 +94,13 @@ class Failures:
         concerned |= {SIGNALS.index(name) for name in self._open}
         for index in sorted(concerned):
             for row in np.flatnonzero(~missing[:, index]).tolist():
-                self._add(SIGNALS[index], float(steps[row]), bool(broken[row, index]))
+                value = float(rows[row, index])
+                self._add(SIGNALS[index], float(steps[row]), value)
         finite = (np.isfinite(rows) & ~missing).any(axis=0)
         self._begun |= {SIGNALS[index] for index in np.flatnonzero(finite).tolist()}
 
-    def _add(self, name: str, step: float, broken: bool) -> None:
+    def _add(self, name: str, step: float, value: float) -> None:
+        broken = not math.isfinite(value)
         failure = self._open.get(name)
         before = self._before.setdefault(name, [])
         if broken and failure is None:
@@ -115,6 +121,8 @@ class Failures:
                 self._overcome.append(self._open.pop(name))
         if not broken:
             self._begun.add(name)
+        elif math.isnan(value):
+            self._open[name].has_nan = True
 
     def _wanted(self, failure: Failure) -> int:
         """How many finite rows running say that training has overcome it."""

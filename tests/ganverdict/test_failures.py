@@ -86,10 +86,11 @@ def test_norms_that_mixed_precision_skips_are_no_failure_beside_finite_losses() 
     assert for_ever.lasting is None  # a norm that is never one is not believed
 
 
-def test_a_scaler_that_begins_too_high_is_no_failure() -> None:
-    for count in range(1, 25):
-        norms = [INF] * count
-        assert fed(d_loss=[1.0] * count, d_grad_norm=norms, g_grad_norm=norms).lasting is None
+def test_norms_that_are_no_number_are_a_failure_at_once() -> None:
+    assert fed(d_loss=[1.0] * 3, d_grad_norm=[1.0, INF, INF]).lasting is None
+    failure = fed(d_loss=[1.0] * 3, d_grad_norm=[1.0, INF, NAN]).lasting
+    assert failure is not None
+    assert failure.step == 2
 
 
 def test_norms_that_stay_infinite_for_some_rows_are_a_failure_until_then() -> None:

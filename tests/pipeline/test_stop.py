@@ -66,7 +66,7 @@ def test_the_verdict_on_files_is_that_of_the_library(tmp_path: Path, judge: Stop
     assert (status, err) == (1, "")
     assert written == json.loads(json.dumps(expected.to_json()))
     verdict = expected.verdict
-    assert f"\nonset: {verdict.reason[:40]}" in out
+    assert f"  why       {verdict.reason[:40]}" in out
     assert f"epoch {verdict.best_epoch}, step {verdict.best_step:,}: fd" in out
     assert f"epoch {verdict.onset_epoch}, step {verdict.onset_step:,}" in out
 
@@ -145,9 +145,9 @@ def test_empty_cells_are_missing_and_nan_is_a_value(tmp_path: Path, judge: Stop)
     file.write_text(f"step,d_loss,g_loss\n{rows}")
     assert "diverged" not in judge(file)[1]
     file.write_text(f"step,d_loss,g_loss\n{rows}9,nan,1\n")
-    assert "diverged: the loss of D is not finite at step 9" in judge(file)[1]
+    assert "why       the loss of D is not finite at step 9" in judge(file)[1]
     (tmp_path / "bom.csv").write_text("\ufeffstep, d_loss,g_loss\r\n1,-INF,2\r\n\r\n2,1,1\r\n")
-    assert "diverged: the loss of D is not finite at step 1" in judge(tmp_path / "bom.csv")[1]
+    assert "why       the loss of D is not finite at step 1" in judge(tmp_path / "bom.csv")[1]
 
 
 def test_the_plot_is_a_file_of_its_kind(tmp_path: Path, judge: Stop) -> None:
@@ -284,7 +284,7 @@ def test_a_diverged_run_gives_the_verdict_of_its_files_and_an_unknown_one_is_one
     client, experiment = tracking.connect()
     status, out, err = judge("--run", tracking.find_run(client, experiment, "diverged"))
     assert (status, err) == (1, "")
-    assert f"diverged: the loss of G is not finite at step {failed}" in out
+    assert f"why       the loss of G is not finite at step {failed}" in out
     of_files = told(judge(write(tmp_path / "s.csv", steps), write(tmp_path / "e.csv", epochs)))
     assert told((status, out.replace("MLflow: ", "CSV: "), err)) == of_files
     status, _, err = judge("--run", "0" * 32)

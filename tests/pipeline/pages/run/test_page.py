@@ -34,7 +34,7 @@ def test_what_a_stranger_wrote_is_text(page: bytes, parsed: Page) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "onset: the loss of D rose",
+        "onset: samples declined",
         "epoch 6, step 300: fd 3",
         "a lower rate (somebody)",
         "the last epoch",
