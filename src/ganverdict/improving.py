@@ -183,16 +183,17 @@ class Improvement:
         # A steep fall at the start may hide how much the rest wobbles.
         return max(relative_wobble(values), relative_wobble(values[-15:]))
 
-    def luck(self, held: bool = False) -> float:
+    def luck(self, held: bool = False, waves: bool = True) -> float:
         """What the latest may lie above the lowest, relatively, where nothing has changed.
 
         The lowest of n values without a trend is about sqrt(2 ln n) deviations under their level.
-        Where a state holds (`held`) nothing is asked beyond that, and no waves are looked for.
+        Where a state holds (`held`) nothing is asked beyond that, and no waves are looked for; nor
+        without `waves`, which a collapse looks like itself.
         """
         values = self.values[-_ENOUGH:]
         count, wobble = max(len(self.known), 2), self.wobble
         if not held:
-            if count >= _EVALUATIONS_TO_SEE_WAVES:
+            if waves and count >= _EVALUATIONS_TO_SEE_WAVES:
                 wobble = max(wobble, relative_wobble(values, min(count // 6, _LONGEST_WAVE)))
             wobble *= 1 + 1 / math.sqrt(count)  # it may be larger than few values tell
         beyond = 0.5 if held else self._params.wobbles

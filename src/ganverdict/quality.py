@@ -168,13 +168,16 @@ class Quality:
         params, improvement = self._params, self.improvement
         base = improvement.base()
         measured = base + max(params.sigmas * evaluation.sigma, improvement.scatter())
-        wobbled = max(measured, base * (1 + (0 if held else improvement.luck())))
+        wobbled, waved = (
+            max(measured, base * (1 + (0 if held else improvement.luck(waves=waves))))
+            for waves in (False, True)
+        )
         long = max(5.0, params.patience_share * improvement.before_best)
         ways = (
             # What is several times worse is no wobble.
             ("collapse", params.collapse_factor, measured, 2.0),
             ("decline", params.decline_factor, wobbled, 3.0),
-            ("worse", params.worse_factor, wobbled, long),
+            ("worse", params.worse_factor, waved, long),
         )
         times = value / base if base > 0 else math.inf
         words = f"{self.metric} rose to {times:.3g} times its best"

@@ -632,3 +632,15 @@ def test_a_metric_is_known_however_it_is_written(name: str) -> None:
 def test_flat_is_flat_below_nothing_as_well() -> None:
     quality = fed(kid=[-0.001, -0.00101] * 6, metric="kid")
     assert quality.improvement.flat_since(200) == 10
+
+
+@pytest.mark.parametrize("times", [1.6, 1.9])
+def test_a_collapse_is_no_wave(times: float) -> None:
+    """One jump between two levels bends a curve over five evaluations as a wave would."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        level = 32 * np.exp(rng.normal(0, 0.03, 9))
+        values = [320.0, 307, 293, 280, 200, 110, 45, *level, *[32 * times] * 6]
+        quality = fed(fd=values)
+        assert quality.decline is not None
+        assert quality.decline.first.value == 32 * times
