@@ -32,19 +32,19 @@ class Finding:
     alarm: Alarm | None = None
 
 
+@dataclass(frozen=True)
 class Answering:
     """Puts together what a finding says of a run, and what was seen of it."""
 
-    def __init__(
-        self, params: Thresholds, alarms: Alarms, quality: Quality, timeline: Timeline
-    ) -> None:
-        self._params, self._alarms, self._quality = params, alarms, quality
-        self._timeline = timeline
-        self._seen = Seen(params, alarms, quality, timeline)
+    params: Thresholds
+    alarms: Alarms
+    quality: Quality
+    timeline: Timeline
+    seen: Seen
 
     def verdict(self, finding: Finding) -> Verdict:
         """Return the whole answer."""
-        quality, alarms, epoch_of = self._quality, self._alarms, self._timeline.epoch_of
+        quality, alarms, epoch_of = self.quality, self.alarms, self.timeline.epoch_of
         improvement, alarm = quality.improvement, finding.alarm
         best, steps = improvement.best, [e.step for e in improvement.known]
         length = steps[minimum(steps, improvement.values)] if steps else None
@@ -92,16 +92,16 @@ class Answering:
                 whole(alarms.charted_from),
                 len(steps),
             ),
-            unknown=tuple(self._seen.unknown()),
+            unknown=tuple(self.seen.unknown()),
             remedies=remedies(status, self._states(alarm)),
         )
 
     def _interval(self) -> tuple[tuple[float, float] | None, str | None]:
         """The 95 % interval of the best value, and where its deviation is from."""
-        best = self._quality.improvement.best
+        best = self.quality.improvement.best
         if best is None or best.value is None:
             return None, None
-        if not best.is_given and self._quality.values.metric.about_nothing:
+        if not best.is_given and self.quality.values.metric.about_nothing:
             return None, None  # a share of next to nothing is no deviation
         reach = 1.96 * best.sigma
         noise = "given" if best.is_given else "assumed 1 %"
@@ -110,10 +110,10 @@ class Answering:
     def _states(self, alarm: Alarm | None) -> list[str]:
         """The states that hold, first the one that explains the finding."""
         first = alarm.signal if alarm else None
-        return sorted(self._alarms.states.holding, key=lambda name: name != first)
+        return sorted(self.alarms.states.holding, key=lambda name: name != first)
 
     def _end_reason(self, status: Status, end: End) -> str:
-        best = self._quality.improvement.best
+        best = self.quality.improvement.best
         if status == "metric_broken":
             return "what the metric says cannot be gone by: mend it first"
         if end == "go_on":
@@ -122,7 +122,7 @@ class Answering:
             return "no weights from there on are of use: start again with the remedy, or before it"
         if best is None:
             return "nothing teaches G any more: change something before going on"
-        keep = f"{self._timeline.at(best.step)} has the best samples so far"
+        keep = f"{self.timeline.at(best.step)} has the best samples so far"
         if end == "roll_back":
             return f"{keep}; end here, or go on from there with the remedy"
         return f"{keep}, and nothing says that better ones will come"
@@ -130,16 +130,16 @@ class Answering:
     def _not_yet(self, status: Status) -> str:
         """Why to go on where samples do not improve; empty where nothing is wrong."""
         if status == "plateau":
-            more = self._quality.improvement.plateau_ends
+            more = self.quality.improvement.plateau_ends
             if not more:
                 return "the latest evaluation is the best so far, if not by much"
-            change = f"{self._params.plateau_change:.0%}"
+            change = f"{self.params.plateau_change:.0%}"
             if more == 1:
                 return f"for one more evaluation, and end unless it is better by {change}"
             return f"for {more} more evaluations, and end unless one of them is better by {change}"
         if status not in ("stall", "never_learned"):
             return ""
-        if self._quality.improvement.best is None:
-            return f"it may pass: that is certain after {self._params.stall_windows} windows of it"
-        waited, wanted = self._quality.improvement.since_best, self._params.patience
+        if self.quality.improvement.best is None:
+            return f"it may pass: that is certain after {self.params.stall_windows} windows of it"
+        waited, wanted = self.quality.improvement.since_best, self.params.patience
         return f"{waited} of {wanted} evaluations without a better one: not long enough to end"

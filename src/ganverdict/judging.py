@@ -27,7 +27,7 @@ class Judge:
         self._at, self._place = timeline.at, timeline.place
         self._steps_per_epoch = timeline.steps_per_epoch
         self._seen = Seen(params, alarms, quality, timeline)
-        self._answering = Answering(params, alarms, quality, timeline)
+        self._answering = Answering(params, alarms, quality, timeline, self._seen)
         self._declined_by: tuple[Decline, Alarm | None] | None = None
 
     def note_decline(self) -> None:

@@ -58,9 +58,7 @@ class Quality:
         return self.values.metric.name
 
     def go_by(self, metric: str) -> None:
-        """Name the measure that counts. Raises ValueError once it has had a value."""
-        if self.improvement.known:
-            raise ValueError(f"evaluations are judged by {self.metric} already")
+        """Name the measure that counts, before it has had a value."""
         self.values = Values(self._params, metric)
         self.improvement = Improvement(self._params, self.values.metric)
 

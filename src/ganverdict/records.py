@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, SupportsFloat
+from typing import Any, NamedTuple
 
 from ganverdict.evaluations import MEASURES
 from ganverdict.formats.columns import means_the_same
@@ -66,25 +66,27 @@ class Names:
             if value is None:
                 continue
             meaning = self._role(name, meant[name])
-            if meaning.kind == "step" and not _is_picture(meaning, value):
+            if meaning.kind == "step":
+                if meaning.name == "image" and not _is_number(value):
+                    continue  # `img` is a picture
                 steps.setdefault(meaning.name, _number(name, value))
             elif meaning.kind == "measure":
                 measures[meaning.name] = _number(name, value)
             elif meaning.kind in ("signal", "half"):
                 ours = meaning.name if meaning.kind == "signal" else f"half {meaning.name}"
                 candidates.setdefault(ours, []).append((meaning, name))
-            elif isinstance(value, SupportsFloat):
-                self._leave_out(name)
+            elif name not in self._left_out:
+                self._leave_out(name, value)
         _leave_one_pair(candidates)
         row = self._scored(self._signals(record, candidates))
         if any(map(self.tells, measures)):
             return Said(steps, row, measures)
         return Said(steps, row | measures, {})
 
-    def _leave_out(self, name: str) -> None:
+    def _leave_out(self, name: str, value: Any) -> None:
         """Say once that a name means nothing, where it may be of the measure that counts."""
-        if name not in self._left_out and name not in self._ours and may_measure(name):
-            self._left_out.add(name)
+        self._left_out.add(name)
+        if name not in self._ours and may_measure(name) and _is_number(value):
             _LOGGER.warning(
                 "%r is not known and left out; if it tells how good samples are: metric=%r",
                 name,
@@ -187,9 +189,12 @@ def _rank(meaning: Role) -> int:
     return meaning.rank + 1000 * meaning.weak
 
 
-def _is_picture(meaning: Role, value: Any) -> bool:
-    """Whether `img` is what it is called, and no count of images."""
-    return meaning.name == "image" and not isinstance(value, (str, SupportsFloat))
+def _is_number(value: Any) -> bool:
+    try:
+        _number("", value)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(name: str, value: Any) -> float:

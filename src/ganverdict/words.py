@@ -64,7 +64,7 @@ def loss(verdict: Verdict) -> str:
 
 
 def parts(assessment: Assessment) -> list[tuple[str, Sequence[str]]]:
-    """Everything beside the reason: a heading and its texts, in order; what is empty is absent."""
+    """All but the status: a heading and its texts, in order; what is empty is absent."""
     verdict, unit = assessment.verdict, assessment.log.unit
     found = [
         ("keep", [keep(assessment)]),

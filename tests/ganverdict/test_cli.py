@@ -367,3 +367,51 @@ def test_a_metric_that_is_better_the_higher_is_told_as_it_was_measured(
     log.write_text("epoch,IS\n" + "".join(f"{n},{9 - 6 / n:.3f}\n" for n in range(1, 31)))
     _, out, _ = command(log)
     assert re.search(r"keep +epoch 30: is 8\.8 \(95 %: 8\.631 to 8\.976,", out)
+
+
+def test_reading_makes_no_store(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    address = {"MLFLOW_TRACKING_URI": "sqlite:///none.db", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = in_a_process("mlflow:abc", cwd=tmp_path, **address)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: mlflow:abc: there is no store none.db; set MLFLOW_TRACKING_URI\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_standard_output_is_no_failure(wrong: Path, tmp_path: Path) -> None:
+    healthy_run = folder(tmp_path / "well", *healthy())
+    for path, status in ((healthy_run, 0), (wrong, 1)):
+        done = subprocess.run(
+            ["sh", "-c", f"'{sys.executable}' -m ganverdict '{path}' >&-"],
+            env={"PATH": os.defpath, "PYTHONPATH": str(REPOSITORY / "src")},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.parametrize("loss", ["bce_sum", "bce_mean", "hinge"])
+def test_a_family_may_be_named_as_the_answer_names_it(
+    command: Command, wrong: Path, loss: str
+) -> None:
+    _, out, _ = command("--json", "--loss", loss, wrong)
+    found = json.loads(out)
+    assert (found["loss"], found["loss_source"]) == (loss, "given")
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(
+    command: Command, wrong: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Path.open
+
+    def refuse(self: Path, *rest: Any, **more: Any) -> Any:
+        if self.name.startswith("."):
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    status, _, err = command("--out", wrong / "out.json", wrong / "steps.csv")
+    assert status == 2
+    assert "out.json" in err
+    assert ".out.json." not in err

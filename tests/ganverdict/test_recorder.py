@@ -418,12 +418,14 @@ def test_d_real_beside_pix2pix_adversarial_loss_is_half_of_d_s(tmp_path: Path) -
     assert "d_real" not in line
 
 
-def test_a_picture_among_the_numbers_is_left_out(tmp_path: Path) -> None:
-    record = Recorder(tmp_path)
-    for step in range(1, 4):
-        loss = np.array([0.5])
-        record({"step": step, "d_loss": loss, "g_loss": 1.0, "img": [1, 2], "lr": "cosine"})
-    record.close()
+def test_a_picture_among_the_numbers_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = {"img": np.zeros((3, 8, 8)), "samples": np.zeros((3, 8, 8)), "lr": "cosine"}
+    with Recorder(tmp_path) as record:
+        for step in range(1, 4):
+            record({"step": step, "d_loss": np.array([0.5]), "g_loss": 1.0, **pictures})
+    assert not caplog.messages
     assert [line["step"] for line in map(json.loads, (tmp_path / "log.jsonl").open())] == [1, 2, 3]
 
 
