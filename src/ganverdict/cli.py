@@ -161,7 +161,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--version", action="store_true", help="show which this is")
     add("--json", action="store_true", help="print one JSON object a run; --schema describes it")
     add("--schema", action="store_true", help="print the JSON schema")
-    add("--plot", type=Path, metavar="OUT.png|svg|pdf", help="draw curves and verdict")
+    add(
+        "--plot",
+        type=Path,
+        metavar="OUT.png|svg|pdf",
+        help="draw curves and verdict; of several runs OUT-1.png, ...",
+    )
     add("--report", type=Path, metavar="OUT.html", help="write a page to look at, in one file")
     add("--out", type=Path, metavar="OUT.json", help="write to a file what --json prints")
     add(

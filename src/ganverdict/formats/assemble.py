@@ -92,5 +92,5 @@ def _nothing(name: str, tables: Sequence[Table], told: Sequence[str]) -> str:
     listed = ", ".join(dict.fromkeys(shown_name(n) for n in names[:12])) or "no names with numbers"
     return (
         f"{name}: neither a loss of D or G nor a measure such as fid was found ({listed});"
-        " name yours with --map d_loss=NAME"
+        " name yours with --map d_loss=NAME, or --metric NAME"
     )

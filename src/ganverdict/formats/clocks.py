@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganverdict.formats.names import checkpoint_unit, role
+from ganverdict.formats.steps import restarts
 from ganverdict.formats.table import Floats, Series, Table
 
 _MANY_BATCHES = 1_000  # a fraction without a name, of fewer than these, counts epochs
@@ -463,7 +464,7 @@ def _by_epoch(epochs: Series, table: Table, main: Series | None) -> Clock:
     if main is None or len(main) < 2:
         return clock
     epoch, known = look_up(epochs, main.rows, table.carry)
-    distinct = len(np.unique(epoch[known]))
+    distinct = _distinct(epoch[known])
     if distinct == 0 or np.count_nonzero(known) <= _OFTEN * distinct:
         return clock
     numbered = _numbered(table, main)
@@ -472,6 +473,11 @@ def _by_epoch(epochs: Series, table: Table, main: Series | None) -> Clock:
     numbered.per_epoch = slope(numbered.steps, epochs, table.carry)
     numbered.notes[:] = ["several rows an epoch and no other step: rows are numbered"]
     return numbered
+
+
+def _distinct(epochs: Floats) -> int:
+    """How many different epochs there are, those of each of several runs."""
+    return sum(len(np.unique(own)) for own in np.split(epochs, restarts(epochs)))
 
 
 def _numbered(table: Table, main: Series | None) -> Clock:

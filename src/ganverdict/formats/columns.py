@@ -10,7 +10,7 @@ from ganverdict.formats.table import Series, Table
 from ganverdict.formats.tracks import shown_name
 from ganverdict.naming import name_words
 
-_CHART = re.compile(r"^(?P<run>.+?) - (?P<name>.+)$")
+CHART = re.compile(r"^(?P<run>.+?) - (?P<name>.+)$")
 _NUMBERED = re.compile(r"[dD]_?(\d)$")
 _TAG = re.compile(r"(?:^|.*[-_])tag[-_](?P<name>.+)$")
 
@@ -29,7 +29,7 @@ def named(table: Table) -> Table:
             new = stem if role(stem).kind != "unknown" else "value"
         elif name.endswith(("__MIN", "__MAX")) and name[:-5] in table.columns:
             continue
-        elif (match := _CHART.match(name)) and role(match["name"]).kind in ("signal", "measure"):
+        elif (match := CHART.match(name)) and role(match["name"]).kind in ("signal", "measure"):
             new = match["name"] if _one_run(names) else name
         columns.setdefault(new, series)
     return replace(table, columns=columns)
@@ -43,23 +43,8 @@ def _has_anonymous_value(names: Iterable[str]) -> bool:
 
 def _one_run(names: Iterable[str]) -> bool:
     """Whether a chart shows one run."""
-    runs = {match["run"] for n in names if (match := _CHART.match(n))}
+    runs = {match["run"] for n in names if (match := CHART.match(n))}
     return len(runs) == 1
-
-
-def charted_runs(table: Table) -> list[tuple[str, Table]]:
-    """The runs of a chart of several, each a table of its own; none where it is no such chart."""
-    runs: dict[str, dict[str, Series]] = {}
-    shared: dict[str, Series] = {}
-    for name, series in table.columns.items():
-        match = _CHART.match(name)
-        if match and role(match["name"]).kind in ("signal", "measure"):
-            runs.setdefault(match["run"], {})[match["name"]] = series
-        elif role(name).kind == "step":
-            shared[name] = series
-    if len(runs) < 2:
-        return []
-    return [(run, replace(table, columns={**shared, **own})) for run, own in runs.items()]
 
 
 def renamed(tables: list[Table], rename: Mapping[str, str]) -> list[Table]:

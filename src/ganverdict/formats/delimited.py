@@ -378,7 +378,8 @@ def read_delimited(source: Source, form: Shape) -> Table:
     columns = _merged(reading, name)
     if reading.run is not None:
         columns = _of_one_run(columns)
-    table = Table(name, "CSV", source.stem, columns, sample=last)
+    texts = reading.builder.texts()
+    table = Table(name, "CSV", source.stem, columns, sample=last, texts=texts)
     if header is not None:
         table.sample = " ".join(header)
     else:

@@ -81,7 +81,15 @@ def read_json_lines(source: Source) -> Table:
         notes.append(f"{count(len(wrong), 'line')} without JSON skipped (first: line {wrong[0]:,})")
     if lines.too_long:
         notes.append(f"{count(lines.too_long, 'line')} longer than a million characters skipped")
-    return Table(name, "JSON lines", source.stem, builder.columns(), notes=notes, sample=sample)
+    return Table(
+        name,
+        "JSON lines",
+        source.stem,
+        builder.columns(),
+        notes=notes,
+        sample=sample,
+        texts=builder.texts(),
+    )
 
 
 def read_json(source: Source) -> list[Table]:
@@ -118,11 +126,21 @@ def read_json(source: Source) -> list[Table]:
     builder = Builder(name)
     _document(builder, document, 0)
     notes += builder.notes()
-    tables = [Table(name, "JSON", source.stem, builder.columns(), notes=notes, sample=sample)]
+    tables = [
+        Table(
+            name,
+            "JSON",
+            source.stem,
+            builder.columns(),
+            notes=notes,
+            sample=sample,
+            texts=builder.texts(),
+        )
+    ]
     for records in own:
         builder = Builder(name)
         _list(builder, records)
-        tables.append(Table(name, "JSON", source.stem, builder.columns()))
+        tables.append(Table(name, "JSON", source.stem, builder.columns(), texts=builder.texts()))
     return tables
 
 

@@ -9,12 +9,17 @@ from ganverdict.formats.errors import ReadError
 from ganverdict.formats.sources import Source, shown
 from ganverdict.formats.table import (
     MOST_COLUMNS,
+    MOST_OF_TEXTS,
+    Coded,
     Series,
     Table,
+    Texts,
     check_size,
     left_out,
     may_count,
 )
+
+_TEXTS = ("string", "large_string", "dictionary<values=string, indices=int32, ordered=0>")
 
 
 def is_parquet(head: bytes) -> bool:
@@ -33,13 +38,15 @@ def read_parquet(source: Source) -> Table:
         with source.open() as file:
             parquet_file = parquet.ParquetFile(file)
             columns = _columns(name, parquet_file)
+            texts = _texts(parquet_file)
             more = len(parquet_file.schema_arrow.names) - MOST_COLUMNS
     except ReadError:
         raise
     except Exception as error:  # pyarrow raises many kinds on broken files
         first = str(error).strip().split("\n")[0][:200]
         raise ReadError(f"{name}: no readable Parquet file ({first})") from None
-    return Table(name, "parquet", source.stem, columns, notes=left_out(max(more, 0)))
+    notes = left_out(max(more, 0))
+    return Table(name, "parquet", source.stem, columns, notes=notes, texts=texts)
 
 
 def _columns(name: str, file: Any) -> dict[str, Series]:
@@ -60,3 +67,14 @@ def _columns(name: str, file: Any) -> dict[str, Series]:
         if len(rows):
             columns[column] = Series(rows, values)
     return columns
+
+
+def _texts(file: Any) -> dict[str, Texts]:
+    """The columns of texts of which there are few."""
+    fields = [field for field in file.schema_arrow if str(field.type) in _TEXTS]
+    coded = {field.name: Coded() for field in fields[:MOST_OF_TEXTS]}
+    for name, texts in coded.items():
+        for row, text in enumerate(file.read(columns=[name]).column(0).to_pylist(), 1):
+            if text is not None:
+                texts.add(row, str(text))
+    return {name: texts.texts() for name, texts in coded.items() if texts.are_few}

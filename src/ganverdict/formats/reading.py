@@ -5,12 +5,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ganverdict.formats.assemble import assemble
-from ganverdict.formats.columns import charted_runs
 from ganverdict.formats.errors import ReadError
 from ganverdict.formats.files import read_file
 from ganverdict.formats.folders import read_folder
 from ganverdict.formats.mlflow_stores import PREFIX, is_database, read_database, read_tracked_run
 from ganverdict.formats.notebooks import is_notebook, read_notebook
+from ganverdict.formats.several import runs_in
 from ganverdict.formats.sources import from_file, from_standard_input, shown
 from ganverdict.formats.table import Table
 from ganverdict.log import Log
@@ -49,8 +49,8 @@ def read(
     logs: list[Log] = []
     refused: list[ReadError] = []
     for group, tables in groups:
-        charted = [c for table in tables for c in charted_runs(table)] if len(tables) == 1 else []
-        for run, own in [(f"{group}: {r}", [t]) for r, t in charted] or [(group, tables)]:
+        several = runs_in(tables[0]) if len(tables) == 1 else []
+        for run, own in [(f"{group}: {r}", [t]) for r, t in several] or [(group, tables)]:
             try:
                 logs += assemble(run, own, metric, rename)
             except ReadError as error:

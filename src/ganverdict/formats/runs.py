@@ -38,7 +38,7 @@ class Found:
 def runs_of(found: Found) -> list[Log]:
     """Cut what was found where a run starts anew, and build a log of each."""
     main = _main_track(found)
-    places = restarts(main.steps)
+    places = _starts(main, found.gathered)
     if not places:
         files = tuple(dict.fromkeys(table.file for table in found.gathered.tables))
         return [_log(found, files)]
@@ -48,6 +48,12 @@ def runs_of(found: Found) -> list[Log]:
         title, files = _title(part, number, len(places) + 1)
         logs.append(_log(replace(part, name=title), files))
     return logs
+
+
+def _starts(track: Track, gathered: Gathered) -> list[int]:
+    """The rows of a track where a run starts anew."""
+    begins = np.searchsorted(track.rows, gathered.offsets)
+    return restarts(track.steps, {*begins.tolist()})
 
 
 def _main_track(found: Found) -> Track:
@@ -67,7 +73,9 @@ def _cut(found: Found, main: Track, bounds: list[int]) -> list[Found]:
     measures: list[Measures] = [{} for _ in bounds[1:]]
     for label, own in found.signals.items():
         for signal, track in own.items():
-            for pairs, piece in zip(signals, _pieces(track, main, bounds), strict=True):
+            for pairs, piece in zip(
+                signals, _pieces(track, main, bounds, found.gathered), strict=True
+            ):
                 if len(piece):
                     pairs[label][signal] = piece
     for key in found.measures:
@@ -84,8 +92,11 @@ def _measured(found: Found, key: str, main: Track, bounds: list[int]) -> list[Tr
     """A measure cut into runs; one that is in a file of its own must be told which it is of."""
     track = found.measures[key]
     runs = len(bounds) - 1
-    if not set(track.tables).isdisjoint(main.tables) or len(restarts(track.steps)) + 1 == runs:
-        return _pieces(track, main, bounds)
+    if (
+        not set(track.tables).isdisjoint(main.tables)
+        or len(_starts(track, found.gathered)) + 1 == runs
+    ):
+        return _pieces(track, main, bounds, found.gathered)
     if len(main.tables) > 1:
         raise ReadError(
             f"{found.name}: {runs} runs, but one series of {shown_name(key)}; give the files of"
@@ -96,9 +107,9 @@ def _measured(found: Found, key: str, main: Track, bounds: list[int]) -> list[Tr
     return [none] * (runs - 1) + [track]
 
 
-def _pieces(track: Track, main: Track, bounds: list[int]) -> list[Track]:
+def _pieces(track: Track, main: Track, bounds: list[int], gathered: Gathered) -> list[Track]:
     """A track cut at the rows where runs begin, or at its own starts where it is elsewhere."""
-    starts = restarts(track.steps)
+    starts = _starts(track, gathered)
     if set(track.tables).isdisjoint(main.tables) and len(starts) + 2 == len(bounds):
         index = np.arange(len(track))
         edges = [0, *starts, len(track)]

@@ -1,5 +1,6 @@
 """Steps that go back, start anew, or count something else than the losses' steps."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,15 +9,18 @@ from numpy.typing import NDArray
 from ganverdict.formats.table import Floats
 
 _START = 0.02  # a start within this share of the run so far is one from the beginning
+_START_OF_FILE = 0.1  # the same, where another file begins
+_BEGINNING = 50  # rows of it, whose median distance is its interval
 _FEWEST = 3  # rows before a start anew that make a run of their own
 _SMALL = 50  # evaluations at most so many steps apart, far from the losses' end, count epochs
 
 
-def restarts(steps: Floats) -> list[int]:
+def restarts(steps: Floats, begins: Collection[int] = ()) -> list[int]:
     """The indices in `steps` [n] where a run starts from the beginning.
 
     Steps that go back to a later place are those of a resumed run, and one step that is out of
-    place is none at all.
+    place is none at all. `begins` are indices of the first rows of files: there a run may start
+    a little later than the one before, or at its own first interval.
     """
     back = np.flatnonzero(np.diff(steps) < 0) + 1
     if not len(back):
@@ -30,12 +34,20 @@ def restarts(steps: Floats) -> list[int]:
             continue
         segment = steps[begin:place]
         first, top = float(segment[0]), float(segment.max())
-        distance = float(np.median(np.diff(segment))) if len(segment) > 1 else 0.0
-        limit = first + max(_START * (top - first), distance)
+        limit = first + max(_START * (top - first), _interval(segment))
+        if place in begins:
+            own = _interval(steps[place : place + _BEGINNING])
+            limit = max(limit, first + _START_OF_FILE * (top - first), own)
         if steps[place] <= limit and len(segment) >= _FEWEST:
             places.append(int(place))
             begin = int(place)
     return places
+
+
+def _interval(steps: Floats) -> float:
+    """The median distance of steps."""
+    distances = np.diff(steps)
+    return float(np.median(distances)) if len(distances) else 0.0
 
 
 def _alone(steps: Floats, place: int) -> bool:

@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 MOST_CELLS = 120_000_000
 MOST_COLUMNS = 4_096
 _MOST_TOLD = 100_000
+_MOST_TEXTS = 1_000  # different ones in a column that may name runs
+MOST_OF_TEXTS = 64  # columns
+_LONGEST_TEXT = 100
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class Series:
         return len(self.rows)
 
 
+@dataclass(frozen=True)
+class Texts:
+    """A column of few different texts: `codes` count them in `names`, as they first came."""
+
+    codes: Series
+    names: list[str]
+
+
 @dataclass
 class Table:
     """The columns of one file, by name, as they stand there.
@@ -37,6 +48,7 @@ class Table:
       the step of its row only.
     - `sample`: its header or some of it, to tell what kind it is; `order`: when it was begun.
     - `stem`: the file's name without ending, the name of a column that has none.
+    - `texts`: columns of texts, which may say of which run a row is.
     """
 
     file: str
@@ -47,6 +59,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     sample: str = ""
     order: float = 0.0
+    texts: dict[str, Texts] = field(default_factory=dict)
 
 
 class Builder:
@@ -55,7 +68,8 @@ class Builder:
     def __init__(self, file: str) -> None:
         self._file = file
         self._columns: dict[str, tuple[array[int], array[float]]] = {}
-        self._texts: dict[str, Names] = {}
+        self._checkpoints: dict[str, Names] = {}
+        self._texts: dict[str, Coded] = {}
         self._cells = 0
         self._left_out: set[str] = set()
 
@@ -76,10 +90,12 @@ class Builder:
             self._count(len(values))
 
     def tell(self, name: str, row: int, text: str) -> None:
-        """A text in place of a number, which may be a checkpoint's name."""
+        """A text in place of a number, which may be a checkpoint's name, or a run's."""
         own = name.rpartition("/")[2]
         if tells_steps(own):
-            self._count(self._texts.setdefault(own, Names()).add(row, text))
+            self._count(self._checkpoints.setdefault(own, Names()).add(row, text))
+        elif name in self._texts or len(self._texts) < MOST_OF_TEXTS:
+            self._count(self._texts.setdefault(name, Coded()).add(row, text))
 
     def _column(self, name: str) -> "tuple[array[int], array[float]] | None":
         column = self._columns.get(name)
@@ -106,13 +122,43 @@ class Builder:
     def columns(self) -> dict[str, Series]:
         """All that was added; NumPy arrays on the same memory."""
         columns = {name: column for name, column in self._columns.items() if column[0]}
-        for name, texts in self._texts.items():
+        for name, texts in self._checkpoints.items():
             if name not in columns:
                 columns = {**texts.steps(name), **columns}
         return {
             name: Series(np.frombuffer(rows, np.uint32), np.frombuffer(values, np.float64))
             for name, (rows, values) in columns.items()
         }
+
+    def texts(self) -> dict[str, Texts]:
+        """The columns of texts of which there are few."""
+        return {name: coded.texts() for name, coded in self._texts.items() if coded.are_few}
+
+
+class Coded:
+    """The texts of one column, each kept once; given up where there are many."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+        self._rows, self._values = array("I"), array("d")
+        self.are_few = True
+
+    def add(self, row: int, text: str) -> int:
+        """Take the text in a row; return how many numbers are kept of it."""
+        if not self.are_few:
+            return 0
+        text = text.strip()[:_LONGEST_TEXT]
+        self._rows.append(row)
+        self._values.append(self._codes.setdefault(text, len(self._codes)))
+        if len(self._codes) > _MOST_TEXTS:
+            self.are_few = False
+            self._codes, self._rows, self._values = {}, array("I"), array("d")
+        return 1
+
+    def texts(self) -> Texts:
+        """All that was taken."""
+        codes = Series(np.frombuffer(self._rows, np.uint32), np.frombuffer(self._values))
+        return Texts(codes, list(self._codes))
 
 
 def may_count(name: str) -> bool:
