@@ -11,6 +11,7 @@ from ganverdict.wobble import is_odd, relative_wobble
 
 _EVALUATIONS_TO_SEE_WAVES = 16  # what neighbours share, their differences do not show
 _LONGEST_WAVE = 5
+_NEAR = 2.0  # times the best: beyond it a wave is not, but a fall from the start
 _ENOUGH = 300  # values tell a wobble; a log may have a hundred thousand
 _HIGHEST_KID = 1.0
 _LATELY = 10  # evaluations
@@ -183,22 +184,31 @@ class Improvement:
         # A steep fall at the start may hide how much the rest wobbles.
         return max(relative_wobble(values), relative_wobble(values[-15:]))
 
-    def luck(self, held: bool = False, waves: bool = True) -> float:
+    def luck(self, held: bool = False, before: int | None = None) -> float:
         """What the latest may lie above the lowest, relatively, where nothing has changed.
 
         The lowest of n values without a trend is about sqrt(2 ln n) deviations under their level.
-        Where a state holds (`held`) nothing is asked beyond that, and no waves are looked for; nor
-        without `waves`, which a collapse looks like itself.
+        Where a state holds (`held`) nothing is asked beyond that, and no waves are looked for. They
+        are looked for in all values, or in those `before` a run of bad ones, since the fall from
+        the start: both look like waves themselves.
         """
-        values = self.values[-_ENOUGH:]
+        values = self.values[:before][-_ENOUGH:]
+        if before is not None:
+            values = self._near_the_best(values)
         count, wobble = max(len(self.known), 2), self.wobble
         if not held:
-            if waves and count >= _EVALUATIONS_TO_SEE_WAVES:
-                wobble = max(wobble, relative_wobble(values, min(count // 6, _LONGEST_WAVE)))
+            if len(values) >= _EVALUATIONS_TO_SEE_WAVES:
+                apart = min(len(values) // 6, _LONGEST_WAVE)
+                wobble = max(wobble, relative_wobble(values, apart))
             wobble *= 1 + 1 / math.sqrt(count)  # it may be larger than few values tell
         beyond = 0.5 if held else self._params.wobbles
         lies = (beyond + math.sqrt(2 * math.log(count))) * wobble
         return math.expm1(min(lies, 700.0))  # what is beyond it has no number
+
+    def _near_the_best(self, values: list[float]) -> list[float]:
+        """The latest values without a break that are under so many times the best."""
+        far = [place for place, value in enumerate(values) if value > _NEAR * self.base()]
+        return values[far[-1] + 1 :] if far else values
 
     def base(self) -> float:
         """The best value; where it is next to nothing, a hundredth of the start."""

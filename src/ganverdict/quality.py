@@ -166,24 +166,29 @@ class Quality:
         params, improvement = self._params, self.improvement
         base = improvement.base()
         measured = base + max(params.sigmas * evaluation.sigma, improvement.scatter())
-        wobbled, waved = (
-            max(measured, base * (1 + (0 if held else improvement.luck(waves=waves))))
-            for waves in (False, True)
-        )
         long = max(5.0, params.patience_share * improvement.before_best)
         ways = (
             # What is several times worse is no wobble.
             ("collapse", params.collapse_factor, measured, 2.0),
-            ("decline", params.decline_factor, wobbled, 3.0),
-            ("worse", params.worse_factor, waved, long),
+            ("decline", params.decline_factor, self._wobbled("decline", held), 3.0),
+            ("worse", params.worse_factor, self._wobbled("worse", held), long),
         )
         times = value / base if base > 0 else math.inf
         words = f"{self.metric} rose to {times:.3g} times its best"
         return {
             (self.metric, name): Rule(self.metric, wanted, words)
             for name, factor, least, wanted in ways
-            if value > max(factor * base, least)
+            if value > max(factor * base, measured, least)
         }
+
+    def _wobbled(self, name: str, held: bool) -> float:
+        """What the metric may come to by luck, told by the evaluations before a run of bad ones."""
+        if held:
+            return 0.0
+        run = self._runs.get((self.metric, name))
+        known = self.improvement.known
+        before = known.index(run[0]) if run else len(known)
+        return self.improvement.base() * (1 + self.improvement.luck(before=before))
 
     def _tells(self, evaluation: Evaluation, key: tuple[str, str]) -> bool:
         """Whether an evaluation says anything of a rule's measure."""

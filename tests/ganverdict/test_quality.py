@@ -634,6 +634,16 @@ def test_flat_is_flat_below_nothing_as_well() -> None:
     assert quality.improvement.flat_since(200) == 10
 
 
+@pytest.mark.parametrize("period", [8, 12, 16])
+def test_waves_that_grow_are_no_collapse(period: int) -> None:
+    """The metric goes to 1.67 times its lowest and back, as it did before, if not by as much."""
+    place = np.arange(80)
+    waves = np.minimum(place / 50, 1) * np.sin(2 * np.pi * place / period)
+    quality = fed(fd=[200.0, 120, 80, 60, 45, *(30 * (1 + 0.25 * waves))])
+    assert quality.decline is None
+    assert quality.excursions == []
+
+
 @pytest.mark.parametrize("times", [1.6, 1.9])
 def test_a_collapse_is_no_wave(times: float) -> None:
     """One jump between two levels bends a curve over five evaluations as a wave would."""
