@@ -1,6 +1,7 @@
 """The runs of one table that its columns tell apart: a chart of several, or `seed,epoch,fid`."""
 
 from dataclasses import replace
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -23,6 +24,7 @@ _FEWEST = 3  # rows of a run
 
 Runs = list[tuple[str, Table]]
 Groups = NDArray[np.int64]
+Rows = NDArray[np.uint32]
 
 
 def runs_in(table: Table) -> Runs:
@@ -50,30 +52,30 @@ def _told_by_settings(table: Table) -> Runs:
     main = main_column(table)
     if table.carry or main is None or len(main) < 2 * _FEWEST:
         return []
-    steps = [s for name, s in table.columns.items() if role(name).kind == "step"]
-    known = [values for s in steps if (values := _at(s, main.rows)) is not None]
-    settings = _settings(table, main.rows)
-    if not known or not settings:
+    rows = main.rows
+    steps = [s for name, s in table.columns.items() if _counts(name)]
+    known = [values for s in steps if (values := _at(s, rows)) is not None]
+    if not known or any(np.all(np.diff(values) > 0) for values in known):
         return []
-    groups = _by_keys(settings, known)
-    if groups is None:
-        groups = _by_starts(known)
-    if groups is None:
+    run_of = _by_keys(table, rows, known)
+    if run_of is None:
+        run_of = _by_starts(table, rows, known)
+    titles = [] if run_of is None else _titles(table, rows, run_of[rows])
+    if run_of is None or not titles:
         return []
-    titles = _titles(table, settings, groups)
-    if titles is None:
-        return []
-    of_row = np.full(int(max(s.rows[-1] for s in table.columns.values())) + 1, -1)
-    of_row[main.rows] = groups
-    of_row = _between(of_row) if np.all(np.diff(groups) >= 0) else of_row
-    parts = {name: _parts(s, of_row, len(titles)) for name, s in table.columns.items()}
+    parts = {name: _parts(s, run_of, len(titles)) for name, s in table.columns.items()}
     return [
         (title, replace(table, columns={n: own[i] for n, own in parts.items() if len(own[i])}))
         for i, title in enumerate(titles)
     ]
 
 
-def _at(series: Series, rows: NDArray[np.uint32]) -> Floats | None:
+def _counts(name: str) -> bool:
+    """Whether a column is of steps; one without a name may count the rows of all runs."""
+    return role(name).kind == "step" and not role(name).weak
+
+
+def _at(series: Series, rows: Rows) -> Floats | None:
     """The values of a column in `rows` [n], where it has one in each."""
     place = np.minimum(np.searchsorted(series.rows, rows), max(len(series) - 1, 0))
     if not len(series) or not np.array_equal(series.rows[place], rows):
@@ -81,28 +83,33 @@ def _at(series: Series, rows: NDArray[np.uint32]) -> Floats | None:
     return series.values[place]
 
 
-def _settings(table: Table, rows: NDArray[np.uint32]) -> dict[str, Floats]:
-    """The columns [n] that may be settings: they have a value in each row, and few of them."""
+def _may_be_settings(table: Table) -> dict[str, Series]:
+    """The columns of texts, and of numbers that mean nothing else."""
     texts = {name: text.codes for name, text in table.texts.items() if not is_split(name)}
     numbers = {n: s for n, s in table.columns.items() if role(n).kind in ("unknown", "time")}
-    found = {}
-    for name, series in {**texts, **numbers}.items():
-        values = _at(series, rows)
-        if values is not None and 1 < len(np.unique(values)) <= len(rows) / _FEWEST:
-            found[name] = values
-    return found
+    return {**texts, **numbers}
 
 
-def _by_keys(settings: dict[str, Floats], steps: list[Floats]) -> Groups | None:
-    """The run of each row by `seed`, `run` and the like, if it explains why steps come again."""
-    keys = [values for name, values in settings.items() if not _OF_RUN.isdisjoint(name_words(name))]
-    if not keys or _own(steps) > _AGAIN or _own([*keys, *steps]) < _NEARLY:
+def _by_keys(table: Table, rows: Rows, steps: list[Floats]) -> Groups | None:
+    """The run of each row by `seed`, `run` and the like, if it explains why steps come again.
+
+    -1 where a row has none. `steps` are those of the rows that count.
+    """
+    keys = [
+        series
+        for name, series in _may_be_settings(table).items()
+        if not _OF_RUN.isdisjoint(name_words(name)) and _at(series, rows) is not None
+    ]
+    if not keys or _own(steps) > _AGAIN:
         return None
-    _, first, groups = np.unique(np.stack(keys), axis=1, return_index=True, return_inverse=True)
-    if np.bincount(groups.ravel()).min() < _FEWEST:
-        return None
-    order = np.argsort(np.argsort(first))
-    return order[groups.ravel()]
+    having = reduce(np.intersect1d, [series.rows for series in keys])
+    values = np.stack([s.values[np.searchsorted(s.rows, having)] for s in keys])
+    _, first, groups = np.unique(values, axis=1, return_index=True, return_inverse=True)
+    run_of = np.full(_last_row(table) + 1, -1)
+    run_of[having] = np.argsort(np.argsort(first))[groups.ravel()]  # as they first come
+    own = run_of[rows]
+    several = len(first) > 1 and np.bincount(own, minlength=len(first)).min() >= _FEWEST
+    return run_of if several and _own([own.astype(np.float64), *steps]) >= _NEARLY else None
 
 
 def _own(columns: list[Floats]) -> float:
@@ -110,26 +117,32 @@ def _own(columns: list[Floats]) -> float:
     return float(np.unique(np.stack(columns), axis=1).shape[1] / len(columns[0]))
 
 
-def _by_starts(steps: list[Floats]) -> Groups | None:
-    """The run of each row, where all steps start anew between runs."""
+def _by_starts(table: Table, rows: Rows, steps: list[Floats]) -> Groups | None:
+    """The run of each row, where all steps start anew between runs; None where they do not."""
     steadiest = min(steps, key=lambda values: int(np.count_nonzero(np.diff(values) < 0)))
     places = restarts(steadiest)
     if not places:
         return None
-    return np.searchsorted(np.array(places), np.arange(len(steadiest)), side="right")
+    return np.searchsorted(rows[places], np.arange(_last_row(table) + 1), side="right")
 
 
-def _titles(table: Table, settings: dict[str, Floats], groups: Groups) -> list[str] | None:
-    """What tells the runs apart, by run; None where no column is the same all through each."""
+def _last_row(table: Table) -> int:
+    return max(int(series.rows[-1]) for series in table.columns.values() if len(series))
+
+
+def _titles(table: Table, rows: Rows, groups: Groups) -> list[str]:
+    """What tells the runs apart, by run; none where no column is the same all through each."""
     runs = int(groups.max()) + 1
     _, first = np.unique(groups, return_index=True)
     telling = {
         name: values[first]
-        for name, values in settings.items()
-        if np.array_equal(values[first][groups], values)
+        for name, series in _may_be_settings(table).items()
+        if (values := _at(series, rows)) is not None
+        and np.array_equal(values[first][groups], values)
+        and np.ptp(values)
     }
     if not telling:
-        return None
+        return []
     titles: list[str] = []
     for run in range(runs):
         told = [_told(table, name, float(values[run])) for name, values in telling.items()]
@@ -144,16 +157,9 @@ def _told(table: Table, name: str, value: float) -> str:
     return f"{shown_name(name)} {value:g}"
 
 
-def _between(of_row: Groups) -> Groups:
-    """Rows of runs below each other: what stands between two rows of a run is its own, too."""
-    place = np.maximum.accumulate(np.where(of_row >= 0, np.arange(len(of_row)), 0))
-    filled: Groups = of_row[place]
-    return np.maximum(filled, 0)
-
-
-def _parts(series: Series, of_row: Groups, runs: int) -> list[Series]:
+def _parts(series: Series, run_of: Groups, runs: int) -> list[Series]:
     """A column cut by run."""
-    own = of_row[series.rows]
+    own = run_of[series.rows]
     order = np.argsort(own, kind="stable")
     edges = np.searchsorted(own[order], np.arange(runs + 1))
     places = [order[a:b] for a, b in pairwise(edges)]

@@ -69,6 +69,29 @@ def test_runs_are_told_apart_by_what_they_were_run_with(
         assert log.evaluations["fid"].tolist() == [_fid(seed, epoch) for epoch in EPOCHS]
 
 
+def test_a_column_that_counts_all_rows_is_no_step_of_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    rows = [f"{index},{','.join(map(str, row))}\n" for index, row in enumerate(BELOW)]
+    path.write_text(f",{','.join(NAMES)}\n" + "".join(rows))
+    logs = read([path])
+    assert _titles(logs, path) == TITLES
+    assert [log.evaluations["step"].tolist() for log in logs] == 4 * [[*EPOCHS]]
+
+
+def test_evaluations_in_lines_of_their_own_stay_with_their_run(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    lines: list[dict[str, float]] = []
+    for epoch in EPOCHS:
+        lines += [{"seed": s, "epoch": epoch, "d_loss": 1.2, "g_loss": 0.8} for s in (1, 2)]
+        lines += [{"seed": s, "epoch": epoch, "fid": _fid(s, epoch)} for s in (2, 1)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    logs = read([path])
+    assert _titles(logs, path) == ["seed 1", "seed 2"]
+    for seed, log in enumerate(logs, 1):
+        assert log.pairs[""]["step"].tolist() == [*EPOCHS]
+        assert log.evaluations["fid"].tolist() == [_fid(seed, epoch) for epoch in EPOCHS]
+
+
 def test_runs_whose_epochs_start_again_need_no_column(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     rows = [f"{epoch},{_fid(seed, epoch)}\n" for seed in (1, 2, 3) for epoch in EPOCHS]
