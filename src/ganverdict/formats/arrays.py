@@ -6,7 +6,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ganverdict.formats.errors import ReadError
+from ganverdict.formats.errors import BrokenLogError, ReadError
 from ganverdict.formats.sources import Source, shown
 from ganverdict.formats.table import MOST_COLUMNS, Series, Table, check_size
 
@@ -38,7 +38,7 @@ def read_arrays(source: Source) -> Table:
         raise
     except Exception as error:  # NumPy and zipfile raise many kinds on broken files
         first = str(error).strip().split("\n")[0][:200]
-        raise ReadError(f"{name}: no readable file of NumPy ({first})") from None
+        raise BrokenLogError(f"{name}: no readable file of NumPy ({first})") from None
     columns: dict[str, Series] = {}
     for key, array in arrays.items():
         for column, values in _series(key, array):

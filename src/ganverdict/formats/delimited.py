@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ganverdict.formats.errors import ReadError
+from ganverdict.formats.errors import BrokenLogError
 from ganverdict.formats.names import Role, is_held_out, is_split, role
 from ganverdict.formats.numbers import DOTTED_THOUSANDS, is_missing, number
 from ganverdict.formats.sources import Lines, Source, shown
@@ -499,7 +499,7 @@ def _merged(reading: _Reading, file: str) -> dict[str, Series]:
             merged[plain] = series
         elif role(plain).kind not in ("unknown", "time") and not same(merged[plain], series):
             place = _first_difference(merged[plain], series)
-            raise ReadError(
+            raise BrokenLogError(
                 f"{file}: two columns are called {plain!r} and differ (first in line {place});"
                 " remove or rename one"
             )

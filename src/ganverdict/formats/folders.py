@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from ganverdict.formats.errors import ReadError
+from ganverdict.formats.errors import BrokenLogError, ReadError
 from ganverdict.formats.files import read_file
 from ganverdict.formats.mlflow_stores import (
     is_database,
@@ -31,8 +31,11 @@ Group = tuple[str, list[Table]]
 Folders = dict[Path, list[Table]]
 
 
-def read_folder(folder: Path) -> list[Group]:
-    """The runs in a folder: its own files one run, folders with losses of their own others."""
+def read_folder(folder: Path, broken: list[ReadError]) -> list[Group]:
+    """The runs in a folder: its own files one run, folders with losses of their own others.
+
+    Logs that cannot be read are added to `broken`.
+    """
     by_folder: dict[Path, list[Table]] = {}
     tracked: list[Group] = []
     refused: list[ReadError] = []
@@ -51,6 +54,7 @@ def read_folder(folder: Path) -> list[Group]:
             continue
         if tables:
             by_folder.setdefault(path.parent, []).extend(tables)
+    broken += [error for error in refused if isinstance(error, BrokenLogError)]
     tracked = [group for group in tracked if _is_log(group[1][0], folder)]
     if not by_folder:
         if tracked:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ganverdict.formats.errors import ReadError
+from ganverdict.formats.errors import BrokenLogError, ReadError
 from ganverdict.formats.sources import Source, shown
 from ganverdict.formats.table import (
     MOST_COLUMNS,
@@ -33,7 +33,7 @@ def read_parquet(source: Source) -> Table:
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError:
-        raise ReadError(f"{name}: Parquet needs pyarrow: pip install pyarrow") from None
+        raise BrokenLogError(f"{name}: Parquet needs pyarrow: pip install pyarrow") from None
     try:
         with source.open() as file:
             parquet_file = parquet.ParquetFile(file)
@@ -44,7 +44,7 @@ def read_parquet(source: Source) -> Table:
         raise
     except Exception as error:  # pyarrow raises many kinds on broken files
         first = str(error).strip().split("\n")[0][:200]
-        raise ReadError(f"{name}: no readable Parquet file ({first})") from None
+        raise BrokenLogError(f"{name}: no readable Parquet file ({first})") from None
     notes = left_out(max(more, 0))
     return Table(name, "parquet", source.stem, columns, notes=notes, texts=texts)
 

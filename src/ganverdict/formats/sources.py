@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from ganverdict.formats.errors import ReadError
+from ganverdict.formats.errors import BrokenLogError, ReadError
 
 LINE_LIMIT = 1 << 20  # characters; longer lines are skipped
 HEAD = 1 << 16
@@ -67,7 +67,7 @@ def _open(path: Path, name: str) -> IO[bytes]:
     try:
         return path.open("rb")
     except OSError as error:
-        raise ReadError(f"{shown(name)}: {error.strerror}") from None
+        raise BrokenLogError(f"{shown(name)}: {error.strerror}") from None
 
 
 def from_standard_input() -> Source:
@@ -98,13 +98,13 @@ def chunks(source: Source, size: int = _CHUNK) -> Iterator[bytes]:
             for chunk in _unpacked(file, size):
                 total += len(chunk)
                 if total > _MOST_BYTES:
-                    raise ReadError(f"{shown(source.name)}: more than {_MOST_BYTES >> 30} GiB")
+                    raise BrokenLogError(f"{shown(source.name)}: more than {_MOST_BYTES >> 30} GiB")
                 yield chunk
         except zlib.error:
             if total == 0:
-                raise ReadError(f"{shown(source.name)}: not a readable gzip file") from None
+                raise BrokenLogError(f"{shown(source.name)}: not a readable gzip file") from None
         except OSError as error:
-            raise ReadError(f"{shown(source.name)}: {error.strerror or error}") from None
+            raise BrokenLogError(f"{shown(source.name)}: {error.strerror or error}") from None
 
 
 def _unpacked(file: IO[bytes], size: int) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganverdict.formats.checkpoints import Names, tells_steps
-from ganverdict.formats.errors import ReadError
+from ganverdict.formats.errors import BrokenLogError
 from ganverdict.formats.names import role
 
 Floats = NDArray[np.float64]
@@ -175,4 +175,6 @@ def left_out(columns: int) -> list[str]:
 def check_size(file: str, cells: int) -> None:
     """Refuse what would fill the memory."""
     if cells > MOST_CELLS:
-        raise ReadError(f"{file}: more than {MOST_CELLS:,} numbers; keep every tenth row of it")
+        raise BrokenLogError(
+            f"{file}: more than {MOST_CELLS:,} numbers; keep every tenth row of it"
+        )

@@ -159,5 +159,29 @@ def test_a_file_that_goes_on_from_a_checkpoint_is_of_the_same_run(tmp_path: Path
     assert log.pairs[""]["step"].tolist() == [*range(10, 2000, 10)]
 
 
+def test_logs_of_a_folder_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    _losses(tmp_path / "a.csv", range(10, 1000, 10))
+    (tmp_path / "b.csv.gz").write_bytes(b"\x1f\x8b" + 40 * b"?")
+    (tmp_path / "arguments.txt").write_text("what is no log is left out without a word\n")
+    (log,) = read([tmp_path])
+    assert [note for note in log.notes if "left out" in note] == [
+        f"left out: {tmp_path / 'b.csv.gz'}: not a readable gzip file"
+    ]
+
+
+def test_runs_of_a_folder_with_two_meanings_are_named(tmp_path: Path) -> None:
+    for name in "abcdef":
+        (tmp_path / name).mkdir()
+    _losses(tmp_path / "a" / "log.csv", range(10, 1000, 10))
+    for name in "bcdef":
+        rows = "".join(f"{step},1,2,{step},{2 * step}\n" for step in range(9))
+        text = "step,d_loss,g_loss,fid_a,fid_b\n"
+        (tmp_path / name / "log.csv").write_text(text + rows)
+    (log,) = read([tmp_path])
+    told = [note for note in log.notes if "left out" in note]
+    assert [note.split(":")[1].strip() for note in told[:3]] == [str(tmp_path / n) for n in "bcd"]
+    assert told[3:] == ["left out: 2 more"]
+
+
 def _losses(path: Path, steps: range) -> None:
     path.write_text("step,d_loss,g_loss\n" + "".join(f"{step},1.2,0.8\n" for step in steps))
