@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator
 
 from ganverdict.assessment import Assessment
 from ganverdict.curves import GREEN, GREY, Curve, Mark, Panel, decade_ticks, marks, panels, span
@@ -61,6 +61,7 @@ def draw(assessment: Assessment, kind: str) -> bytes:
                 _shade(axis, assessment.verdict.states[:_MOST_STATES], span(assessment))
         _mark(axes, marks(assessment), assessment)
         axes[-1].set_xlabel(assessment.log.unit)
+        axes[-1].xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 2.5, 5, 10], integer=True))
         axes[-1].xaxis.set_major_formatter(EngFormatter(sep=""))
         low, high = span(assessment)
         axes[-1].set_xlim(low, high + 0.01 * (high - low))
