@@ -192,7 +192,8 @@ class Improvement:
         are looked for in all values, or in those `before` a run of bad ones, since the fall from
         the start: both look like waves themselves.
         """
-        values = self.values[:before][-_ENOUGH:]
+        end = len(self.values) if before is None else before
+        values = self.values[max(end - _ENOUGH, 0) : end]
         if before is not None:
             values = self._near_the_best(values)
         count, wobble = max(len(self.known), 2), self.wobble
@@ -207,7 +208,8 @@ class Improvement:
 
     def _near_the_best(self, values: list[float]) -> list[float]:
         """The latest values without a break that are under so many times the best."""
-        far = [place for place, value in enumerate(values) if value > _NEAR * self.base()]
+        limit = _NEAR * self.base()
+        far = [place for place, value in enumerate(values) if value > limit]
         return values[far[-1] + 1 :] if far else values
 
     def base(self) -> float:

@@ -169,7 +169,7 @@ class Quality:
         long = max(5.0, params.patience_share * improvement.before_best)
         ways = (
             # What is several times worse is no wobble.
-            ("collapse", params.collapse_factor, measured, 2.0),
+            ("collapse", params.collapse_factor, 0.0, 2.0),
             ("decline", params.decline_factor, self._wobbled("decline", held), 3.0),
             ("worse", params.worse_factor, self._wobbled("worse", held), long),
         )
@@ -185,9 +185,7 @@ class Quality:
         """What the metric may come to by luck, told by the evaluations before a run of bad ones."""
         if held:
             return 0.0
-        run = self._runs.get((self.metric, name))
-        known = self.improvement.known
-        before = known.index(run[0]) if run else len(known)
+        before = len(self.improvement.known) - len(self._runs.get((self.metric, name), ()))
         return self.improvement.base() * (1 + self.improvement.luck(before=before))
 
     def _tells(self, evaluation: Evaluation, key: tuple[str, str]) -> bool:

@@ -62,9 +62,7 @@ def read_events(source: Source) -> Table:
             builder.add(tag, row, value)
         if values:
             builder.add(STEP, row, float(step))
-    table = Table(
-        name, "TensorBoard", source.stem, builder.columns(), notes=notes + builder.notes()
-    )
+    table = builder.table("TensorBoard", source.stem, notes)
     table.order = first_time or 0.0
     return table
 

@@ -74,22 +74,14 @@ def read_json_lines(source: Source) -> Table:
                 wrong.append(place)
             last = place
         flat.flush()
-    notes = builder.notes()
+    notes = []
     if wrong and wrong[-1] == last:
         notes.append(f"line {wrong.pop():,} is cut off: skipped")
     if wrong:
         notes.append(f"{count(len(wrong), 'line')} without JSON skipped (first: line {wrong[0]:,})")
     if lines.too_long:
         notes.append(f"{count(lines.too_long, 'line')} longer than a million characters skipped")
-    return Table(
-        name,
-        "JSON lines",
-        source.stem,
-        builder.columns(),
-        notes=notes,
-        sample=sample,
-        texts=builder.texts(),
-    )
+    return builder.table("JSON lines", source.stem, notes, sample)
 
 
 def read_json(source: Source) -> list[Table]:
@@ -125,22 +117,11 @@ def read_json(source: Source) -> list[Table]:
     own = _with_own_steps(document, 0)
     builder = Builder(name)
     _document(builder, document, 0)
-    notes += builder.notes()
-    tables = [
-        Table(
-            name,
-            "JSON",
-            source.stem,
-            builder.columns(),
-            notes=notes,
-            sample=sample,
-            texts=builder.texts(),
-        )
-    ]
+    tables = [builder.table("JSON", source.stem, notes, sample)]
     for records in own:
         builder = Builder(name)
         _list(builder, records)
-        tables.append(Table(name, "JSON", source.stem, builder.columns(), texts=builder.texts()))
+        tables.append(builder.table("JSON", source.stem))
     return tables
 
 

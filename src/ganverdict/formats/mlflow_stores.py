@@ -126,4 +126,4 @@ def _table(name: str, entries: Iterable[Entry]) -> Table:
     for row, (key, step, value) in enumerate(entries, 1):
         builder.add("#step", row, step)
         builder.add(key[:300], row, value)
-    return Table(shown(name), "MLflow", "", builder.columns(), notes=builder.notes())
+    return builder.table("MLflow")

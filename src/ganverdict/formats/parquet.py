@@ -19,7 +19,7 @@ from ganverdict.formats.table import (
     may_count,
 )
 
-_TEXTS = ("string", "large_string", "dictionary<values=string, indices=int32, ordered=0>")
+_TEXTS = ("string", "large_string", "dictionary<values=string")
 
 
 def is_parquet(head: bytes) -> bool:
@@ -71,10 +71,15 @@ def _columns(name: str, file: Any) -> dict[str, Series]:
 
 def _texts(file: Any) -> dict[str, Texts]:
     """The columns of texts of which there are few."""
-    fields = [field for field in file.schema_arrow if str(field.type) in _TEXTS]
+    fields = [field for field in file.schema_arrow if str(field.type).startswith(_TEXTS)]
     coded = {field.name: Coded() for field in fields[:MOST_OF_TEXTS]}
     for name, texts in coded.items():
-        for row, text in enumerate(file.read(columns=[name]).column(0).to_pylist(), 1):
-            if text is not None:
-                texts.add(row, str(text))
+        row = 0
+        for batch in file.iter_batches(columns=[name]):
+            for text in batch.column(0).to_pylist():
+                row += 1
+                if text is not None:
+                    texts.add(row, text)
+            if not texts.are_few:
+                break
     return {name: texts.texts() for name, texts in coded.items() if texts.are_few}

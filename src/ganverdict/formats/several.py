@@ -154,7 +154,7 @@ def _titles(table: Table, rows: Rows, groups: Groups) -> list[str]:
 def _told(table: Table, name: str, value: float) -> str:
     if name in table.texts:
         return shown_name(table.texts[name].names[int(value)])
-    return f"{shown_name(name)} {value:g}"
+    return f"{shown_name(name)} {value:.15g}"  # a seed may be a date
 
 
 def _parts(series: Series, run_of: Groups, runs: int) -> list[Series]:

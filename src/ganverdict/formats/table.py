@@ -1,6 +1,7 @@
 """What was read of one file before its names have a meaning."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -133,6 +134,15 @@ class Builder:
     def texts(self) -> dict[str, Texts]:
         """The columns of texts of which there are few."""
         return {name: coded.texts() for name, coded in self._texts.items() if coded.are_few}
+
+    def table(
+        self, layout: str, stem: str = "", notes: Sequence[str] = (), sample: str = ""
+    ) -> Table:
+        """All of it, with what was left out among the notes."""
+        told = [*self.notes(), *notes]
+        return Table(
+            self._file, layout, stem, self.columns(), notes=told, sample=sample, texts=self.texts()
+        )
 
 
 class Coded:

@@ -115,6 +115,15 @@ def test_runs_of_other_intervals_stand_below_each_other(tmp_path: Path) -> None:
         assert log.pairs[""]["step"].tolist() == [*range(interval, 20 * interval, interval)]
 
 
+def test_seeds_that_are_dates_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    rows = [
+        f"{seed},{epoch},{_fid(1, epoch)}\n" for seed in (20261124, 20261125) for epoch in EPOCHS
+    ]
+    path.write_text("seed,epoch,fid\n" + "".join(rows))
+    assert _titles(read([path]), path) == ["seed 20261124", "seed 20261125"]
+
+
 def test_a_resumed_run_is_one_though_its_name_changed(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     rows = [f"a,{step},1.2,0.8\n" for step in range(1, 41)]
