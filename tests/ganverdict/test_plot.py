@@ -156,3 +156,11 @@ def test_a_backend_that_is_not_installed_does_not_matter(tmp_path: Path) -> None
     )
     assert (done.returncode, done.stderr) == (1, "")
     assert (tmp_path / "stop.png").is_file()
+
+
+def test_steps_are_whole_on_the_axis(tmp_path: Path) -> None:
+    epochs = np.arange(1, 5)
+    columns = {"epoch": epochs, "fid": 10 + 90 / epochs}
+    drawn = draw(assessed(write(tmp_path / "epochs.csv", columns)), "svg").decode()
+    assert "<!-- 3 -->" in drawn
+    assert "<!-- 2.5 -->" not in drawn

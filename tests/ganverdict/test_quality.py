@@ -644,6 +644,15 @@ def test_waves_that_grow_are_no_collapse(period: int) -> None:
     assert quality.excursions == []
 
 
+def test_a_decline_does_not_hide_itself_as_a_wave() -> None:
+    """The evaluations in question are none of those that tell waves."""
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        level = 32 * np.exp(rng.normal(0, 0.03, 15))
+        values = [320.0, 307, 293, 280, 200, 110, 45, *level, *[1.35 * 32] * 20]
+        assert fed(fd=values).decline is not None
+
+
 @pytest.mark.parametrize("times", [1.6, 1.9])
 def test_a_collapse_is_no_wave(times: float) -> None:
     """One jump between two levels bends a curve over five evaluations as a wave would."""

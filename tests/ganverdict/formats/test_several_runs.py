@@ -115,6 +115,23 @@ def test_runs_of_other_intervals_stand_below_each_other(tmp_path: Path) -> None:
         assert log.pairs[""]["step"].tolist() == [*range(interval, 20 * interval, interval)]
 
 
+def test_runs_stay_in_the_order_of_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    rows = [f"{seed},{epoch},{_fid(seed, epoch)}\n" for epoch in EPOCHS for seed in (3, 1, 2)]
+    path.write_text("seed,epoch,fid\n" + "".join(rows))
+    assert _titles(read([path]), path) == ["seed 3", "seed 1", "seed 2"]
+
+
+def test_a_column_that_does_not_tell_runs_apart_splits_none(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    rows = [
+        f"{name},{epoch},1.2,0.8\n" for epoch in EPOCHS for name in ("a", "a", "a", "b", "b", "b")
+    ]
+    path.write_text("id,epoch,d_loss,g_loss\n" + "".join(rows))
+    (log,) = read([path])
+    assert len(log.pairs[""]["step"]) == 6 * len(EPOCHS)
+
+
 def test_seeds_that_are_dates_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     rows = [
@@ -172,6 +189,8 @@ def test_logs_of_a_folder_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     _losses(tmp_path / "a.csv", range(10, 1000, 10))
     (tmp_path / "b.csv.gz").write_bytes(b"\x1f\x8b" + 40 * b"?")
     (tmp_path / "arguments.txt").write_text("what is no log is left out without a word\n")
+    (tmp_path / "empty.log").touch()
+    (tmp_path / "weights").write_bytes(bytes(range(256)) * 8)
     (log,) = read([tmp_path])
     assert [note for note in log.notes if "left out" in note] == [
         f"left out: {tmp_path / 'b.csv.gz'}: not a readable gzip file"
